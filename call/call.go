@@ -1,0 +1,152 @@
+// Package call names what happens: a call, its two legs, why it ended and the record it leaves.
+//
+// The package is plain values. It imports nothing of the project, so that signalling, media, routing and
+// records can speak about one call without knowing each other.
+package call
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// ID identifies one call in every log line, record and metric exemplar. It is a UUID in its 36-character
+// text form, never a SIP Call-ID: a call has two dialogs and so two SIP Call-IDs.
+type ID string
+
+// Direction is seen from the customer, as AWS sees it.
+type Direction uint8
+
+const (
+	// Outbound calls go from the customer to a carrier.
+	Outbound Direction = iota
+	// Inbound calls come from a carrier to the customer.
+	Inbound
+)
+
+// String returns the direction as AWS writes it in call records.
+func (d Direction) String() string {
+	if d == Inbound {
+		return "Inbound"
+	}
+	return "Outbound"
+}
+
+// Side says who is at the far end of a leg. Encryption, the allow list and digest belong to the customer's
+// side whatever the direction of the call.
+type Side uint8
+
+const (
+	// Customer is the side of the connector's owner.
+	Customer Side = iota
+	// Carrier is the side of the public network.
+	Carrier
+)
+
+// Other returns the opposite side.
+func (s Side) Other() Side { return s ^ 1 }
+
+// String returns "customer" or "carrier".
+func (s Side) String() string {
+	if s == Carrier {
+		return "carrier"
+	}
+	return "customer"
+}
+
+// SRTP is how far a leg's media must be protected.
+type SRTP uint8
+
+const (
+	// SRTPOff uses RTP/AVP; an offer that insists on RTP/SAVP is answered if its key may be read.
+	SRTPOff SRTP = iota
+	// SRTPOffer prefers RTP/SAVP and accepts RTP/AVP.
+	SRTPOffer
+	// SRTPRequire never sends or accepts media in the clear.
+	SRTPRequire
+)
+
+// String returns the setting's name as operators write it.
+func (s SRTP) String() string {
+	switch s {
+	case SRTPOffer:
+		return "offer"
+	case SRTPRequire:
+		return "require"
+	default:
+		return "off"
+	}
+}
+
+// ParseSRTP reads the names that String writes.
+func ParseSRTP(s string) (SRTP, error) {
+	for _, v := range []SRTP{SRTPOff, SRTPOffer, SRTPRequire} {
+		if s == v.String() {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("srtp %q: use off, offer or require", s)
+}
+
+// Leg is what signalling decides about one leg's media before its first packet.
+type Leg struct {
+	// SRTP is the leg's policy.
+	SRTP SRTP
+	// SecureSignalling is true when the leg's SIP runs over TLS. Without it a key in a description could be
+	// read by anyone on the path, so no key is sent and none is accepted.
+	SecureSignalling bool
+	// Signalling is the source address of the peer's SIP. It is the only address besides the described one
+	// from which plain RTP may be latched, and only where the described one is private.
+	Signalling netip.Addr
+	// HoldUntilConfirmed sends no media to this leg before Confirm: a spoofed INVITE over UDP must not aim
+	// a stream at a third party.
+	HoldUntilConfirmed bool
+}
+
+// Open is what the media plane needs to know to hold a call's media.
+type Open struct {
+	// ID is the call.
+	ID ID
+	// Offerer is the side whose description comes first, and Leg its policy.
+	Offerer Side
+	// Leg is the policy of the offerer's leg.
+	Leg Leg
+	// OnSilence is called once when a side that promised packets has sent neither RTP nor RTCP for the
+	// plane's media timeout. It must not block.
+	OnSilence func(Side)
+}
+
+// LegReport counts what one leg's media did. All counts are since the call began.
+type LegReport struct {
+	// Profile is the transport profile in use: "RTP/AVP", "RTP/SAVP"; empty when no media was agreed.
+	Profile string
+	// Suite is the SRTP crypto suite in use, by its IANA name; empty for plain RTP.
+	Suite string
+	// Codec is the first payload format agreed, for example "PCMU/8000".
+	Codec string
+	// Local and Remote are the media addresses in use.
+	Local, Remote netip.AddrPort
+	// PacketsReceived and BytesReceived count authentic RTP from the peer; PacketsSent and BytesSent RTP to it.
+	PacketsReceived, BytesReceived, PacketsSent, BytesSent uint64
+	// RTCPReceived and RTCPSent count authentic RTCP packets.
+	RTCPReceived, RTCPSent uint64
+	// Protected counts packets sent under a key, Unprotected those received under one and found authentic.
+	Protected, Unprotected uint64
+	// AuthFailures counts packets whose tag was wrong, Replays those seen before.
+	AuthFailures, Replays uint64
+	// PlainDropped counts packets in the clear that reached a protected leg and were dropped.
+	PlainDropped uint64
+	// PlainSent counts packets that left in the clear. On a leg that requires SRTP it is always 0.
+	PlainSent uint64
+	// WrongSource counts packets from addresses that were neither signalled nor latched.
+	WrongSource uint64
+	// Lost is RTP's own count of packets that never came (RFC 3550 A.3), never negative.
+	Lost uint64
+	// JitterMicros is the last interarrival jitter in microseconds (RFC 3550 A.8).
+	JitterMicros uint64
+}
+
+// MediaReport is what the media plane knows when a call's media is closed.
+type MediaReport struct {
+	// Legs is indexed by Side.
+	Legs [2]LegReport
+}
