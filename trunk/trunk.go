@@ -1,0 +1,320 @@
+// Package trunk holds what is configured: connectors with their termination, origination and credentials,
+// phone numbers and carriers, and the rules a valid one obeys.
+//
+// Its types are plain values without tags of any wire or storage format: the API's shapes stop at its handlers
+// and the store has its own. What happens on a trunk is in package call.
+package trunk
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"carillon/call"
+)
+
+// Region is an AWS region in which a connector may be created. The region is a label: it chooses the form of
+// the host name and of the ARN.
+type Region string
+
+// Regions returns every region a connector may name, in AWS's order.
+func Regions() []Region {
+	return []Region{
+		"us-east-1", "us-west-2", "ca-central-1", "eu-central-1", "eu-west-1", "eu-west-2",
+		"ap-northeast-2", "ap-northeast-1", "ap-southeast-1", "ap-southeast-2",
+	}
+}
+
+// DefaultRegion is the region of a connector whose creator names none.
+const DefaultRegion Region = "us-east-1"
+
+// HostName returns the OutboundHostName of a connector: <id>.voiceconnector.<domain> in the two regions with
+// access to the public network, <id>.<region>.vc.<domain> elsewhere.
+func (r Region) HostName(id, domain string) string {
+	if r == "us-east-1" || r == "us-west-2" {
+		return id + ".voiceconnector." + domain
+	}
+	return id + "." + string(r) + ".vc." + domain
+}
+
+// NetworkType is the address families a connector serves.
+type NetworkType string
+
+// The two network types.
+const (
+	IPv4Only  NetworkType = "IPV4_ONLY"
+	DualStack NetworkType = "DUAL_STACK"
+)
+
+// Tag is one label of a resource.
+type Tag struct{ Key, Value string }
+
+// Connector is an AWS Voice Connector: one SIP trunk of one account.
+type Connector struct {
+	// ID is 22 lower-case letters and digits.
+	ID string
+	// Account owns the connector; 12 digits.
+	Account string
+	// Name is 1 to 256 characters.
+	Name string
+	// Region never changes after creation.
+	Region Region
+	// HostName is fixed at creation; it is also the digest realm of the connector's credentials.
+	HostName string
+	// RequireEncryption admits only TLS for signalling and SRTP for media on the customer's side.
+	RequireEncryption bool
+	// NetworkType never changes after creation.
+	NetworkType NetworkType
+	// IntegrationType is kept and answered as given; it has no effect on calls.
+	IntegrationType string
+	// Created and Updated are in UTC, to the millisecond.
+	Created, Updated time.Time
+	// Tags are at most 50, keys unique.
+	Tags []Tag
+	// Termination is nil until it is put.
+	Termination *Termination
+	// Origination is nil until it is put.
+	Origination *Origination
+	// Credentials are sorted by user name.
+	Credentials []Credential
+	// Settings are those AWS has no field for.
+	Settings Settings
+}
+
+// ARN names the connector as AWS does: arn:aws:chime:<region>:<account>:vc/<id>.
+func (c *Connector) ARN() string { return ConnectorARN(c.Region, c.Account, c.ID) }
+
+// ConnectorARN returns the ARN of the connector with that id.
+func ConnectorARN(r Region, account, id string) string {
+	return fmt.Sprintf("arn:aws:chime:%s:%s:vc/%s", r, account, id)
+}
+
+// Clone returns a copy that shares no memory that a writer could change.
+func (c *Connector) Clone() *Connector {
+	d := *c
+	d.Tags = slices.Clone(c.Tags)
+	d.Credentials = slices.Clone(c.Credentials)
+	d.Settings = c.Settings.clone()
+	if c.Termination != nil {
+		t := *c.Termination
+		t.CallingRegions = slices.Clone(t.CallingRegions)
+		t.CidrAllowedList = slices.Clone(t.CidrAllowedList)
+		d.Termination = &t
+	}
+	if c.Origination != nil {
+		o := *c.Origination
+		o.Routes = slices.Clone(o.Routes)
+		d.Origination = &o
+	}
+	return &d
+}
+
+// Termination is what admits calls from the customer to a carrier: they terminate in the public network.
+type Termination struct {
+	// CallingRegions are the countries that may be called, ISO 3166-1 alpha-2, in the order given.
+	CallingRegions []string
+	// CidrAllowedList are the sources that may call.
+	CidrAllowedList []CIDR
+	// CpsLimit is the number of calls that may start in a second; at least 1.
+	CpsLimit int
+	// DefaultPhoneNumber replaces a caller id that is missing or not owned; empty when unset. It is kept as given.
+	DefaultPhoneNumber string
+	// Disabled stops calls in this direction.
+	Disabled bool
+}
+
+// Allows reports whether src is in CidrAllowedList. An IPv4 address that arrives in IPv6 clothes is judged as IPv4.
+func (t *Termination) Allows(src netip.Addr) bool {
+	src = src.Unmap().WithZone("")
+	for i := range t.CidrAllowedList {
+		if t.CidrAllowedList[i].Prefix.Contains(src) {
+			return true
+		}
+	}
+	return false
+}
+
+// CIDR is one entry of an allow list, kept with the text it was given in.
+type CIDR struct {
+	Text   string
+	Prefix netip.Prefix
+}
+
+// Origination is where calls from a carrier to the customer go.
+type Origination struct {
+	// Routes are at most 20.
+	Routes []Route
+	// Disabled stops calls in this direction.
+	Disabled bool
+}
+
+// Route is one host of the customer that takes calls.
+type Route struct {
+	// Host is a host name or an IP address.
+	Host string
+	// Port is 1 to 65535, or 0 when it was left out.
+	Port uint16
+	// Protocol is "TCP" or "UDP" as given; on a connector that requires encryption it has no effect.
+	Protocol string
+	// Priority is 1 (first) to 100, Weight 1 to 100.
+	Priority, Weight int
+}
+
+// Credential is one digest user of a connector. The password itself is never kept.
+type Credential struct {
+	Username string
+	// Realm is the host name of the connector when the credential was put.
+	Realm string
+	// MD5 and SHA256 are the HA1 values in lower-case hex (RFC 7616 section 3.4.2).
+	MD5, SHA256 Secret
+}
+
+// DigestMode is an algorithm offered in a challenge.
+type DigestMode string
+
+// The algorithms of RFC 8760 that are offered.
+const (
+	DigestMD5    DigestMode = "md5"
+	DigestSHA256 DigestMode = "sha-256"
+)
+
+// Settings are the extensions of a connector that AWS has no field for.
+type Settings struct {
+	// Digest is the list of algorithms offered, first to last; empty means md5, then sha-256.
+	Digest []DigestMode
+	// Peers says by route host how the peer's certificate is checked; absent hosts are verified.
+	Peers map[string]PeerPolicy
+	// PlainEmergency admits emergency calls in the clear on a connector that requires encryption.
+	PlainEmergency bool
+}
+
+// PeerPolicy is how the certificate of one origination host is checked.
+type PeerPolicy struct {
+	// Pin is the SHA-256 of the peer's public key (SPKI) in lower-case hex; empty for none.
+	Pin string
+	// NoVerify accepts any certificate. The leg is then recorded as encrypted, peer not verified.
+	NoVerify bool
+}
+
+// DigestModes returns the algorithms to offer, in order.
+func (s *Settings) DigestModes() []DigestMode {
+	if len(s.Digest) == 0 {
+		return []DigestMode{DigestMD5, DigestSHA256}
+	}
+	return s.Digest
+}
+
+func (s Settings) clone() Settings {
+	s.Digest = slices.Clone(s.Digest)
+	if s.Peers != nil {
+		peers := make(map[string]PeerPolicy, len(s.Peers))
+		for host, p := range s.Peers {
+			peers[host] = p
+		}
+		s.Peers = peers
+	}
+	return s
+}
+
+// PhoneNumber is a number of the installation's inventory.
+type PhoneNumber struct {
+	E164 Number
+	// Account holds the number; empty while it is in the pool.
+	Account string
+	// ConnectorID is the connector that takes its calls; empty for none.
+	ConnectorID string
+	// Created and Updated are in UTC, to the millisecond.
+	Created, Updated time.Time
+}
+
+// Carrier is a SIP peer that leads to the public network. Carriers belong to the installation.
+type Carrier struct {
+	// Name is 1 to 64 letters, digits, dots, dashes and underscores.
+	Name string
+	// Targets are tried in order.
+	Targets []Target
+	// Prefixes are the numbers it takes, each "+" and digits; empty takes every number.
+	Prefixes []string
+	// SRTP is the policy of the carrier's legs.
+	SRTP call.SRTP
+	// Sources are the addresses its calls come from, besides its targets' own literal addresses.
+	Sources []netip.Prefix
+	// Probe is how often OPTIONS is sent to each target; 0 is never.
+	Probe time.Duration
+	// User and Password answer the carrier's challenge; empty for none.
+	User     string
+	Password Secret
+	// Lab marks the built-in lab carrier.
+	Lab bool
+}
+
+// Transport is how SIP reaches a target.
+type Transport string
+
+// The transports.
+const (
+	UDP Transport = "udp"
+	TCP Transport = "tcp"
+	TLS Transport = "tls"
+)
+
+// Target is one address of a carrier.
+type Target struct {
+	Host string
+	// Port is 1 to 65535, or 0 when it was left out.
+	Port      uint16
+	Transport Transport
+}
+
+// String returns the target as a SIP URI.
+func (t Target) String() string {
+	host := t.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if t.Port != 0 {
+		host = fmt.Sprintf("%s:%d", host, t.Port)
+	}
+	return fmt.Sprintf("sip:%s;transport=%s", host, t.Transport)
+}
+
+// Quota is a limit an operator has set for an account.
+type Quota struct {
+	// Account is 12 digits; empty applies to every account without a value of its own.
+	Account string
+	// Name is one of QuotaNames.
+	Name string
+	// Value is at least 0.
+	Value int
+}
+
+// Health is the last OPTIONS of a customer that an INVITE from there would have been let in with.
+type Health struct {
+	ConnectorID string
+	Source      netip.Addr
+	Time        time.Time
+}
+
+// NewID returns a fresh connector id from random.
+func NewID(random io.Reader) (string, error) {
+	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+	id := make([]byte, 0, idLength)
+	var b [64]byte
+	for len(id) < idLength {
+		if _, err := io.ReadFull(random, b[:]); err != nil {
+			return "", fmt.Errorf("read randomness: %w", err)
+		}
+		for _, c := range b {
+			// 252 is the largest multiple of 36 below 256: taking the rest would favour the first letters.
+			if c < 252 && len(id) < idLength {
+				id = append(id, alphabet[c%36])
+			}
+		}
+	}
+	return string(id), nil
+}
+
+const idLength = 22
