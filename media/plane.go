@@ -1,0 +1,202 @@
+// Package media anchors a call's media: it rewrites descriptions, owns ports and keys, and relays RTP and SRTP.
+//
+// Signalling hands over session descriptions as bytes and gets bytes back; it never sees a key or a port.
+// Everything that needs a decision is decided then. What is left for a packet is to follow two pointers:
+// how the leg it came on is unprotected and where the other leg sends. A session and all its sockets belong
+// to one relay loop, so the packet path takes no lock.
+package media
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon/call"
+	"carillon/clock"
+	"carillon/egress"
+	"carillon/srtp"
+)
+
+// Config is what a Plane is built from. Zero fields take the defaults named at each.
+type Config struct {
+	// IPs are the addresses media ports are bound to, at least one. An unspecified address needs an
+	// Advertise address of its family.
+	IPs []netip.Addr
+	// Advertise are the addresses written into descriptions instead of IPs, one of each family at most:
+	// a node behind a cloud's NAT binds one address and is reached at another.
+	Advertise []netip.Addr
+	// PortLo and PortHi bound the ports, both included; RTP takes the even one of a pair. Default 20000
+	// to 29999.
+	PortLo, PortHi uint16
+	// Suites are the crypto suites offered, in this order. Default DefaultSuites.
+	Suites []srtp.Suite
+	// Egress judges every described address.
+	Egress egress.Policy
+	// Clock tells the time; default the system's.
+	Clock clock.Clock
+	// Rand makes keys and ports; default crypto/rand.
+	Rand io.Reader
+	// Logger takes faults of the plane; never keys. Default none.
+	Logger *slog.Logger
+	// Loops is how many threads relay; default one for each processor.
+	Loops int
+	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.
+	SilenceTimeout time.Duration
+	// DrainTime is how long ports stay bound after their call, so that the next call on them is not
+	// handed the last one's stragglers; default 5 s.
+	DrainTime time.Duration
+}
+
+// Bounds and defaults of a Plane.
+const (
+	// DefaultPortLo and DefaultPortHi bound the media ports.
+	DefaultPortLo, DefaultPortHi = 20000, 29999
+	// DefaultSilenceTimeout is how long a side that promised packets may send none.
+	DefaultSilenceTimeout = 60 * time.Second
+	// DefaultDrainTime is how long ports stay bound after their call.
+	DefaultDrainTime = 5 * time.Second
+	// MaxPacket is the longest datagram relayed, in bytes. Longer ones are dropped and counted as Oversize.
+	MaxPacket = 2048
+)
+
+// DefaultSuites is the order in which suites are offered: the ones that cost least first, then the ones most
+// peers know.
+func DefaultSuites() []srtp.Suite {
+	return []srtp.Suite{
+		srtp.AEAD_AES_128_GCM, srtp.AEAD_AES_256_GCM,
+		srtp.AES_CM_128_HMAC_SHA1_80, srtp.AES_256_CM_HMAC_SHA1_80,
+	}
+}
+
+// Plane holds the media of many calls. All methods are safe for concurrent use.
+type Plane struct {
+	cfg   Config
+	ports *ports
+	relay *relay
+	stats counters
+
+	mu       sync.Mutex
+	rand     io.Reader
+	sessions map[*Session]struct{}
+	closed   bool
+	next     atomic.Uint32
+}
+
+// New starts a Plane's relay loops. It binds no port before a call is opened.
+func New(cfg Config) (*Plane, error) {
+	cfg, err := withDefaults(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("configure media: %w", err)
+	}
+	p := &Plane{cfg: cfg, rand: &lockedReader{r: cfg.Rand}, sessions: map[*Session]struct{}{}}
+	p.relay, err = startRelay(cfg.Loops, cfg.Clock, &p.stats, cfg.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("start media relay: %w", err)
+	}
+	p.ports = newPorts(&p.cfg, p.rand, p.relay)
+	return p, nil
+}
+
+func withDefaults(cfg Config) (Config, error) {
+	if cfg.PortLo == 0 && cfg.PortHi == 0 {
+		cfg.PortLo, cfg.PortHi = DefaultPortLo, DefaultPortHi
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.System()
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Loops <= 0 {
+		cfg.Loops = runtime.GOMAXPROCS(0)
+	}
+	if cfg.SilenceTimeout <= 0 {
+		cfg.SilenceTimeout = DefaultSilenceTimeout
+	}
+	if cfg.DrainTime <= 0 {
+		cfg.DrainTime = DefaultDrainTime
+	}
+	if len(cfg.Suites) == 0 {
+		cfg.Suites = DefaultSuites()
+	}
+	for _, s := range cfg.Suites {
+		if !s.Valid() {
+			return cfg, fmt.Errorf("suite %d is not known", s)
+		}
+	}
+	if first := (int(cfg.PortLo) + 1) &^ 1; cfg.PortLo == 0 || first+1 > int(cfg.PortHi) {
+		return cfg, fmt.Errorf("ports %d to %d hold no pair", cfg.PortLo, cfg.PortHi)
+	}
+	if len(cfg.IPs) == 0 {
+		return cfg, errors.New("no media address")
+	}
+	for _, ip := range cfg.IPs {
+		if !ip.IsValid() {
+			return cfg, errors.New("a media address is empty")
+		}
+		if ip.IsUnspecified() && !advertised(cfg.Advertise, ip).IsValid() {
+			return cfg, fmt.Errorf("media address %s needs an advertised one", ip)
+		}
+	}
+	return cfg, nil
+}
+
+// Open reserves the ports of one call, a pair for each leg. The refusal is ReasonNodeFull when no ports are
+// left and ReasonDraining when the plane is closed.
+func (p *Plane) Open(o call.Open) (*Session, *call.Refusal) {
+	s, refusal := p.open(o)
+	if refusal != nil {
+		p.stats.refused.Add(1)
+		return nil, refusal
+	}
+	return s, nil
+}
+
+// Stats returns what the plane holds and has done.
+func (p *Plane) Stats() Stats {
+	p.mu.Lock()
+	sessions := len(p.sessions)
+	p.mu.Unlock()
+	st := p.stats.read()
+	st.Sessions = sessions
+	st.PortsInUse, st.PortsDraining, st.PortsTotal = p.ports.count()
+	return st
+}
+
+// Close ends every session, closes every socket and waits for the relay loops. It is idempotent.
+func (p *Plane) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	open := make([]*Session, 0, len(p.sessions))
+	for s := range p.sessions {
+		open = append(open, s)
+	}
+	p.mu.Unlock()
+	for _, s := range open {
+		s.Close()
+	}
+	p.ports.close()
+	return p.relay.close()
+}
+
+// lockedReader lets many calls draw keys from one source that may not be safe for concurrent use.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(b)
+}
