@@ -36,8 +36,6 @@ const (
 	ReasonSourceNotAllowed
 	// ReasonTerminationDisabled: no termination, or Disabled is true.
 	ReasonTerminationDisabled
-	// ReasonOriginationDisabled: no origination, or Disabled is true.
-	ReasonOriginationDisabled
 	// ReasonCountryNotAllowed: the destination is not in CallingRegions.
 	ReasonCountryNotAllowed
 	// ReasonSignallingNotEncrypted: RequireEncryption and the request came over UDP or TCP.
@@ -98,7 +96,6 @@ var reasonNames = [reasonCount]string{
 	ReasonNumberUnknown:          "number_unknown",
 	ReasonSourceNotAllowed:       "source_not_allowed",
 	ReasonTerminationDisabled:    "termination_disabled",
-	ReasonOriginationDisabled:    "origination_disabled",
 	ReasonCountryNotAllowed:      "country_not_allowed",
 	ReasonSignallingNotEncrypted: "signalling_not_encrypted",
 	ReasonMediaNotEncrypted:      "media_not_encrypted",
