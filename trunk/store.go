@@ -12,6 +12,8 @@ const (
 	KindCarrier   EntityKind = "carrier"
 	KindQuota     EntityKind = "quota"
 	KindHealth    EntityKind = "health"
+	KindUsage     EntityKind = "usage"
+	KindReceipt   EntityKind = "receipt"
 )
 
 // EntityKey is the one name of a stored entity.
