@@ -1,0 +1,107 @@
+package routing
+
+import (
+	"slices"
+
+	"carillon/call"
+	"carillon/numbering"
+	"carillon/trunk"
+)
+
+// PlanOutbound plans a call of a connector's customer that has passed Screen, authentication and limits.
+func PlanOutbound(v View, c *trunk.Connector, f Facts) (Plan, *call.Refusal) {
+	p := Plan{Direction: call.Outbound, Connector: c, Revision: v.Revision(), Emergency: numbering.Emergency(f.User)}
+	p.To = f.User
+	var number trunk.Number
+	if !p.Emergency {
+		n, ok := trunk.ParseDialled(f.User)
+		if !ok {
+			return p, call.Refuse(call.ReasonNumberMalformed, printable(f.User))
+		}
+		number = n
+		p.To, p.ToCountry = string(n), numbering.Country(n)
+		if !slices.Contains(c.Termination.CallingRegions, p.ToCountry) {
+			return p, call.Refuse(call.ReasonCountryNotAllowed, countryDetail(n, p.ToCountry))
+		}
+		if numbering.HighRisk(n) {
+			return p, call.Refuse(call.ReasonCountryNotAllowed, string(n)+" is a premium or satellite number")
+		}
+	}
+	if r := callerID(v, c, f, &p); r != nil {
+		return p, r
+	}
+	for _, carrier := range v.CarrierFor(number) {
+		p.Targets = appendCarrier(p.Targets, carrier, p.To)
+	}
+	if len(p.Targets) == 0 {
+		return p, call.Refuse(call.ReasonNoRoute, "No carrier takes "+printable(p.To)+".")
+	}
+	p.Carrier = p.Targets[0].Carrier
+	return p, nil
+}
+
+// callerID chooses the caller id: P-Asserted-Identity if the account holds it, else P-Preferred-Identity, else From.
+// DefaultPhoneNumber takes the place of one that is missing or not held.
+func callerID(v View, c *trunk.Connector, f Facts, p *Plan) *call.Refusal {
+	shown := ""
+	for _, user := range []string{f.Asserted, f.Preferred, f.From} {
+		if user == "" {
+			continue
+		}
+		if shown == "" {
+			shown = user
+		}
+		if n, ok := trunk.ParseNumber(user); ok && v.OwnsNumber(c.Account, n) {
+			p.From, p.FromCountry = string(n), numbering.Country(n)
+			return nil
+		}
+	}
+	if n, ok := trunk.ParseNumber(c.Termination.DefaultPhoneNumber); ok {
+		p.From, p.FromCountry = string(n), numbering.Country(n)
+		p.Replaced = "none"
+		if shown != "" {
+			p.Replaced = printable(shown)
+		}
+		return nil
+	}
+	if p.Emergency {
+		// An emergency call is never refused for its caller id: the number it came with is better than no call.
+		p.From = printable(shown)
+		return nil
+	}
+	return call.Refuse(call.ReasonCallerIDNotOwned, printable(shown))
+}
+
+func appendCarrier(targets []Target, c *trunk.Carrier, user string) []Target {
+	for _, t := range c.Targets {
+		targets = append(targets, Target{
+			Host: t.Host, Port: t.Port, Transport: t.Transport,
+			User: user, SRTP: c.SRTP, Carrier: c,
+		})
+	}
+	return targets
+}
+
+func countryDetail(n trunk.Number, country string) string {
+	if country == "" {
+		return string(n) + " belongs to no country"
+	}
+	return string(n) + " is in " + country
+}
+
+// printable keeps what a stranger sent from forging lines in logs, headers and records.
+func printable(s string) string {
+	const longest = 64
+	b := make([]byte, 0, min(len(s), longest))
+	for i := range len(s) {
+		if len(b) == longest {
+			break
+		}
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' {
+			c = '?'
+		}
+		b = append(b, c)
+	}
+	return string(b)
+}

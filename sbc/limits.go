@@ -1,0 +1,109 @@
+package sbc
+
+import (
+	"sync"
+	"time"
+)
+
+// rates holds one token bucket for each connector that placed a call of late. A bucket that has filled up again is the
+// same as none, so the table is swept and never holds more than the connectors that called in the last second or so.
+type rates struct {
+	mu      sync.Mutex
+	buckets map[string]bucket
+	swept   time.Time
+}
+
+// bucket has a depth of CpsLimit and fills at CpsLimit a second.
+type bucket struct {
+	tokens float64
+	at     time.Time
+	limit  int
+}
+
+// sweepEvery is how often full buckets are dropped.
+const sweepEvery = 10 * time.Second
+
+// take spends one call of the connector, reporting false when none is left.
+func (r *rates) take(connector string, limit int, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.buckets == nil {
+		r.buckets = make(map[string]bucket)
+	}
+	if now.Sub(r.swept) > sweepEvery {
+		r.sweep(now)
+	}
+	b, ok := r.buckets[connector]
+	if !ok {
+		b = bucket{tokens: float64(limit), at: now}
+	}
+	b.limit = limit
+	b.tokens = b.filled(now)
+	b.at = now
+	if b.tokens < 1 {
+		r.buckets[connector] = b
+		return false
+	}
+	b.tokens--
+	r.buckets[connector] = b
+	return true
+}
+
+func (b bucket) filled(now time.Time) float64 {
+	depth := float64(b.limit)
+	return min(depth, b.tokens+now.Sub(b.at).Seconds()*depth)
+}
+
+func (r *rates) sweep(now time.Time) {
+	for connector, b := range r.buckets {
+		if b.filled(now) >= float64(b.limit) {
+			delete(r.buckets, connector)
+		}
+	}
+	r.swept = now
+}
+
+// actives counts the calls up, by account.
+type actives struct {
+	mu    sync.Mutex
+	total int
+	by    map[string]int
+}
+
+// enter counts one call in unless a limit is reached; limits of 0 are none.
+func (a *actives) enter(account string, perAccount, perNode int) (ok, nodeFull bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.by == nil {
+		a.by = make(map[string]int)
+	}
+	if perNode > 0 && a.total >= perNode {
+		return false, true
+	}
+	if perAccount > 0 && a.by[account] >= perAccount {
+		return false, false
+	}
+	a.total++
+	a.by[account]++
+	return true, false
+}
+
+// leave counts one call out.
+func (a *actives) leave(account string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.total--
+	if a.by[account]--; a.by[account] == 0 {
+		delete(a.by, account)
+	}
+}
+
+// now returns the number of calls up.
+func (a *actives) now() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.total
+}
+
+// empty reports whether no call is up.
+func (a *actives) empty() bool { return a.now() == 0 }
