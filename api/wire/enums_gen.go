@@ -7,8 +7,8 @@ type AlexaSkillStatus string
 
 // The values of AlexaSkillStatus.
 const (
-	AlexaSkillStatusACTIVE   AlexaSkillStatus = "ACTIVE"
-	AlexaSkillStatusINACTIVE AlexaSkillStatus = "INACTIVE"
+	AlexaSkillStatusActive   AlexaSkillStatus = "ACTIVE"
+	AlexaSkillStatusInactive AlexaSkillStatus = "INACTIVE"
 )
 
 // CallDistributionType is the enum of that name (chime-sdk-voice). The constants are those of both namespaces.

@@ -44,10 +44,13 @@ func words(name string) []string {
 	return append(out, string(r[start:]))
 }
 
+// longestShout is the longest enum value in capitals that is taken for an abbreviation: SMS, but not ACTIVE.
+const longestShout = 4
+
 // valueName turns an enum value into the end of a constant's name: us-east-1 becomes UsEast1, IPV4_ONLY IPv4Only.
 func valueName(value string) string {
 	var b strings.Builder
-	shouting := strings.Contains(value, "_") && value == strings.ToUpper(value)
+	shouting := len(value) > longestShout && value == strings.ToUpper(value)
 	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		if shouting {
 			part = strings.ToLower(part)
