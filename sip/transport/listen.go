@@ -1,0 +1,154 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	acceptRetryMin = 5 * time.Millisecond
+	acceptRetryMax = time.Second
+	portPairTries  = 64
+	// sourceBits6 is what one IPv6 customer is given: a limit per address would be none.
+	sourceBits6 = 64
+)
+
+// ListenTCP accepts TCP connections and returns the bound address. Port 0 picks one.
+func (t *Transport) ListenTCP(addr netip.AddrPort) (netip.AddrPort, error) {
+	return t.listen(TCP, addr, ServerTLS{})
+}
+
+// ListenTLS accepts TLS connections and returns the bound address. Port 0 picks one.
+func (t *Transport) ListenTLS(addr netip.AddrPort, c ServerTLS) (netip.AddrPort, error) {
+	if c.GetCertificate == nil {
+		return netip.AddrPort{}, errors.New("listen for TLS without certificates")
+	}
+	return t.listen(TLS, addr, c)
+}
+
+// ListenUDPAndTCP binds both protocols to one number: with port 0 it tries until a number is
+// free in both.
+func (t *Transport) ListenUDPAndTCP(addr netip.AddrPort) (netip.AddrPort, error) {
+	for try := 1; ; try++ {
+		s, err := t.openUDP(addr)
+		if err != nil {
+			return netip.AddrPort{}, err
+		}
+		bound := netip.AddrPortFrom(addr.Addr(), s.local.Port())
+		if _, err = t.ListenTCP(bound); err == nil {
+			return s.local, t.startUDP(s)
+		}
+		s.conn.Close()
+		if addr.Port() != 0 || try == portPairTries {
+			return netip.AddrPort{}, err
+		}
+	}
+}
+
+func (t *Transport) listen(proto Proto, addr netip.AddrPort, c ServerTLS) (netip.AddrPort, error) {
+	ln, err := net.ListenTCP(network("tcp", addr), net.TCPAddrFromAddrPort(addr))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("listen on %v %v: %w", proto, addr, err)
+	}
+	l := &listener{t: t, proto: proto, ln: ln, tls: c}
+	if !t.adopt(l, l.serve) {
+		ln.Close()
+		return netip.AddrPort{}, ErrClosed
+	}
+	return addrOf(ln.Addr()), nil
+}
+
+// listener accepts connections of one port.
+type listener struct {
+	t     *Transport
+	proto Proto
+	ln    *net.TCPListener
+	tls   ServerTLS
+}
+
+// Close stops accepting; connections that were accepted stay.
+func (l *listener) Close() error { return l.ln.Close() }
+
+// serve accepts until the listener is closed. Any other error, such as a process out of file
+// descriptors, passes, and must not end the service.
+func (l *listener) serve() {
+	wait := acceptRetryMin
+	for {
+		conn, err := l.ln.AcceptTCP()
+		if err == nil {
+			wait = acceptRetryMin
+			l.t.accept(l.proto, conn, l.tls)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		l.t.stats.AcceptErrors.Add(1)
+		l.t.log.Warn("accept", "proto", l.proto, "local", l.ln.Addr(), "err", err)
+		l.t.pause(wait)
+		wait = min(2*wait, acceptRetryMax)
+	}
+}
+
+// accept admits a connection or closes it at once, before any memory is spent on it.
+func (t *Transport) accept(proto Proto, conn net.Conn, c ServerTLS) {
+	source, ok := t.admit(addrOf(conn.RemoteAddr()).Addr())
+	if !ok {
+		conn.Close()
+		return
+	}
+	s := t.newStream(proto, conn)
+	if !t.adopt(s, func() { s.serveAccepted(source, c) }) {
+		conn.Close()
+		t.leave(source)
+	}
+}
+
+func (s *stream) serveAccepted(source netip.Prefix, c ServerTLS) {
+	defer s.t.leave(source)
+	if s.proto == TLS {
+		if err := s.handshakeServer(c); err != nil {
+			s.watch.stop()
+			s.fail(err)
+			s.t.log.Debug("refuse connection", "err", err)
+			return
+		}
+	}
+	s.t.stats.Accepted.Add(1)
+	s.watch.start(phaseFirst, s.t.limits.FirstMessage)
+	s.serve()
+}
+
+// admit counts a connection of a source, unless a limit is reached.
+func (t *Transport) admit(ip netip.Addr) (netip.Prefix, bool) {
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = sourceBits6
+	}
+	source, _ := ip.WithZone("").Prefix(bits)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stats.AcceptedNow.Load() >= int64(t.limits.Accepted) {
+		t.stats.OverAccepted.Add(1)
+		return source, false
+	}
+	if t.accepted[source] >= t.limits.AcceptedPerIP {
+		t.stats.OverPerIP.Add(1)
+		return source, false
+	}
+	t.accepted[source]++
+	t.stats.AcceptedNow.Add(1)
+	return source, true
+}
+
+func (t *Transport) leave(source netip.Prefix) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.AcceptedNow.Add(-1)
+	if t.accepted[source]--; t.accepted[source] == 0 {
+		delete(t.accepted, source)
+	}
+}
