@@ -1,0 +1,180 @@
+package directory
+
+import (
+	"strings"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"carillon/iam"
+	"carillon/trunk"
+)
+
+// builder turns one snapshot into the next. A tree's transaction is opened at its first change, so that a change
+// of one entity opens only the trees it is in.
+type builder struct {
+	base        *Snapshot
+	connectors  *iradix.Txn[*trunk.Connector]
+	hosts       *iradix.Txn[*trunk.Connector]
+	order       *iradix.Txn[*trunk.Connector]
+	counts      *iradix.Txn[int]
+	numbers     *iradix.Txn[*trunk.PhoneNumber]
+	owned       *iradix.Txn[*trunk.PhoneNumber]
+	keys        *iradix.Txn[*iam.AccessKey]
+	accountKeys *iradix.Txn[*iam.AccessKey]
+	quotas      *iradix.Txn[int]
+	health      *iradix.Txn[*trunk.Health]
+
+	carriers        []*trunk.Carrier
+	carriersChanged bool
+	installation    *trunk.Installation
+}
+
+func newBuilder(base *Snapshot) *builder {
+	return &builder{base: base, carriers: base.carriers.byName, installation: base.installation}
+}
+
+func open[T any](txn **iradix.Txn[T], base *iradix.Tree[T]) *iradix.Txn[T] {
+	if *txn == nil {
+		*txn = base.Txn()
+	}
+	return *txn
+}
+
+func committed[T any](txn *iradix.Txn[T], base *iradix.Tree[T]) *iradix.Tree[T] {
+	if txn == nil {
+		return base
+	}
+	return txn.CommitOnly()
+}
+
+func (b *builder) build(revision int64) *Snapshot {
+	s := &Snapshot{
+		revision:     revision,
+		connectors:   committed(b.connectors, b.base.connectors),
+		hosts:        committed(b.hosts, b.base.hosts),
+		order:        committed(b.order, b.base.order),
+		counts:       committed(b.counts, b.base.counts),
+		numbers:      committed(b.numbers, b.base.numbers),
+		owned:        committed(b.owned, b.base.owned),
+		keys:         committed(b.keys, b.base.keys),
+		accountKeys:  committed(b.accountKeys, b.base.accountKeys),
+		quotas:       committed(b.quotas, b.base.quotas),
+		health:       committed(b.health, b.base.health),
+		carriers:     b.base.carriers,
+		installation: b.installation,
+	}
+	if b.carriersChanged {
+		s.carriers = newCarrierTables(b.carriers)
+	}
+	return s
+}
+
+// put adds or replaces an entity. Kinds that no reader of a snapshot asks for are left out.
+func (b *builder) put(e trunk.Entity) {
+	switch e := e.(type) {
+	case *trunk.Connector:
+		b.putConnector(e)
+	case *trunk.PhoneNumber:
+		b.putNumber(e)
+	case *trunk.Carrier:
+		b.carriers, b.carriersChanged = withCarrier(b.carriers, e), true
+	case *iam.AccessKey:
+		b.putAccessKey(e)
+	case *trunk.Quota:
+		open(&b.quotas, b.base.quotas).Insert(quotaKey(e.Account, e.Name), e.Value)
+	case *trunk.Health:
+		open(&b.health, b.base.health).Insert([]byte(e.ConnectorID), e)
+	case *trunk.Installation:
+		b.installation = e
+	}
+}
+
+func (b *builder) remove(k trunk.EntityKey) {
+	switch k.Kind {
+	case trunk.KindConnector:
+		if old, ok := open(&b.connectors, b.base.connectors).Delete([]byte(k.ID)); ok {
+			b.unindexConnector(old)
+		}
+	case trunk.KindNumber:
+		if old, ok := open(&b.numbers, b.base.numbers).Delete([]byte(k.ID)); ok {
+			b.unindexNumber(old)
+		}
+	case trunk.KindCarrier:
+		b.carriers, b.carriersChanged = withoutCarrier(b.carriers, k.ID), true
+	case iam.KindAccessKey:
+		if old, ok := open(&b.keys, b.base.keys).Delete([]byte(k.ID)); ok {
+			open(&b.accountKeys, b.base.accountKeys).Delete(accountKeyKey(old.Account, old.ID))
+		}
+	case trunk.KindQuota:
+		account, name, _ := strings.Cut(k.ID, "/")
+		open(&b.quotas, b.base.quotas).Delete(quotaKey(account, name))
+	case trunk.KindHealth:
+		open(&b.health, b.base.health).Delete([]byte(k.ID))
+	case trunk.KindInstallation:
+		b.installation = nil
+	}
+}
+
+func (b *builder) putConnector(c *trunk.Connector) {
+	old, replaced := open(&b.connectors, b.base.connectors).Insert([]byte(c.ID), c)
+	if replaced {
+		b.unindexConnector(old)
+	}
+	open(&b.order, b.base.order).Insert(orderKey(c.Account, c.Created, c.ID), c)
+	if !hostBeginsWithID(c) {
+		open(&b.hosts, b.base.hosts).Insert([]byte(normalHost(c.HostName)), c)
+	}
+	b.count(c.Account, 1)
+}
+
+func (b *builder) unindexConnector(old *trunk.Connector) {
+	open(&b.order, b.base.order).Delete(orderKey(old.Account, old.Created, old.ID))
+	if !hostBeginsWithID(old) {
+		hosts, key := open(&b.hosts, b.base.hosts), []byte(normalHost(old.HostName))
+		// The name may meanwhile be another connector's.
+		if holder, ok := hosts.Get(key); ok && holder.ID == old.ID {
+			hosts.Delete(key)
+		}
+	}
+	b.count(old.Account, -1)
+}
+
+func (b *builder) count(account string, by int) {
+	counts, key := open(&b.counts, b.base.counts), []byte(account)
+	n, _ := counts.Get(key)
+	if n += by; n == 0 {
+		counts.Delete(key)
+		return
+	}
+	counts.Insert(key, n)
+}
+
+func (b *builder) putNumber(n *trunk.PhoneNumber) {
+	old, replaced := open(&b.numbers, b.base.numbers).Insert([]byte(n.E164), n)
+	if replaced {
+		b.unindexNumber(old)
+	}
+	if n.Account != "" {
+		open(&b.owned, b.base.owned).Insert(numberKey(byAccount, n.Account, n.E164), n)
+	}
+	if n.ConnectorID != "" {
+		open(&b.owned, b.base.owned).Insert(numberKey(byConnector, n.ConnectorID, n.E164), n)
+	}
+}
+
+func (b *builder) unindexNumber(old *trunk.PhoneNumber) {
+	if old.Account != "" {
+		open(&b.owned, b.base.owned).Delete(numberKey(byAccount, old.Account, old.E164))
+	}
+	if old.ConnectorID != "" {
+		open(&b.owned, b.base.owned).Delete(numberKey(byConnector, old.ConnectorID, old.E164))
+	}
+}
+
+func (b *builder) putAccessKey(k *iam.AccessKey) {
+	old, replaced := open(&b.keys, b.base.keys).Insert([]byte(k.ID), k)
+	if replaced && old.Account != k.Account {
+		open(&b.accountKeys, b.base.accountKeys).Delete(accountKeyKey(old.Account, old.ID))
+	}
+	open(&b.accountKeys, b.base.accountKeys).Insert(accountKeyKey(k.Account, k.ID), k)
+}

@@ -1,0 +1,153 @@
+package directory
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"carillon/iam"
+	"carillon/trunk"
+)
+
+// orderKey sorts connectors by account, creation and id.
+func orderKey(account string, created time.Time, id string) []byte {
+	k := make([]byte, 0, len(account)+1+8+len(id))
+	k = append(k, account...)
+	k = append(k, 0)
+	// The flipped sign bit sorts times before 1970 first.
+	k = binary.BigEndian.AppendUint64(k, uint64(created.UnixNano())^(1<<63))
+	return append(k, id...)
+}
+
+// ConnectorCursor names a place in the order of Connectors: just behind c. It is text of letters, digits and slashes.
+// The place is c's account, creation time and id, so it stays where it is when c or any other connector is deleted
+// or created between two pages.
+func ConnectorCursor(c *trunk.Connector) string {
+	k := orderKey(c.Account, c.Created, "")
+	return c.Account + "/" + hex.EncodeToString(k[len(c.Account)+1:]) + "/" + c.ID
+}
+
+func parseCursor(cursor string) ([]byte, bool) {
+	account, rest, ok := strings.Cut(cursor, "/")
+	at, id, ok2 := strings.Cut(rest, "/")
+	stamp, err := hex.DecodeString(at)
+	if !ok || !ok2 || err != nil || len(stamp) != 8 {
+		return nil, false
+	}
+	k := append([]byte(account), 0)
+	k = append(k, stamp...)
+	return append(k, id...), true
+}
+
+// Connectors returns the account's connectors by creation, then id: at most limit of them, those behind the cursor
+// after, or the first ones when it is empty. The cursor of the next page is ConnectorCursor of the last one
+// returned. An empty account means all, account by account. A cursor that ConnectorCursor did not make, and one of
+// another account, gives nothing.
+func (s *Snapshot) Connectors(account, after string, limit int) []*trunk.Connector {
+	var prefix, behind []byte
+	if account != "" {
+		prefix = append([]byte(account), 0)
+	}
+	if after != "" {
+		var ok bool
+		if behind, ok = parseCursor(after); !ok || !bytes.HasPrefix(behind, prefix) {
+			return nil
+		}
+	}
+	return page(s.order, prefix, behind, limit)
+}
+
+// NumberFilter chooses numbers; its zero value chooses all. Of two fields set, both must match.
+type NumberFilter struct {
+	// Account holds the numbers.
+	Account string
+	// ConnectorID takes the numbers' calls.
+	ConnectorID string
+}
+
+// Numbers returns numbers in the order of their digits: at most limit of them, those behind after, or the first ones
+// when it is empty. The cursor of the next page is the last number returned, still known or not.
+func (s *Snapshot) Numbers(f NumberFilter, after trunk.Number, limit int) []*trunk.PhoneNumber {
+	switch {
+	case f.ConnectorID != "":
+		found := page(s.owned, numberKey(byConnector, f.ConnectorID, ""), cursorUnder(byConnector, f.ConnectorID, after), limit)
+		if len(found) > 0 && f.Account != "" && found[0].Account != f.Account {
+			// A connector's numbers all belong to its account.
+			return nil
+		}
+		return found
+	case f.Account != "":
+		return page(s.owned, numberKey(byAccount, f.Account, ""), cursorUnder(byAccount, f.Account, after), limit)
+	default:
+		return page(s.numbers, nil, []byte(after), limit)
+	}
+}
+
+const (
+	byAccount   = 'a'
+	byConnector = 'c'
+)
+
+func numberKey(by byte, owner string, n trunk.Number) []byte {
+	k := make([]byte, 0, 2+len(owner)+len(n))
+	k = append(k, by)
+	k = append(k, owner...)
+	k = append(k, 0)
+	return append(k, n...)
+}
+
+func cursorUnder(by byte, owner string, after trunk.Number) []byte {
+	if after == "" {
+		return nil
+	}
+	return numberKey(by, owner, after)
+}
+
+// AccessKeys returns the account's keys by id; of all accounts when it is empty.
+func (s *Snapshot) AccessKeys(account string) []*iam.AccessKey {
+	if account == "" {
+		return page(s.keys, nil, nil, s.keys.Len())
+	}
+	return page(s.accountKeys, accountKeyKey(account, ""), nil, s.keys.Len())
+}
+
+func accountKeyKey(account, id string) []byte { return []byte(account + "\x00" + id) }
+
+func quotaKey(account, name string) []byte { return []byte(account + "/" + name) }
+
+// Quotas returns every limit an operator has set, by account and name.
+func (s *Snapshot) Quotas() []trunk.Quota {
+	all := make([]trunk.Quota, 0, s.quotas.Len())
+	s.quotas.Root().Walk(func(k []byte, v int) bool {
+		account, name, _ := strings.Cut(string(k), "/")
+		all = append(all, trunk.Quota{Account: account, Name: name, Value: v})
+		return false
+	})
+	return all
+}
+
+// page returns at most limit values whose keys have the prefix and sort behind the key behind.
+func page[T any](t *iradix.Tree[T], prefix, behind []byte, limit int) []T {
+	from := behind
+	if len(from) == 0 {
+		from = prefix
+	}
+	it := t.Root().Iterator()
+	it.SeekLowerBound(from)
+	var found []T
+	for len(found) < limit {
+		k, v, ok := it.Next()
+		if !ok || !bytes.HasPrefix(k, prefix) {
+			break
+		}
+		if len(behind) > 0 && bytes.Equal(k, behind) {
+			continue
+		}
+		found = append(found, v)
+	}
+	return found
+}

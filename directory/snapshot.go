@@ -1,0 +1,139 @@
+package directory
+
+import (
+	"net/netip"
+	"strings"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"carillon/iam"
+	"carillon/trunk"
+)
+
+// Snapshot is the state of the store at one revision. It never changes; all methods are safe for concurrent use and
+// none does I/O. What they return is shared: see the package text.
+type Snapshot struct {
+	revision int64
+	// connectors are by id. hosts has only those whose host name does not begin with their id: the others are found
+	// by the id, which saves an index entry, a third of a connector's memory.
+	connectors *iradix.Tree[*trunk.Connector]
+	hosts      *iradix.Tree[*trunk.Connector]
+	// order has the connectors by orderKey, counts their number by account.
+	order  *iradix.Tree[*trunk.Connector]
+	counts *iradix.Tree[int]
+	// numbers are by number; owned by numberKey under account and under connector.
+	numbers *iradix.Tree[*trunk.PhoneNumber]
+	owned   *iradix.Tree[*trunk.PhoneNumber]
+	// keys are by id, accountKeys by account and id.
+	keys        *iradix.Tree[*iam.AccessKey]
+	accountKeys *iradix.Tree[*iam.AccessKey]
+	quotas      *iradix.Tree[int]
+	health      *iradix.Tree[*trunk.Health]
+	// carriers are few: their tables are made anew when one changes.
+	carriers     *carrierTables
+	installation *trunk.Installation
+}
+
+func emptySnapshot() *Snapshot {
+	return &Snapshot{
+		connectors: iradix.New[*trunk.Connector](), hosts: iradix.New[*trunk.Connector](),
+		order: iradix.New[*trunk.Connector](), counts: iradix.New[int](),
+		numbers: iradix.New[*trunk.PhoneNumber](), owned: iradix.New[*trunk.PhoneNumber](),
+		keys: iradix.New[*iam.AccessKey](), accountKeys: iradix.New[*iam.AccessKey](),
+		quotas: iradix.New[int](), health: iradix.New[*trunk.Health](),
+		carriers: newCarrierTables(nil),
+	}
+}
+
+// Revision is the store revision whose state this is; 0 before the first complete state.
+func (s *Snapshot) Revision() int64 { return s.revision }
+
+// Connector returns the connector with that id.
+func (s *Snapshot) Connector(id string) (*trunk.Connector, bool) {
+	return s.connectors.Get([]byte(id))
+}
+
+// ConnectorByHost returns the connector whose host name that is, whatever the case and with or without the
+// trailing dot of a DNS name.
+func (s *Snapshot) ConnectorByHost(host string) (*trunk.Connector, bool) {
+	host = normalHost(host)
+	label, _, _ := strings.Cut(host, ".")
+	if c, ok := s.connectors.Get([]byte(label)); ok && c.HostName == host {
+		return c, true
+	}
+	return s.hosts.Get([]byte(host))
+}
+
+func normalHost(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
+
+// hostBeginsWithID reports whether ConnectorByHost finds c through its id.
+func hostBeginsWithID(c *trunk.Connector) bool {
+	label, _, _ := strings.Cut(c.HostName, ".")
+	return label == c.ID && c.HostName == normalHost(c.HostName)
+}
+
+// CountConnectors returns how many connectors the account has; of all accounts together when it is empty.
+func (s *Snapshot) CountConnectors(account string) int {
+	if account == "" {
+		return s.connectors.Len()
+	}
+	n, _ := s.counts.Get([]byte(account))
+	return n
+}
+
+// Number returns a number of the inventory.
+func (s *Snapshot) Number(n trunk.Number) (*trunk.PhoneNumber, bool) {
+	return s.numbers.Get([]byte(n))
+}
+
+// OwnsNumber reports whether the number is held by that account.
+func (s *Snapshot) OwnsNumber(account string, n trunk.Number) bool {
+	p, ok := s.Number(n)
+	return ok && account != "" && p.Account == account
+}
+
+// Carrier returns the carrier with that name.
+func (s *Snapshot) Carrier(name string) (*trunk.Carrier, bool) {
+	for _, c := range s.carriers.byName {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// Carriers returns all carriers by name. The slice is shared and must not be changed.
+func (s *Snapshot) Carriers() []*trunk.Carrier { return s.carriers.byName }
+
+// CarrierFor returns the carriers that take the number, the one to try first first: the longest matching prefix wins,
+// then the name. A carrier without prefixes takes every number, with a match of length 0.
+func (s *Snapshot) CarrierFor(n trunk.Number) []*trunk.Carrier { return s.carriers.route(n) }
+
+// CarrierBySource returns the carrier whose calls come from that address: the longest of the carriers' Sources and
+// of their targets' literal addresses that holds it, then the carrier first by name. An IPv4 address that arrives in
+// IPv6 clothes is judged as IPv4.
+func (s *Snapshot) CarrierBySource(a netip.Addr) (*trunk.Carrier, bool) {
+	return s.carriers.bySource(a)
+}
+
+// AccessKey returns the access key with that id, usable or not.
+func (s *Snapshot) AccessKey(id string) (*iam.AccessKey, bool) { return s.keys.Get([]byte(id)) }
+
+// Quota returns the limit of that name for the account: its own value, else the one for every account. Without
+// either there is no limit and the answer is false.
+func (s *Snapshot) Quota(account, name string) (int, bool) {
+	if v, ok := s.quotas.Get(quotaKey(account, name)); ok {
+		return v, true
+	}
+	return s.quotas.Get(quotaKey("", name))
+}
+
+// Health returns the last proof of life of the connector's customer.
+func (s *Snapshot) Health(connectorID string) (*trunk.Health, bool) {
+	return s.health.Get([]byte(connectorID))
+}
+
+// Installation returns what all nodes agree on; false before it is created.
+func (s *Snapshot) Installation() (*trunk.Installation, bool) {
+	return s.installation, s.installation != nil
+}
