@@ -1,0 +1,223 @@
+package iam
+
+import (
+	"strings"
+	"testing"
+)
+
+const (
+	connectorARN = "arn:aws:chime:us-east-1:111122223333:vc/abcdef1ghij2klmno3pqr4"
+	getAction    = "chime:GetVoiceConnector"
+)
+
+func mustParse(t *testing.T, text string) *Policy {
+	t.Helper()
+	p, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("Parse(%s): %v", text, err)
+	}
+	return p
+}
+
+func statements(list ...string) string {
+	return `{"Version":"2012-10-17","Statement":[` + strings.Join(list, ",") + `]}`
+}
+
+func TestEvaluate(t *testing.T) {
+	const allowAll = `{"Effect":"Allow","Action":"*","Resource":"*"}`
+	for _, c := range []struct {
+		name, policy string
+		want         Decision
+	}{
+		{"everything", statements(allowAll), Allow},
+		{"one statement without a list", `{"Statement":` + allowAll + `}`, Allow},
+		{"exact", statements(`{"Effect":"Allow","Action":"chime:GetVoiceConnector","Resource":"` + connectorARN + `"}`), Allow},
+		{"actions ignore case", statements(`{"Effect":"Allow","Action":"CHIME:getvoiceconnector","Resource":"*"}`), Allow},
+		{"star and question mark", statements(`{"Effect":"Allow","Action":["s3:*","chime:Get*Connect?r"],"Resource":"arn:aws:chime:*:111122223333:vc/*"}`), Allow},
+		{"other action", statements(`{"Effect":"Allow","Action":"chime:ListVoiceConnectors","Resource":"*"}`), ImplicitDeny},
+		{"prefix is not a match", statements(`{"Effect":"Allow","Action":"chime:GetVoice","Resource":"*"}`), ImplicitDeny},
+		{"resources keep case", statements(`{"Effect":"Allow","Action":"*","Resource":"` + strings.ToUpper(connectorARN[3:]) + `"}`), 99},
+		{"other account", statements(`{"Effect":"Allow","Action":"*","Resource":"arn:aws:chime:*:999999999999:*"}`), ImplicitDeny},
+		{"deny wins, first", statements(`{"Effect":"Deny","Action":"chime:Get*","Resource":"*"}`, allowAll), ExplicitDeny},
+		{"deny wins, last", statements(allowAll, `{"Effect":"Deny","Action":"chime:Get*","Resource":"*"}`), ExplicitDeny},
+		{"deny of something else", statements(allowAll, `{"Effect":"Deny","Action":"chime:Delete*","Resource":"*"}`), Allow},
+		{"NotAction leaves it out", statements(`{"Effect":"Allow","NotAction":"chime:Get*","Resource":"*"}`), ImplicitDeny},
+		{"NotAction of others", statements(`{"Effect":"Allow","NotAction":"chime:Delete*","Resource":"*"}`), Allow},
+		{"NotResource leaves it out", statements(`{"Effect":"Allow","Action":"*","NotResource":"arn:aws:chime:*:*:vc/*"}`), ImplicitDeny},
+		{"NotResource of others", statements(`{"Effect":"Allow","Action":"*","NotResource":"arn:aws:chime:*:*:vcg/*"}`), Allow},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, err := Parse([]byte(c.policy))
+			if c.want > Allow {
+				if err == nil {
+					t.Fatal("Parse accepted it")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Evaluate(getAction, connectorARN, nil); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestConditions(t *testing.T) {
+	ctx := Context{
+		KeySourceIP: "203.0.113.9", KeyCurrentTime: "2026-11-23T10:00:00Z", KeyEpochTime: "1795428000",
+		KeySecureTransport: "true", KeyPrincipalAccount: "111122223333", KeyUserAgent: "aws-cli/2.23.6",
+	}
+	for _, c := range []struct {
+		condition string
+		want      bool
+	}{
+		{`{"StringEquals":{"aws:PrincipalAccount":"111122223333"}}`, true},
+		{`{"StringEquals":{"aws:PrincipalAccount":["1","111122223333"]}}`, true},
+		{`{"StringNotEquals":{"aws:PrincipalAccount":["1","111122223333"]}}`, false},
+		{`{"StringEqualsIgnoreCase":{"aws:UserAgent":"AWS-CLI/2.23.6"}}`, true},
+		{`{"StringLike":{"aws:UserAgent":"aws-cli/*"}}`, true},
+		{`{"StringNotLike":{"aws:UserAgent":"aws-cli/*"}}`, false},
+		{`{"StringEquals":{"aws:RequestedRegion":"us-east-1"}}`, false},
+		{`{"StringEqualsIfExists":{"aws:RequestedRegion":"us-east-1"}}`, true},
+		{`{"StringNotEquals":{"aws:RequestedRegion":"us-east-1"}}`, true},
+		{`{"Null":{"aws:RequestedRegion":"true"}}`, true},
+		{`{"Null":{"aws:RequestedRegion":false}}`, false},
+		{`{"Bool":{"aws:SecureTransport":"True"}}`, true},
+		{`{"Bool":{"aws:SecureTransport":false}}`, false},
+		{`{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`, true},
+		{`{"IpAddress":{"aws:SourceIp":["198.51.100.1","203.0.113.9"]}}`, true},
+		{`{"NotIpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`, false},
+		{`{"IpAddress":{"aws:SourceIp":"2001:db8::/32"}}`, false},
+		{`{"DateLessThan":{"aws:CurrentTime":"2026-12-01T00:00:00Z"}}`, true},
+		{`{"DateGreaterThanEquals":{"aws:CurrentTime":"2026-11-23T10:00:00Z"}}`, true},
+		{`{"DateGreaterThan":{"aws:CurrentTime":"2026-11-23T10:00:00Z"}}`, false},
+		{`{"NumericLessThan":{"aws:EpochTime":1795428001}}`, true},
+		{`{"NumericNotEquals":{"aws:EpochTime":"1795428000"}}`, false},
+		{`{"NumericEquals":{"aws:UserAgent":"1"}}`, false},
+		{`{"StringLike":{"aws:UserAgent":"aws-cli/*"},"Bool":{"aws:SecureTransport":"false"}}`, false},
+		{`{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/*"}}`, false},
+	} {
+		p := mustParse(t, statements(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":`+c.condition+`}`))
+		if got := p.Evaluate(getAction, connectorARN, ctx) == Allow; got != c.want {
+			t.Errorf("%s: got %v, want %v", c.condition, got, c.want)
+		}
+	}
+}
+
+// TestMappedSource: an IPv4 client on a dual-stack socket must not slip past a Deny by arriving in IPv6 form.
+func TestMappedSource(t *testing.T) {
+	p := mustParse(t, statements(`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}`))
+	if got := p.Evaluate(getAction, connectorARN, Context{KeySourceIP: "::ffff:203.0.113.9"}); got != ExplicitDeny {
+		t.Errorf("got %v, want explicit deny", got)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const good = `"Effect":"Allow","Action":"*","Resource":"*"`
+	for _, c := range []struct{ name, policy, says string }{
+		{"nothing", ``, "JSON"},
+		{"null", `null`, "object"},
+		{"list", `[]`, "object"},
+		{"cut off", `{"Statement":[`, "JSON"},
+		{"two values", `{"Statement":{` + good + `}} {}`, "behind"},
+		{"no statement", `{"Version":"2012-10-17"}`, "0 statements"},
+		{"empty statement list", statements(), "0 statements"},
+		{"other version", `{"Version":"2013-10-17","Statement":{` + good + `}}`, "Version"},
+		{"unknown element", `{"Statements":{` + good + `}}`, `"Statements"`},
+		{"element in small letters", `{"statement":{` + good + `}}`, `"statement"`},
+		{"unknown statement element", statements(`{` + good + `,"Principal":"*"}`), `"Principal"`},
+		{"element twice", statements(`{` + good + `,"Effect":"Deny"}`), "twice"},
+		{"unknown effect", statements(`{"Effect":"allow","Action":"*","Resource":"*"}`), "Effect"},
+		{"no effect", statements(`{"Action":"*","Resource":"*"}`), "Effect"},
+		{"no action", statements(`{"Effect":"Deny","Resource":"*"}`), "Action"},
+		{"both actions", statements(`{` + good + `,"NotAction":"chime:Get*"}`), "exclude"},
+		{"empty actions", statements(`{"Effect":"Deny","Action":[],"Resource":"*"}`), "empty"},
+		{"action without service", statements(`{"Effect":"Deny","Action":"DeleteVoiceConnector","Resource":"*"}`), "action"},
+		{"no resource", statements(`{"Effect":"Deny","Action":"*"}`), "Resource"},
+		{"resource not an ARN", statements(`{"Effect":"Deny","Action":"*","Resource":"vc/*"}`), "ARN"},
+		{"variable", statements(`{"Effect":"Deny","Action":"*","Resource":"arn:aws:chime:::${aws:username}"}`), "variables"},
+		{"number as action", statements(`{"Effect":"Deny","Action":1,"Resource":"*"}`), "string"},
+		{"unknown operator", statements(`{` + good + `,"Condition":{"StringMatches":{"aws:UserAgent":"x"}}}`), "operator"},
+		{"set operator", statements(`{` + good + `,"Condition":{"ForAnyValue:StringEquals":{"aws:UserAgent":"x"}}}`), "operator"},
+		{"unknown key", statements(`{` + good + `,"Condition":{"StringEquals":{"aws:UserAgnet":"x"}}}`), "key"},
+		{"bad network", statements(`{` + good + `,"Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/33"}}}`), "network"},
+		{"mapped network", statements(`{` + good + `,"Condition":{"IpAddress":{"aws:SourceIp":"::ffff:0:0/96"}}}`), "IPv4"},
+		{"bad date", statements(`{` + good + `,"Condition":{"DateLessThan":{"aws:CurrentTime":"soon"}}}`), "date"},
+		{"huge exponent", statements(`{` + good + `,"Condition":{"NumericEquals":{"aws:EpochTime":1e999999}}}`), "number"},
+		{"bad bool", statements(`{` + good + `,"Condition":{"Bool":{"aws:SecureTransport":"yes"}}}`), "true"},
+		{"no values", statements(`{` + good + `,"Condition":{"Bool":{"aws:SecureTransport":[]}}}`), "no value"},
+		{"too deep", strings.Repeat("[", MaxPolicyDepth+2), "deeper"},
+		{"too long", strings.Repeat(" ", MaxPolicyBytes+1), "bytes"},
+		{"too many statements", statements(strings.Repeat(`{},`, MaxStatements) + `{}`), "statements"},
+		{"bad UTF-8", "{\"Id\":\"\xff\"}", "UTF-8"},
+	} {
+		if _, err := Parse([]byte(c.policy)); err == nil {
+			t.Errorf("%s: accepted", c.name)
+		} else if !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: error %q does not say %q", c.name, err, c.says)
+		}
+	}
+}
+
+func TestDefaultPolicy(t *testing.T) {
+	tenant := &Principal{Account: "111122223333"}
+	operator := &Principal{Account: "111122223333", Operator: true}
+	bounded := &Principal{Account: "111122223333", Operator: true, Policy: mustParse(t, statements(`{"Effect":"Allow","Action":"carillon:List*","Resource":"*"}`))}
+	for _, c := range []struct {
+		name             string
+		p                *Principal
+		action, resource string
+		want             Decision
+	}{
+		{"own connector", tenant, getAction, connectorARN, Allow},
+		{"another account's", tenant, getAction, "arn:aws:chime:us-east-1:999999999999:vc/x", ImplicitDeny},
+		{"no account", tenant, getAction, "arn:aws:chime", ImplicitDeny},
+		{"carillon", tenant, "carillon:ListCarriers", "arn:aws:carillon:us-east-1:111122223333:carrier/*", ImplicitDeny},
+		{"operator", operator, "carillon:PutCarrier", "arn:aws:carillon:::carrier/x", Allow},
+		{"operator with a policy", bounded, "carillon:PutCarrier", "arn:aws:carillon:::carrier/x", ImplicitDeny},
+		{"operator with a policy that allows", bounded, "carillon:ListCarriers", "arn:aws:carillon:::carrier/*", Allow},
+	} {
+		if got := Allowed(c.p, c.action, c.resource, nil); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNewPrincipal(t *testing.T) {
+	p, err := NewPrincipal(&AccessKey{ID: "AKIDEXAMPLE", Account: "111122223333", Operator: true})
+	if err != nil || p.Policy != nil || !p.Operator || p.ARN != "arn:aws:iam::111122223333:user/AKIDEXAMPLE" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	if _, err := NewPrincipal(&AccessKey{ID: "AKIDEXAMPLE", Policy: `{"Statement":"x"}`}); err == nil {
+		t.Error("a policy that cannot be read was taken for none")
+	}
+}
+
+func TestMatchIsLinear(t *testing.T) {
+	// Backtracking over each star would need about 2^40 steps here.
+	pattern := strings.Repeat("a*", 200) + "b"
+	if match(pattern, strings.Repeat("a", 4000)) {
+		t.Error("matched")
+	}
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	f.Add(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+	f.Add(statements(`{"Sid":"a","Effect":"Deny","NotAction":["chime:Get*"],"NotResource":"arn:aws:*","Condition":{"IpAddressIfExists":{"aws:SourceIp":["10.0.0.0/8"]},"Null":{"aws:UserAgent":true}}}`))
+	f.Add(statements(`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2026"},"NumericEquals":{"aws:EpochTime":-1.5}}}`))
+	ctx := Context{KeySourceIP: "::ffff:10.0.0.1", KeyCurrentTime: "2026-11-23T10:00:00Z", KeyEpochTime: "1795428000"}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := Parse([]byte(text))
+		if err != nil {
+			return
+		}
+		decision := p.Evaluate(getAction, connectorARN, ctx)
+		// Whatever the policy says, one more Deny of everything ends it.
+		denied := &Policy{append(p.statements[:len(p.statements):len(p.statements)], mustParse(t, statements(`{"Effect":"Deny","Action":"*","Resource":"*"}`)).statements...)}
+		if got := denied.Evaluate(getAction, connectorARN, ctx); got != ExplicitDeny {
+			t.Errorf("with a Deny of everything: %v (before: %v)", got, decision)
+		}
+	})
+}

@@ -1,0 +1,62 @@
+package iam
+
+import "fmt"
+
+// Principal is who sent a request.
+type Principal struct {
+	// Account is the account it acts in; 12 digits.
+	Account string
+	// AccessKeyID names the key that signed.
+	AccessKeyID string
+	// ARN names the principal in messages and in aws:PrincipalArn.
+	ARN string
+	// Operator principals run the installation; only they may use what belongs to no account.
+	Operator bool
+	// Policy is what the principal may do. Nil is the default: everything for an operator, chime:* on resources of
+	// its own account for anybody else.
+	Policy *Policy
+}
+
+// NewPrincipal returns the principal that a key stands for. It fails when the key's policy cannot be understood.
+func NewPrincipal(k *AccessKey) (*Principal, error) {
+	p := &Principal{Account: k.Account, AccessKeyID: k.ID, ARN: userARN(k), Operator: k.Operator}
+	if k.Policy != "" {
+		policy, err := Parse([]byte(k.Policy))
+		if err != nil {
+			return nil, fmt.Errorf("read the policy of key %s: %w", k.ID, err)
+		}
+		p.Policy = policy
+	}
+	return p, nil
+}
+
+func userARN(k *AccessKey) string { return "arn:aws:iam::" + k.Account + ":user/" + k.ID }
+
+// Allowed decides whether p may do action ("chime:GetVoiceConnector") on the resource with that ARN.
+func Allowed(p *Principal, action, resource string, c Context) Decision {
+	if p.Policy != nil {
+		return p.Policy.Evaluate(action, resource, c)
+	}
+	if p.Operator {
+		return Allow
+	}
+	if match(foldASCII("chime:*"), foldASCII(action)) && accountOf(resource) == p.Account {
+		return Allow
+	}
+	return ImplicitDeny
+}
+
+// accountOf returns the account field of an ARN (arn:partition:service:region:account:resource), or "".
+func accountOf(arn string) string {
+	field := 0
+	for start, i := 0, 0; i < len(arn); i++ {
+		if arn[i] != ':' {
+			continue
+		}
+		if field == 4 {
+			return arn[start:i]
+		}
+		field, start = field+1, i+1
+	}
+	return ""
+}
