@@ -15,20 +15,23 @@ func FindConnector(v View, f Facts) (*trunk.Connector, trunk.Number, *call.Refus
 	if !ok {
 		return nil, "", call.Refuse(call.ReasonNumberUnknown, printable(f.User))
 	}
-	number, ok := v.Number(n)
-	if !ok || number.ConnectorID == "" {
-		return nil, n, call.Refuse(call.ReasonNumberUnknown, string(n))
-	}
-	c, ok := v.Connector(number.ConnectorID)
+	c, ok := holder(v, n)
 	if !ok {
 		return nil, n, call.Refuse(call.ReasonNumberUnknown, string(n))
 	}
 	return c, n, nil
 }
 
-// PlanInbound plans a carrier's call to a connector's customer. random orders routes of one priority; failed reports
-// hosts that failed of late: they are tried after all others.
-func PlanInbound(v View, c *trunk.Connector, f Facts, random *rand.Rand, failed func(Target) bool) (Plan, *call.Refusal) {
+// Chooser is what the order of routes depends on besides the routes.
+type Chooser struct {
+	// Random draws among routes of one priority.
+	Random *rand.Rand
+	// Failed reports targets that failed of late; nil means none did.
+	Failed func(Target) bool
+}
+
+// PlanInbound plans a carrier's call to a connector's customer.
+func PlanInbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *call.Refusal) {
 	n, _ := trunk.ParseNumber(f.User)
 	p := Plan{
 		Direction: call.Inbound, Connector: c, Revision: v.Revision(),
@@ -37,20 +40,28 @@ func PlanInbound(v View, c *trunk.Connector, f Facts, random *rand.Rand, failed 
 	if from, ok := trunk.ParseNumber(p.From); ok {
 		p.From, p.FromCountry = string(from), numbering.Country(from)
 	}
+	var refusal *call.Refusal
+	p.Targets, refusal = originate(c, p.To, choose)
+	return p, refusal
+}
+
+// originate lists a connector's routes as targets in the order they are tried.
+func originate(c *trunk.Connector, user string, choose Chooser) ([]Target, *call.Refusal) {
 	o := c.Origination
 	switch {
 	case o == nil:
-		return p, call.Refuse(call.ReasonNoRoute, "The connector has no origination.")
+		return nil, call.Refuse(call.ReasonNoRoute, "The connector has no origination.")
 	case o.Disabled:
-		return p, call.Refuse(call.ReasonNoRoute, "The connector's origination is disabled.")
+		return nil, call.Refuse(call.ReasonNoRoute, "The connector's origination is disabled.")
 	case len(o.Routes) == 0:
-		return p, call.Refuse(call.ReasonNoRoute, "The connector's origination has no routes.")
+		return nil, call.Refuse(call.ReasonNoRoute, "The connector's origination has no routes.")
 	}
-	for _, r := range order(o.Routes, random) {
-		p.Targets = append(p.Targets, routeTarget(c, r, p.To))
+	targets := make([]Target, 0, len(o.Routes))
+	for _, r := range order(o.Routes, choose.Random) {
+		targets = append(targets, routeTarget(c, r, user))
 	}
-	demote(p.Targets, o.Routes, failed)
-	return p, nil
+	demote(targets, choose.Failed)
+	return targets, nil
 }
 
 // routeTarget turns a route into a target. A connector that requires encryption is reached by TLS whatever the route's
@@ -89,10 +100,10 @@ func order(routes []trunk.Route, random *rand.Rand) []trunk.Route {
 	return left
 }
 
-// demote moves targets that failed of late behind the others: a host that is down must not cost every call its
-// timeout, and an only target is still tried.
-func demote(targets []Target, routes []trunk.Route, failed func(Target) bool) {
-	if failed == nil || len(routes) < 2 {
+// demote moves targets that failed of late behind all others: a host that is down must not cost every call its
+// timeout, and a target that is the only one left is still tried.
+func demote(targets []Target, failed func(Target) bool) {
+	if failed == nil || len(targets) < 2 {
 		return
 	}
 	slices.SortStableFunc(targets, func(a, b Target) int { return rank(failed(a)) - rank(failed(b)) })

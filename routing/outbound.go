@@ -9,7 +9,10 @@ import (
 )
 
 // PlanOutbound plans a call of a connector's customer that has passed Screen, authentication and limits.
-func PlanOutbound(v View, c *trunk.Connector, f Facts) (Plan, *call.Refusal) {
+//
+// A number that another connector of the installation holds stays inside: its routes are the targets and no carrier
+// hears of the call.
+func PlanOutbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *call.Refusal) {
 	p := Plan{Direction: call.Outbound, Connector: c, Revision: v.Revision(), Emergency: numbering.Emergency(f.User)}
 	p.To = f.User
 	var number trunk.Number
@@ -30,14 +33,30 @@ func PlanOutbound(v View, c *trunk.Connector, f Facts) (Plan, *call.Refusal) {
 	if r := callerID(v, c, f, &p); r != nil {
 		return p, r
 	}
+	if inside, ok := holder(v, number); ok {
+		p.Inside = inside
+		var refusal *call.Refusal
+		p.Targets, refusal = originate(inside, p.To, choose)
+		return p, refusal
+	}
 	for _, carrier := range v.CarrierFor(number) {
 		p.Targets = appendCarrier(p.Targets, carrier, p.To)
 	}
+	demote(p.Targets, choose.Failed)
 	if len(p.Targets) == 0 {
 		return p, call.Refuse(call.ReasonNoRoute, "No carrier takes "+printable(p.To)+".")
 	}
 	p.Carrier = p.Targets[0].Carrier
 	return p, nil
+}
+
+// holder returns the connector that takes calls for a number.
+func holder(v View, n trunk.Number) (*trunk.Connector, bool) {
+	number, ok := v.Number(n)
+	if !ok || number.ConnectorID == "" {
+		return nil, false
+	}
+	return v.Connector(number.ConnectorID)
 }
 
 // callerID chooses the caller id: P-Asserted-Identity if the account holds it, else P-Preferred-Identity, else From.

@@ -100,6 +100,8 @@ type Plan struct {
 	Direction call.Direction
 	// Connector rules the call.
 	Connector *trunk.Connector
+	// Inside is the connector at the other end of a call that stays inside the installation; nil for others.
+	Inside *trunk.Connector
 	// Revision is that of the snapshot the plan was made from.
 	Revision int64
 	// From is the caller id that is sent on and To the number dialled, "+" and digits where they are numbers.
