@@ -1,0 +1,187 @@
+// Package v1 holds the shapes of the API under /carillon/v1/: what AWS has no operation for.
+//
+// The API's handlers, the command line and the console share them. Bodies are JSON objects; a request with a member
+// that is not here is refused. Errors have the same form as those of the AWS operations.
+package v1
+
+import (
+	"time"
+
+	"carillon/call"
+)
+
+// Base is the path all operations are under.
+const Base = "/carillon/v1"
+
+// Paths of the collections. One of them is Path + "/" + its name, percent-encoded.
+const (
+	Carriers   = Base + "/carriers"   // GET lists; PUT, DELETE of one
+	Numbers    = Base + "/numbers"    // GET lists; POST imports
+	Keys       = Base + "/keys"       // GET lists; POST creates; DELETE of one; POST of one with ?operation=disable
+	Connectors = Base + "/connectors" // GET, PUT of one + "/settings"
+	Quotas     = Base + "/quotas"     // GET lists; PUT of one
+	Calls      = Base + "/calls"      // GET lists; GET of one
+)
+
+// Query parameters of the lists.
+const (
+	QueryAccount   = "account"     // 12 digits; operators only, others always mean their own
+	QueryConnector = "connector"   // connector id
+	QueryMax       = "max-results" // 1 to MaxPage
+	QueryToken     = "next-token"  // NextToken of the page before
+)
+
+// Bounds of requests and pages.
+const (
+	// MaxPage is the most entries of a page, DefaultPage the number without max-results.
+	MaxPage, DefaultPage = 1000, 100
+	// MaxImport is the most numbers of one import: a transaction of the store takes no more.
+	MaxImport = 100
+	// MaxPrefixes, MaxSources and MaxPeers bound the lists of a carrier and of a connector's settings.
+	MaxPrefixes, MaxSources, MaxPeers = 200, 100, 20
+)
+
+// Carrier is a SIP peer that leads to the public network. PutCarrier takes it, ListCarriers gives it.
+type Carrier struct {
+	// Name is in the path of a put; in the body it may be left out and must be the same.
+	Name string `json:"name,omitempty"`
+	// Targets are 1 to 20, tried in order: "sip:HOST:PORT;transport=udp|tcp|tls".
+	Targets []string `json:"targets"`
+	// Prefixes are the numbers it takes, "+1" and so on; empty takes all.
+	Prefixes []string `json:"prefixes,omitempty"`
+	// SRTP is "off" (default), "offer" or "require".
+	SRTP string `json:"srtp,omitempty"`
+	// Sources are the networks its calls come from besides the targets' own addresses.
+	Sources []string `json:"sources,omitempty"`
+	// ProbeSeconds is how often OPTIONS is sent to each target; 0 is never.
+	ProbeSeconds int `json:"probe_seconds,omitempty"`
+	// User and Password answer the carrier's challenge. The password is never given back; a put without one keeps
+	// the one that is stored, as long as User stays the same.
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+	// Lab marks the built-in lab carrier, which cannot be put or deleted.
+	Lab bool `json:"lab,omitempty"`
+}
+
+// CarrierList is the answer of ListCarriers: all of them, by name.
+type CarrierList struct {
+	Carriers []Carrier `json:"carriers"`
+}
+
+// ImportNumbers is the request of that name. Without account and connector the numbers go to the pool if they are
+// new and stay as they are if not.
+type ImportNumbers struct {
+	// Numbers are 1 to MaxImport in E.164.
+	Numbers []string `json:"numbers"`
+	// Account gets the numbers.
+	Account string `json:"account,omitempty"`
+	// ConnectorID takes their calls; its account gets the numbers.
+	ConnectorID string `json:"connector_id,omitempty"`
+}
+
+// Number is a phone number of the inventory.
+type Number struct {
+	// Number is in E.164.
+	Number string `json:"number"`
+	// Account holds it; empty while it is in the pool.
+	Account string `json:"account,omitempty"`
+	// ConnectorID takes its calls; empty for none.
+	ConnectorID string `json:"connector_id,omitempty"`
+	// Created and Updated are in UTC.
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+}
+
+// NumberList is the answer of ListNumbers, and of ImportNumbers with the numbers as they are now.
+type NumberList struct {
+	Numbers []Number `json:"numbers"`
+	// NextToken asks for the next page; null on the last one.
+	NextToken *string `json:"next_token"`
+}
+
+// CreateKey is the request of that name.
+type CreateKey struct {
+	// Account is the key's; empty is the caller's.
+	Account string `json:"account,omitempty"`
+	// Name is what the key is called; at most 64 characters.
+	Name string `json:"name,omitempty"`
+	// Policy is an IAM policy as JSON text; empty allows chime:* in the account, or everything to an operator.
+	Policy string `json:"policy,omitempty"`
+	// ExpiresSeconds makes a temporary key, which has a session token; 0 is never.
+	ExpiresSeconds int64 `json:"expires_seconds,omitempty"`
+	// Operator keys may use what belongs to the installation.
+	Operator bool `json:"operator,omitempty"`
+}
+
+// Credentials is the answer of CreateKey, and the only place where a secret is ever shown.
+type Credentials struct {
+	AccessKeyID     string `json:"access_key_id"`
+	SecretAccessKey string `json:"secret_access_key"`
+	AccountID       string `json:"account_id"`
+	// SessionToken must be sent along with a temporary key.
+	SessionToken string `json:"session_token,omitempty"`
+	// Expires is when a temporary key stops working.
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// Key is an access key without its secret.
+type Key struct {
+	AccessKeyID string    `json:"access_key_id"`
+	AccountID   string    `json:"account_id"`
+	Name        string    `json:"name,omitempty"`
+	Created     time.Time `json:"created"`
+	// Expires is null for a key that does not.
+	Expires  *time.Time `json:"expires"`
+	Disabled bool       `json:"disabled"`
+	Operator bool       `json:"operator"`
+	Policy   string     `json:"policy,omitempty"`
+}
+
+// KeyList is the answer of ListKeys.
+type KeyList struct {
+	Keys []Key `json:"keys"`
+}
+
+// Settings are those of a connector that AWS has no field for. In a put, a member that is left out stays as it is.
+type Settings struct {
+	// Digest is the list of algorithms offered, first to last: "md5", "sha-256"; empty is the default, both.
+	Digest *[]string `json:"digest,omitempty"`
+	// Peers says by route host how the peer's certificate is checked. A put replaces all of them.
+	Peers *map[string]Peer `json:"peers,omitempty"`
+	// PlainEmergency admits emergency calls in the clear on an encrypted connector; operators only.
+	PlainEmergency *bool `json:"plain_emergency,omitempty"`
+}
+
+// Peer is how one host's certificate is checked.
+type Peer struct {
+	// Pin is the SHA-256 of the peer's public key (SPKI) in hex.
+	Pin string `json:"pin,omitempty"`
+	// NoVerify accepts any certificate.
+	NoVerify bool `json:"no_verify,omitempty"`
+}
+
+// Quota is a limit that an operator has set. PutQuota takes Account and Value, the name is in the path.
+type Quota struct {
+	Name string `json:"name,omitempty"`
+	// Account is empty for every account without a value of its own.
+	Account string `json:"account,omitempty"`
+	// Value is at least 0.
+	Value *int `json:"value"`
+}
+
+// QuotaList is the answer of ListQuotas.
+type QuotaList struct {
+	Quotas []Quota `json:"quotas"`
+	// Names are those that can be set.
+	Names []string `json:"names"`
+}
+
+// Call is the answer of GetCall: the record of one call.
+type Call = call.Record
+
+// CallList is the answer of ListCalls: newest first.
+type CallList struct {
+	Calls []Call `json:"calls"`
+	// NextToken asks for the next page; null on the last one.
+	NextToken *string `json:"next_token"`
+}
