@@ -228,19 +228,25 @@ func (b *Builder) openBytes(name []byte) {
 }
 
 func (b *Builder) copyLine(m *Message, l *line) {
-	value := l.span(m.buf)
-	if m.fault != FaultNone {
-		// Only an accepted message is known to have no stray CR, LF or NUL in its lines.
-		b.HeaderBytes(headers[l.id].name, value)
-		return
-	}
-	if !b.enter(builderHeaders, builderHeaders) {
+	if !b.enter(builderHeaders, builderOpen) {
 		return
 	}
 	b.buf = append(b.buf, headers[l.id].name...)
 	b.buf = append(b.buf, ": "...)
-	b.buf = append(b.buf, value...)
-	b.buf = append(b.buf, "\r\n"...)
+	b.copyValue(m, l.span(m.buf))
+	b.Close()
+}
+
+// copyValue appends a piece of m, unchecked where m was accepted: then no line
+// of it has a stray CR, LF or NUL.
+func (b *Builder) copyValue(m *Message, p []byte) {
+	if m.fault != FaultNone {
+		b.Write(p)
+		return
+	}
+	if b.enter(builderOpen, builderOpen) {
+		b.buf = append(b.buf, p...)
+	}
 }
 
 // Body writes Content-Type (unless contentType is empty), Content-Length, the

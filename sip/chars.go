@@ -70,6 +70,8 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 func isDigit(c byte) bool { return c-'0' < 10 }
 
+func isAlpha(c byte) bool { return (c|0x20)-'a' < 26 }
+
 func isHex(c byte) bool { return isDigit(c) || (c|0x20)-'a' < 6 }
 
 func unhex(c byte) byte {

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"io"
 )
 
@@ -58,11 +59,131 @@ func (f *Framer) Fill(r io.Reader) (int, error) {
 const minFill = 4096
 
 // Next returns the next whole message, its end being where Content-Length says.
-// ok is false where more octets are needed; err is a *ParseError, and final.
-// Call it until it has no more before the next Write or Fill: msg lies in the
-// buffer those move.
+// ok is false where more octets are needed. Call it until it has no more before
+// the next Write or Fill: msg lies in the buffer those move.
+//
+// err is a *ParseError, and final. Where the headers had come through, msg then
+// holds start line and headers, so that the error can be answered along them.
 func (f *Framer) Next() (msg []byte, ok bool, err error) {
-	return nil, false, nil
+	if f.err != nil {
+		return nil, false, f.err
+	}
+	if f.total == 0 {
+		head, fault := f.readHead()
+		if fault != FaultNone {
+			f.err = &answers[fault]
+			return head, false, f.err
+		}
+		if head == nil {
+			return nil, false, nil
+		}
+	}
+	end := f.start + f.total
+	if len(f.buf) < end {
+		return nil, false, nil
+	}
+	msg = f.buf[f.start:end:end]
+	f.start, f.scanned, f.total = end, 0, 0
+	return msg, true, nil
+}
+
+// readHead looks for the end of the headers in what has not been looked at yet,
+// so that a message that trickles in costs no more than one that comes at once.
+// It returns nil where the end has not come; else it sets total.
+func (f *Framer) readHead() (head []byte, fault Fault) {
+	if f.scanned == 0 {
+		if ready, fault := f.skipKeepAlives(); !ready {
+			return nil, fault
+		}
+	}
+	b, limit := f.buf[f.start:], f.max()
+	for {
+		length := bytes.IndexByte(b[f.scanned:], '\n')
+		if length < 0 {
+			f.scanned = len(b)
+			break
+		}
+		lf := f.scanned + length
+		if lf == 0 || b[lf-1] != '\r' {
+			return nil, FaultLineEnd
+		}
+		f.scanned = lf + 1
+		if f.scanned > limit {
+			break
+		}
+		if lf >= 3 && b[lf-2] == '\n' {
+			head = b[:lf+1]
+			f.total, fault = frameLength(head, limit)
+			return head, fault
+		}
+	}
+	if f.scanned > limit {
+		return nil, FaultTooLarge
+	}
+	return nil, FaultNone
+}
+
+func (f *Framer) max() int {
+	if f.Max <= 0 {
+		return DefaultMaxMessage
+	}
+	return min(f.Max, maxMessage)
+}
+
+// skipKeepAlives steps over CRLFs between messages (RFC 3261 §7.5) and counts
+// the pairs. It is ready once an octet is there that can begin a start line;
+// whoever speaks TLS or anything else to this port is found out here.
+func (f *Framer) skipKeepAlives() (ready bool, fault Fault) {
+	for f.start < len(f.buf) {
+		switch c := f.buf[f.start]; {
+		case is(c, chToken):
+			f.crlf = 0
+			return true, FaultNone
+		case c != '\r' || f.start+1 < len(f.buf) && f.buf[f.start+1] != '\n':
+			return false, FaultStreamStart
+		case f.start+1 == len(f.buf):
+			return false, FaultNone
+		}
+		f.start += 2
+		if f.crlf++; f.crlf == 2 {
+			f.pings++
+			f.crlf = 0
+		}
+	}
+	return false, FaultNone
+}
+
+// frameLength returns the length of the message with this head. It reads the
+// lines as Parse does: compact form, white space before the colon, folds.
+func frameLength(head []byte, limit int) (int, Fault) {
+	length, found := uint64(0), false
+	for rest, first := head, true; len(rest) > 0; first = false {
+		end := bytes.IndexByte(rest, '\n') + 1
+		colon := bytes.IndexByte(rest[:end], ':')
+		for end < len(rest) && isSpace(rest[end]) {
+			end += bytes.IndexByte(rest[end:], '\n') + 1
+		}
+		field := rest[:end]
+		rest = rest[end:]
+		if first || colon < 0 || ParseHeaderID(trim(field[:colon])) != HdrContentLength {
+			continue
+		}
+		if found {
+			return 0, FaultDuplicate
+		}
+		var ok bool
+		if length, ok = parseUint(bytes.Trim(field[colon+1:], " \t\r\n"), maxContentLength); !ok {
+			return 0, FaultContentLength
+		}
+		found = true
+	}
+	if !found {
+		return 0, FaultNoContentLength
+	}
+	if length > uint64(limit-len(head)) {
+		return 0, FaultTooLarge
+	}
+	return len(head) + int(length), FaultNone
 }
 
 func (f *Framer) compact() {

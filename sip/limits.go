@@ -18,6 +18,11 @@ type Limits struct {
 	Line    int // octets of one start line or header, folds included
 }
 
+const (
+	maxMessage = 1 << 30   // offsets are 32 bits wide
+	maxHeaders = 1<<16 - 1 // line numbers are 16 bits wide
+)
+
 func (l Limits) withDefaults() Limits {
 	if l.Message <= 0 {
 		l.Message = DefaultMaxMessage
@@ -28,5 +33,6 @@ func (l Limits) withDefaults() Limits {
 	if l.Line <= 0 {
 		l.Line = DefaultMaxLine
 	}
+	l.Message, l.Headers = min(l.Message, maxMessage), min(l.Headers, maxHeaders)
 	return l
 }

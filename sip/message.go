@@ -17,12 +17,13 @@ type line struct {
 // All slices it hands out lie in that buffer and live as long as it does; use
 // Clone to keep a message. A Message must not be read while it is being parsed.
 type Message struct {
-	buf    []byte
-	lines  []line
-	first  [headerCount]uint16 // 1 + index of the first line of each known header
-	fault  Fault
-	method Method
-	known  eager
+	buf      []byte
+	lines    []line
+	first    [headerCount]uint16 // 1 + index of the first line of each known header
+	fault    Fault
+	method   Method
+	known    eager
+	response bool
 
 	status  int
 	token   []byte // the method as it was written
@@ -47,7 +48,6 @@ type eager uint8
 const (
 	hasRequestURI eager = 1 << iota
 	hasSentBy           // enough of the topmost Via to answer along
-	hasVia
 	hasFrom
 	hasTo
 	hasContact
@@ -59,7 +59,7 @@ const (
 func (m *Message) Bytes() []byte { return m.buf }
 
 // IsRequest reports whether the message is a request.
-func (m *Message) IsRequest() bool { return m.status == 0 }
+func (m *Message) IsRequest() bool { return !m.response }
 
 // Method returns the request's method; a response's is the one of its CSeq.
 func (m *Message) Method() Method { return m.method }
@@ -146,7 +146,7 @@ func (m *Message) Received() netip.AddrPort { return m.received }
 // Answerable reports whether a response can be sent at all: to a request other
 // than ACK whose topmost Via names a sender, even where the rest is malformed.
 func (m *Message) Answerable() bool {
-	return m.status == 0 && m.method != Ack && m.known&hasSentBy != 0
+	return !m.response && m.method != Ack && m.known&hasSentBy != 0
 }
 
 func (l *line) span(buf []byte) []byte { return buf[l.value:l.valueEnd:l.valueEnd] }

@@ -16,7 +16,7 @@ func AppendResponse(b *Builder, req *Message, code int, reason, toTag string) {
 	b.Copy(req, HdrFrom)
 	if req.first[HdrTo] != 0 {
 		b.Open("To")
-		b.Write(req.Get(HdrTo))
+		b.copyValue(req, req.Get(HdrTo))
 		if toTag != "" && req.to.tag == nil {
 			b.WriteText(";tag=")
 			b.WriteText(toTag)
@@ -44,7 +44,7 @@ func (b *Builder) CopyVias(m *Message) {
 	b.topVia(m, first)
 	if len(rest) > 0 {
 		b.WriteText(", ")
-		b.Write(rest)
+		b.copyValue(m, rest)
 	}
 	b.Close()
 	for i := top + 1; i < len(m.lines); i++ {
@@ -59,7 +59,7 @@ func (b *Builder) CopyVias(m *Message) {
 // wherever the peer likes.
 func (b *Builder) topVia(m *Message, value []byte) {
 	sentBy, params := cutOutside(value, ';')
-	b.Write(trim(sentBy))
+	b.copyValue(m, trim(sentBy))
 	for len(params) > 0 {
 		var p []byte
 		p, params = cutOutside(params, ';')
@@ -71,7 +71,7 @@ func (b *Builder) topVia(m *Message, value []byte) {
 			b.WriteUint(uint64(m.received.Port()))
 		default:
 			b.WriteText(";")
-			b.Write(trim(p))
+			b.copyValue(m, trim(p))
 		}
 	}
 	if m.via.HasRPort || m.via.hostDiffers(m.received.Addr()) {

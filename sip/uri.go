@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"strconv"
@@ -47,7 +48,22 @@ func ParseURI(b []byte) (URI, error) {
 }
 
 // Param returns the value of a URI parameter; ok is false where it is absent.
-func (u *URI) Param(name string) (value []byte, ok bool) { return param(u.Params, name) }
+// An escaped name is found too (RFC 4475 §3.1.1.3), the value is left escaped.
+func (u *URI) Param(name string) (value []byte, ok bool) {
+	for params := u.Params; len(params) > 0; {
+		params = params[1:]
+		end := bytes.IndexByte(params, ';')
+		if end < 0 {
+			end = len(params)
+		}
+		n, v := cutEqual(params[:end:end])
+		if equalEscaped(n, []byte(name), true) {
+			return v, true
+		}
+		params = params[end:]
+	}
+	return nil, false
+}
 
 // HostAddr returns the host as an address; ok is false where it is a name.
 func (u *URI) HostAddr() (addr netip.Addr, ok bool) { return parseAddr(u.Host) }
@@ -84,6 +100,158 @@ func (u *URI) AppendTo(b []byte) []byte {
 	return b
 }
 
-func (u *URI) parse(b []byte) bool { return false }
+// parse fills u from the whole of b and reports whether it is well-formed.
+func (u *URI) parse(b []byte) bool {
+	*u = URI{Raw: b}
+	switch {
+	case len(b) > 4 && b[3] == ':' && equalFold(b[:3], "sip"):
+		u.Scheme = SchemeSIP
+		return u.parseSIP(b[4:])
+	case len(b) > 5 && b[4] == ':' && equalFold(b[:4], "sips"):
+		u.Scheme = SchemeSIPS
+		return u.parseSIP(b[5:])
+	case len(b) > 4 && b[3] == ':' && equalFold(b[:3], "tel"):
+		u.Scheme = SchemeTEL
+		return u.parseTel(b[4:])
+	}
+	return validOther(b)
+}
 
-func parseAddr(host []byte) (netip.Addr, bool) { return netip.Addr{}, false }
+// validOther checks scheme ":" 1*uric (RFC 3261 §25.1 absoluteURI).
+func validOther(b []byte) bool {
+	colon := bytes.IndexByte(b, ':')
+	if colon <= 0 || colon+1 == len(b) || !isAlpha(b[0]) {
+		return false
+	}
+	for _, c := range b[:colon] {
+		if !isAlpha(c) && !isDigit(c) && c != '+' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return allEscaped(b[colon+1:], chURI)
+}
+
+// parseSIP reads [userinfo "@"] hostport [params] [headers]. "@" must be
+// escaped everywhere else, so the first one ends the userinfo.
+func (u *URI) parseSIP(b []byte) bool {
+	if at := bytes.IndexByte(b, '@'); at >= 0 {
+		if !u.parseUserinfo(b[:at:at]) {
+			return false
+		}
+		b = b[at+1:]
+	}
+	end := scanHost(b)
+	if end < 0 {
+		return false
+	}
+	u.Host = b[:end:end]
+	b = b[end:]
+	if len(b) > 0 && b[0] == ':' {
+		if end, u.Port = scanPort(b, 1); end < 0 {
+			return false
+		}
+		b = b[end:]
+	}
+	if len(b) == 0 {
+		return true
+	}
+	return u.parseTail(b)
+}
+
+func (u *URI) parseUserinfo(b []byte) bool {
+	u.User = b
+	if colon := bytes.IndexByte(b, ':'); colon >= 0 {
+		u.User, u.Password = b[:colon:colon], b[colon+1:]
+	}
+	return len(u.User) > 0 && allEscaped(u.User, chUser) && allEscaped(u.Password, chPass)
+}
+
+// parseTail reads the parameters and headers after the host.
+func (u *URI) parseTail(b []byte) bool {
+	if b[0] == ';' {
+		end := bytes.IndexByte(b, '?')
+		if end < 0 {
+			end = len(b)
+		}
+		u.Params = b[:end:end]
+		if !validPairs(u.Params[1:], ';', chParam) {
+			return false
+		}
+		if b = b[end:]; len(b) == 0 {
+			return true
+		}
+	}
+	if b[0] != '?' {
+		return false
+	}
+	u.Headers = b[1:]
+	return validPairs(u.Headers, '&', chHeader)
+}
+
+// validPairs checks name ["=" value] *(sep name ["=" value]) for octets of one
+// class and escapes. A header's value may be empty, a parameter's may not.
+func validPairs(b []byte, sep byte, class uint8) bool {
+	n, inValue := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == sep:
+			if n == 0 && !(inValue && sep == '&') {
+				return false
+			}
+			n, inValue = 0, false
+		case c == '=':
+			if n == 0 || inValue {
+				return false
+			}
+			n, inValue = 0, true
+		case chars[c]&class != 0:
+			n++
+		case c == '%' && i+2 < len(b) && isHex(b[i+1]) && isHex(b[i+2]):
+			n++
+			i += 2
+		default:
+			return false
+		}
+	}
+	return n > 0 || inValue && sep == '&'
+}
+
+// parseTel reads a telephone number and its parameters (RFC 3966 §3). A digit
+// has to be among the visual separators; "*", "#" and A to F may stand in a
+// local number.
+func (u *URI) parseTel(b []byte) bool {
+	end := bytes.IndexByte(b, ';')
+	if end < 0 {
+		end = len(b)
+	}
+	u.User = b[:end:end]
+	digits := 0
+	for i, c := range u.User {
+		switch {
+		case isHex(c) || c == '*' || c == '#':
+			digits++
+		case c == '+' && i == 0 || c == '-' || c == '.' || c == '(' || c == ')':
+		default:
+			return false
+		}
+	}
+	if digits == 0 || end == len(b) {
+		return digits > 0
+	}
+	u.Params = b[end:]
+	return validPairs(u.Params[1:], ';', chParam)
+}
+
+// Unescape appends b with its escapes undone (RFC 3261 §19.1.2). A "%" that
+// begins no escape is kept. The result may hold any octet, also NUL.
+func Unescape(dst, b []byte) []byte {
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '%' && i+2 < len(b) && isHex(b[i+1]) && isHex(b[i+2]) {
+			c = unhex(b[i+1])<<4 | unhex(b[i+2])
+			i += 2
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
