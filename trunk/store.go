@@ -13,7 +13,6 @@ const (
 	KindQuota     EntityKind = "quota"
 	KindHealth    EntityKind = "health"
 	KindUsage     EntityKind = "usage"
-	KindReceipt   EntityKind = "receipt"
 )
 
 // EntityKey is the one name of a stored entity.
