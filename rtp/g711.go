@@ -1,0 +1,67 @@
+package rtp
+
+// Static payload types of RFC 3551 section 6.
+const (
+	PayloadPCMU = 0
+	PayloadPCMA = 8
+	PayloadG722 = 9
+	PayloadG729 = 18
+)
+
+// MuLaw encodes one 16-bit linear sample as G.711 mu-law.
+func MuLaw(sample int16) byte {
+	const bias, clip = 0x84, 32635
+	v, sign := int32(sample), byte(0)
+	if v < 0 {
+		v, sign = -v, 0x80
+	}
+	v = min(v, clip) + bias
+	exp := byte(7)
+	for mask := int32(0x4000); v&mask == 0; mask >>= 1 {
+		exp--
+	}
+	return ^(sign | exp<<4 | byte(v>>(exp+3))&0x0f)
+}
+
+// LinearMu decodes one mu-law byte.
+func LinearMu(b byte) int16 {
+	b = ^b
+	v := (int32(b&0x0f)<<3 + 0x84) << (b >> 4 & 7)
+	v -= 0x84
+	if b&0x80 != 0 {
+		return int16(-v)
+	}
+	return int16(v)
+}
+
+// ALaw encodes one 16-bit linear sample as G.711 A-law.
+func ALaw(sample int16) byte {
+	v, mask := int32(sample)>>3, byte(0xd5)
+	if v < 0 {
+		v, mask = ^v, 0x55
+	}
+	exp := byte(0)
+	for limit := int32(0x1f); v > limit && exp < 7; limit = limit<<1 | 1 {
+		exp++
+	}
+	if exp < 2 {
+		return (exp<<4 | byte(v>>1)&0x0f) ^ mask
+	}
+	return (exp<<4 | byte(v>>exp)&0x0f) ^ mask
+}
+
+// LinearA decodes one A-law byte.
+func LinearA(b byte) int16 {
+	b ^= 0x55
+	v := int32(b&0x0f) << 4
+	switch exp := b >> 4 & 7; exp {
+	case 0:
+		v += 8
+	default:
+		v = (v + 0x108) << (exp - 1)
+	}
+	if b&0x80 != 0 {
+		return int16(v)
+	}
+	return int16(-v)
+}

@@ -1,0 +1,125 @@
+package srtp
+
+import (
+	"crypto/aes"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// ErrKeySize: the bytes of a key do not fit its suite.
+var ErrKeySize = errors.New("srtp: key and salt do not fit the suite")
+
+// Key is a suite with a master key and a master salt. It formats as the suite's name alone, whatever the
+// verb, so that no log line or error can hold a key. The zero value is no key.
+type Key struct {
+	suite  Suite
+	secret [46]byte // master key, then master salt
+}
+
+// NewKey draws a key from random.
+func NewKey(suite Suite, random io.Reader) (Key, error) {
+	if !suite.Valid() {
+		return Key{}, ErrKeySize
+	}
+	k := Key{suite: suite}
+	if _, err := io.ReadFull(random, k.secret[:k.size()]); err != nil {
+		return Key{}, fmt.Errorf("draw srtp key: %w", err)
+	}
+	return k, nil
+}
+
+// ParseKey takes the master key followed by the master salt, as the inline parameter of RFC 4568 section 6.1
+// holds them.
+func ParseKey(suite Suite, keySalt []byte) (Key, error) {
+	k := Key{suite: suite}
+	if !suite.Valid() || len(keySalt) != k.size() {
+		return Key{}, ErrKeySize
+	}
+	copy(k.secret[:], keySalt)
+	return k, nil
+}
+
+func (k Key) size() int { return k.suite.KeySize() + k.suite.SaltSize() }
+
+// Suite returns the key's suite.
+func (k Key) Suite() Suite { return k.suite }
+
+// IsZero reports whether k is no key.
+func (k Key) IsZero() bool { return k.suite == 0 }
+
+// Equal compares suite, key and salt in constant time.
+func (k Key) Equal(o Key) bool {
+	return k.suite == o.suite && subtle.ConstantTimeCompare(k.secret[:], o.secret[:]) == 1
+}
+
+// Inline returns key and salt in base64 with padding, for an a=crypto line. The result is secret.
+func (k Key) Inline() string { return base64.StdEncoding.EncodeToString(k.secret[:k.size()]) }
+
+// String returns the suite's name.
+func (k Key) String() string { return k.suite.String() }
+
+// GoString returns the suite's name.
+func (k Key) GoString() string { return "srtp.Key{" + k.suite.String() + "}" }
+
+// Format writes the suite's name whatever the verb: %x would otherwise print the array.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.suite.String()) }
+
+// LogValue returns the suite's name.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.suite.String()) }
+
+// MarshalText returns the suite's name.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.suite.String()), nil }
+
+// Labels of the key derivation (RFC 3711 section 4.3.2).
+const (
+	labelRTPCipher byte = iota
+	labelRTPAuth
+	labelRTPSalt
+	labelRTCPCipher
+	labelRTCPAuth
+	labelRTCPSalt
+)
+
+// derive is AES_CM_PRF of RFC 3711 section 4.3.3 with a key derivation rate of 0. A salt of 96 bits is
+// padded to 112 with zeros (RFC 7714 section 11).
+func derive(masterKey, masterSalt []byte, label byte, size int) ([]byte, error) {
+	block, err := aes.NewCipher(masterKey)
+	if err != nil {
+		return nil, fmt.Errorf("derive srtp key: %w", err)
+	}
+	var x [aes.BlockSize]byte
+	copy(x[:14], masterSalt)
+	x[7] ^= label
+	out := make([]byte, (size+aes.BlockSize-1)&^(aes.BlockSize-1))
+	for i := 0; i < len(out); i += aes.BlockSize {
+		x[14], x[15] = byte(i>>12), byte(i>>4)
+		block.Encrypt(out[i:], x[:])
+	}
+	return out[:size], nil
+}
+
+// sessionKeys are what one direction's RTP or RTCP runs on.
+type sessionKeys struct {
+	cipher, auth, salt []byte
+}
+
+func (k Key) sessionKeys(labelCipher, labelAuth, labelSalt byte) (sessionKeys, error) {
+	row := suites[k.suite]
+	key, salt := k.secret[:row.key], k.secret[row.key:row.key+row.salt]
+	var out sessionKeys
+	var err error
+	if out.cipher, err = derive(key, salt, labelCipher, row.key); err != nil {
+		return out, err
+	}
+	if out.salt, err = derive(key, salt, labelSalt, row.salt); err != nil {
+		return out, err
+	}
+	if !row.aead {
+		out.auth, err = derive(key, salt, labelAuth, 20)
+	}
+	return out, err
+}

@@ -1,0 +1,300 @@
+package srtp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"carillon/rtp"
+)
+
+// Errors of protecting and unprotecting. They carry no detail: an attacker must not make the node format
+// text for each forged packet.
+var (
+	// ErrMalformed: the packet is too short or its header is broken.
+	ErrMalformed = errors.New("srtp: malformed packet")
+	// ErrAuth: the authentication tag or the MKI is wrong.
+	ErrAuth = errors.New("srtp: authentication failed")
+	// ErrReplay: the index was seen before or lies behind the window.
+	ErrReplay = errors.New("srtp: replayed packet")
+	// ErrClear: an SRTCP packet whose E bit says that it is not encrypted.
+	ErrClear = errors.New("srtp: packet is not encrypted")
+	// ErrReused: a packet to send whose index was used before. Sending it would use the key stream twice
+	// and give away both payloads.
+	ErrReused = errors.New("srtp: packet index used before")
+	// ErrExhausted: no index is left under this master key, or MaxStreams are in use.
+	ErrExhausted = errors.New("srtp: master key exhausted")
+	// ErrBuffer: dst has not the capacity for the packet and Overhead.
+	ErrBuffer = errors.New("srtp: buffer too small")
+)
+
+// Overhead is the most bytes that Protect and ProtectRTCP add.
+const Overhead = 20
+
+// MaxMKI is the longest master key identifier, in bytes (RFC 4568 section 6.1).
+const MaxMKI = 128
+
+const (
+	encrypted    = 1 << 31 // the E bit of an SRTCP index word
+	maxRTCPIndex = 1<<31 - 1
+)
+
+// Sender protects what one side sends under one master key. It is not safe for concurrent use.
+type Sender struct {
+	rtp, rtcp transform
+	streams   streams
+}
+
+// NewSender derives the session keys of k.
+func NewSender(k Key) (*Sender, error) {
+	r, c, err := k.transforms()
+	if err != nil {
+		return nil, fmt.Errorf("make srtp sender: %w", err)
+	}
+	return &Sender{rtp: r, rtcp: c}, nil
+}
+
+func (k Key) transforms() (forRTP, forRTCP transform, err error) {
+	if !k.suite.Valid() {
+		return nil, nil, ErrKeySize
+	}
+	keys, err := k.sessionKeys(labelRTPCipher, labelRTPAuth, labelRTPSalt)
+	if err != nil {
+		return nil, nil, err
+	}
+	if forRTP, err = newTransform(k.suite, keys); err != nil {
+		return nil, nil, err
+	}
+	if keys, err = k.sessionKeys(labelRTCPCipher, labelRTCPAuth, labelRTCPSalt); err != nil {
+		return nil, nil, err
+	}
+	forRTCP, err = newTransform(k.suite, keys)
+	return forRTP, forRTCP, err
+}
+
+// into copies packet to dst, which may be the same memory, leaving room for Overhead.
+func into(dst, packet []byte) ([]byte, error) {
+	if cap(dst) < len(packet)+Overhead {
+		return nil, ErrBuffer
+	}
+	out := dst[:len(packet)]
+	if len(packet) > 0 && &out[0] != &packet[0] {
+		copy(out, packet)
+	}
+	return out, nil
+}
+
+// Protect returns the SRTP packet of an RTP packet, in the memory of dst. dst may be packet[:0] to work in
+// place. Errors are ErrMalformed, ErrReused, ErrExhausted and ErrBuffer.
+func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
+	h, err := rtp.Parse(packet)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	out, err := into(dst, packet)
+	if err != nil {
+		return nil, err
+	}
+	st := s.streams.candidate(h.SSRC)
+	if st == nil {
+		return nil, ErrExhausted
+	}
+	index := st.guess(h.Sequence)
+	if index > maxIndex {
+		return nil, ErrExhausted
+	}
+	if !st.rtp.fresh(index) {
+		return nil, ErrReused
+	}
+	st.rtp.mark(index)
+	s.streams.commit(st)
+	return s.rtp.seal(out, h.Size, h.SSRC, index), nil
+}
+
+// ProtectRTCP returns the SRTCP packet of a compound RTCP packet, always encrypted, in the memory of dst.
+// Errors are those of Protect but ErrReused.
+func (s *Sender) ProtectRTCP(dst, packet []byte) ([]byte, error) {
+	if len(packet) < rtp.RTCPHeaderSize {
+		return nil, ErrMalformed
+	}
+	out, err := into(dst, packet)
+	if err != nil {
+		return nil, err
+	}
+	ssrc := binary.BigEndian.Uint32(packet[4:])
+	st := s.streams.candidate(ssrc)
+	if st == nil || st.rtcp.top >= maxRTCPIndex {
+		return nil, ErrExhausted
+	}
+	st.rtcp.top++
+	s.streams.commit(st)
+	return s.rtcp.sealRTCP(out, ssrc, uint32(st.rtcp.top)|encrypted), nil
+}
+
+// Index returns the highest packet index (ROC and sequence number) protected for ssrc.
+func (s *Sender) Index(ssrc uint32) (uint64, bool) { return s.streams.index(ssrc) }
+
+// Receiver unprotects what one side receives under one master key. It is not safe for concurrent use.
+type Receiver struct {
+	rtp, rtcp     transform
+	streams       streams
+	mki           []byte
+	behind        bool // the MKI stands before an authentication tag, not at the end
+	tag, rtcpTag  int
+	lastSSRC      uint32
+	lastIndex     uint64
+	lastRTCPIndex uint32
+}
+
+// NewReceiver derives the session keys of k. mki is the identifier that each packet carries, empty for none.
+func NewReceiver(k Key, mki []byte) (*Receiver, error) {
+	if len(mki) > MaxMKI {
+		return nil, fmt.Errorf("make srtp receiver: mki of %d bytes", len(mki))
+	}
+	r, c, err := k.transforms()
+	if err != nil {
+		return nil, fmt.Errorf("make srtp receiver: %w", err)
+	}
+	row := suites[k.suite]
+	return &Receiver{rtp: r, rtcp: c, mki: bytes.Clone(mki), behind: !row.aead, tag: row.tag, rtcpTag: row.rtcp}, nil
+}
+
+// cutMKI removes the MKI, which is not authenticated itself (RFC 3711 section 3.1): before the tag in
+// counter mode, at the end with GCM (RFC 7714 section 8.2).
+func (r *Receiver) cutMKI(packet []byte, tag int) ([]byte, error) {
+	if len(r.mki) == 0 {
+		return packet, nil
+	}
+	if !r.behind {
+		tag = 0
+	}
+	at := len(packet) - tag - len(r.mki)
+	if at < 0 {
+		return nil, ErrMalformed
+	}
+	if !bytes.Equal(packet[at:at+len(r.mki)], r.mki) {
+		return nil, ErrAuth
+	}
+	return packet[:at+copy(packet[at:], packet[at+len(r.mki):])], nil
+}
+
+// Unprotect returns the RTP packet of an SRTP packet, in the memory of dst. dst may be packet[:0]. A packet
+// that is refused changes no state. Errors are ErrMalformed, ErrAuth, ErrReplay, ErrExhausted and ErrBuffer.
+func (r *Receiver) Unprotect(dst, packet []byte) ([]byte, error) {
+	h, err := rtp.Parse(packet)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	st := r.streams.candidate(h.SSRC)
+	if st == nil {
+		return nil, ErrExhausted
+	}
+	index := st.guess(h.Sequence)
+	if index > maxIndex {
+		return nil, ErrExhausted
+	}
+	// Before the tag is checked: a flood of copies costs no cryptography.
+	if !st.rtp.fresh(index) {
+		return nil, ErrReplay
+	}
+	out, err := r.copyIn(dst, packet)
+	if err != nil {
+		return nil, err
+	}
+	if out, err = r.cutMKI(out, r.tag); err != nil {
+		return nil, err
+	}
+	n, ok := r.rtp.open(out, h.Size, h.SSRC, index)
+	if !ok {
+		return nil, ErrAuth
+	}
+	st.rtp.mark(index)
+	r.streams.commit(st)
+	r.lastSSRC, r.lastIndex = h.SSRC, index
+	return out[:n], nil
+}
+
+func (r *Receiver) copyIn(dst, packet []byte) ([]byte, error) {
+	if cap(dst) < len(packet) {
+		return nil, ErrBuffer
+	}
+	out := dst[:len(packet)]
+	if &out[0] != &packet[0] {
+		copy(out, packet)
+	}
+	return out, nil
+}
+
+// UnprotectRTCP returns the RTCP packet of an SRTCP packet, in the memory of dst. Errors are those of
+// Unprotect and ErrClear.
+func (r *Receiver) UnprotectRTCP(dst, packet []byte) ([]byte, error) {
+	if len(packet) < rtp.RTCPHeaderSize+4 || packet[0]>>6 != 2 {
+		return nil, ErrMalformed
+	}
+	ssrc := binary.BigEndian.Uint32(packet[4:])
+	st := r.streams.candidate(ssrc)
+	if st == nil {
+		return nil, ErrExhausted
+	}
+	out, err := r.copyIn(dst, packet)
+	if err != nil {
+		return nil, err
+	}
+	if out, err = r.cutMKI(out, r.rtcpTag); err != nil {
+		return nil, err
+	}
+	at := len(out) - 4
+	if r.behind {
+		at -= r.rtcpTag
+	}
+	if at < rtp.RTCPHeaderSize {
+		return nil, ErrMalformed
+	}
+	word := binary.BigEndian.Uint32(out[at:])
+	if word&encrypted == 0 {
+		// An authenticated packet may still be in the clear (RFC 3711 section 3.4); nobody who was
+		// promised encryption wants it relayed.
+		return nil, ErrClear
+	}
+	index := word &^ encrypted
+	if !st.rtcp.fresh(uint64(index)) {
+		return nil, ErrReplay
+	}
+	n, ok := r.rtcp.openRTCP(out, ssrc, word)
+	if !ok {
+		return nil, ErrAuth
+	}
+	st.rtcp.mark(uint64(index))
+	r.streams.commit(st)
+	r.lastRTCPIndex = index
+	return out[:n], nil
+}
+
+// Last returns stream and index of the last authentic RTP packet.
+func (r *Receiver) Last() (ssrc uint32, index uint64) { return r.lastSSRC, r.lastIndex }
+
+// LastRTCP returns the index of the last authentic RTCP packet.
+func (r *Receiver) LastRTCP() uint32 { return r.lastRTCPIndex }
+
+// Index returns the highest packet index (ROC and sequence number) found authentic for ssrc.
+func (r *Receiver) Index(ssrc uint32) (uint64, bool) { return r.streams.index(ssrc) }
+
+// SetROC tells that the first packet of ssrc will have this rollover counter and not 0, for a stream joined
+// late. It has no effect on a stream already known.
+func (r *Receiver) SetROC(ssrc, roc uint32) {
+	if r.streams.find(ssrc) != nil {
+		return
+	}
+	if s := r.streams.candidate(ssrc); s != nil {
+		s.rtp.top = uint64(roc) << 16
+		r.streams.commit(s)
+	}
+}
+
+func (t *streams) index(ssrc uint32) (uint64, bool) {
+	if s := t.find(ssrc); s != nil && s.rtp.started {
+		return s.rtp.top, true
+	}
+	return 0, false
+}

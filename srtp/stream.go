@@ -1,0 +1,105 @@
+package srtp
+
+// WindowSize is how far behind the highest index a packet may arrive, in packets. RFC 3711 section 3.3.2
+// asks for at least 64.
+const WindowSize = 192
+
+// MaxStreams is how many SSRCs one master key serves. Forgetting a stream would forget its replay window or,
+// for a sender, which indices its key stream was already used for; so a further one is refused instead.
+const MaxStreams = 64
+
+// maxIndex is the last packet index of a master key (RFC 3711 section 9.2).
+const maxIndex = 1<<48 - 1
+
+// window remembers which indices were seen (a ring of bits, as in RFC 6479). The zero value has seen none.
+type window struct {
+	started bool
+	top     uint64
+	bits    [WindowSize/64 + 1]uint64
+}
+
+// fresh reports whether index is neither seen nor too old.
+func (w *window) fresh(index uint64) bool {
+	if !w.started || index > w.top {
+		return true
+	}
+	if w.top-index >= WindowSize {
+		return false
+	}
+	return w.bits[index/64%uint64(len(w.bits))]>>(index%64)&1 == 0
+}
+
+// mark remembers index, which must be fresh.
+func (w *window) mark(index uint64) {
+	size := uint64(len(w.bits))
+	if !w.started {
+		w.started, w.top = true, index
+	}
+	if index > w.top {
+		for i, n := w.top/64+1, min(index/64-w.top/64, size); n > 0; i, n = i+1, n-1 {
+			w.bits[i%size] = 0
+		}
+		w.top = index
+	}
+	w.bits[index/64%size] |= 1 << (index % 64)
+}
+
+// stream is the state of one SSRC.
+type stream struct {
+	ssrc uint32
+	rtp  window
+	rtcp window
+}
+
+// guess returns the index of a packet from its sequence number (RFC 3711 section 3.3.1): the one nearest to
+// the highest seen. Before the first rollover there is nothing below 0, so what would be is taken as ahead.
+func (s *stream) guess(seq uint16) uint64 {
+	if !s.rtp.started {
+		return s.rtp.top&^0xffff | uint64(seq)
+	}
+	index := int64(s.rtp.top) + int64(int16(seq-uint16(s.rtp.top)))
+	if index < 0 {
+		index += 1 << 16
+	}
+	return uint64(index)
+}
+
+// streams finds the state of an SSRC. A call has one or two; the last one used is tried first.
+type streams struct {
+	all   []*stream
+	spare *stream
+}
+
+func (t *streams) find(ssrc uint32) *stream {
+	for i, s := range t.all {
+		if s.ssrc == ssrc {
+			if i > 0 {
+				t.all[0], t.all[i] = s, t.all[0]
+			}
+			return s
+		}
+	}
+	return nil
+}
+
+// candidate returns the state of ssrc, or a blank one that counts only once commit is called: an SSRC is not
+// authentic before its packet is. Nil means that MaxStreams are in use.
+func (t *streams) candidate(ssrc uint32) *stream {
+	if s := t.find(ssrc); s != nil {
+		return s
+	}
+	if len(t.all) >= MaxStreams {
+		return nil
+	}
+	if t.spare == nil {
+		t.spare = new(stream)
+	}
+	t.spare.ssrc = ssrc
+	return t.spare
+}
+
+func (t *streams) commit(s *stream) {
+	if s == t.spare {
+		t.all, t.spare = append(t.all, s), nil
+	}
+}
