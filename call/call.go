@@ -100,6 +100,9 @@ type Leg struct {
 	// HoldUntilConfirmed sends no media to this leg before Confirm: a spoofed INVITE over UDP must not aim
 	// a stream at a third party.
 	HoldUntilConfirmed bool
+	// Trusted reports addresses to which media may go before Confirm all the same, because the connector's
+	// owner listed them; nil trusts none besides Signalling.
+	Trusted func(netip.Addr) bool
 }
 
 // Open is what the media plane needs to know to hold a call's media.
