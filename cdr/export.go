@@ -1,0 +1,258 @@
+package cdr
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon/call"
+)
+
+// The bounds of an exporter.
+const (
+	// exportBatch is how many records are written before the checkpoint moves.
+	exportBatch = 256
+	// exportWorkers write files side by side: a file system commits many fsyncs at the price of one.
+	exportWorkers = 8
+	// MinExportRetry and MaxExportRetry bound the growing pause after a failed export.
+	MinExportRetry = time.Second
+	MaxExportRetry = time.Minute
+)
+
+const checkpointName = "export.checkpoint"
+
+// Exporter writes each record of a Log as AWS's JSON into its own file.
+type Exporter struct {
+	log  *Log
+	dir  string
+	next uint64 // serial of the first record not yet exported; of the one goroutine that exports
+
+	mu sync.Mutex // one Export at a time
+
+	exported, skipped, failures atomic.Uint64
+}
+
+// ExportStats counts what an Exporter did since it was made.
+type ExportStats struct {
+	// Exported counts files written or found to be there, Skipped records that belong to no connector,
+	// Failures failed attempts, each tried again.
+	Exported, Skipped, Failures uint64
+}
+
+// NewExporter returns an exporter of l into dir, which goes on where the last one on this log stopped. From now
+// on the log keeps what is not yet exported. A log has one exporter.
+func NewExporter(l *Log, dir string) (*Exporter, error) {
+	e := &Exporter{log: l, dir: filepath.Clean(dir)}
+	if err := os.MkdirAll(e.scratch(), 0o700); err != nil {
+		return nil, fmt.Errorf("export call records: %w", err)
+	}
+	next, err := readCheckpoint(filepath.Join(l.cfg.Dir, checkpointName))
+	if err != nil {
+		return nil, fmt.Errorf("export call records: %w", err)
+	}
+	l.mu.RLock()
+	stored := len(l.entries)
+	if stored > 0 && next > l.entries[stored-1].serial+1 {
+		// The log was emptied by hand and counts from the start again; a file too many is better than none.
+		next = l.entries[0].serial
+	}
+	l.mu.RUnlock()
+	e.next = next
+	l.setKeepFrom(next)
+	return e, nil
+}
+
+// scratch is where files are made; they appear under their key complete or not at all.
+func (e *Exporter) scratch() string { return filepath.Join(e.dir, ".partial") }
+
+// Stats returns the exporter's counters.
+func (e *Exporter) Stats() ExportStats {
+	return ExportStats{e.exported.Load(), e.skipped.Load(), e.failures.Load()}
+}
+
+// Run exports records as they come until ctx ends. A failure is logged, counted and tried again after a pause
+// that doubles from MinExportRetry to MaxExportRetry; calls never wait for it.
+func (e *Exporter) Run(ctx context.Context) {
+	pause := MinExportRetry
+	for {
+		err := e.Export(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			pause = MinExportRetry
+			select {
+			case <-e.log.changed:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		e.failures.Add(1)
+		e.log.cfg.Logger.Error("call records wait to be exported", "retry", pause, "err", err)
+		due := make(chan struct{})
+		timer := e.log.cfg.Clock.AfterFunc(pause, func() { close(due) })
+		select {
+		case <-due:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		pause = min(2*pause, MaxExportRetry)
+	}
+}
+
+// Export writes every record that is in the log and not yet exported, and returns once the files are durable.
+func (e *Exporter) Export(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		batch := e.log.after(e.next, exportBatch)
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := e.exportBatch(batch); err != nil {
+			return fmt.Errorf("export call records: %w", err)
+		}
+		next := batch[len(batch)-1].serial + 1
+		if err := e.checkpoint(next); err != nil {
+			return fmt.Errorf("export call records: %w", err)
+		}
+		e.next = next
+		e.log.setKeepFrom(next)
+	}
+}
+
+// exportBatch writes a batch and makes its files and their folders durable.
+func (e *Exporter) exportBatch(batch []entry) error {
+	var (
+		mu   sync.Mutex
+		errs []error
+		dirs = map[string]bool{}
+		wg   sync.WaitGroup
+		gate = make(chan struct{}, exportWorkers)
+	)
+	for _, en := range batch {
+		wg.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			dir, err := e.exportRecord(en)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+			}
+			for d := dir; d != "" && len(d) >= len(e.dir) && !dirs[d]; d = filepath.Dir(d) {
+				dirs[d] = true
+			}
+		})
+	}
+	wg.Wait()
+	for d := range dirs {
+		errs = append(errs, syncDir(d))
+	}
+	return errors.Join(errs...)
+}
+
+// exportRecord writes one file and returns the folder it is in.
+func (e *Exporter) exportRecord(en entry) (dir string, err error) {
+	r, err := en.read()
+	if errors.Is(err, os.ErrClosed) {
+		return "", nil // dropped by MaxBacklogBytes, counted there
+	}
+	if errors.Is(err, errDamaged) {
+		// It will not get better: one such record must not hold up those behind it.
+		e.log.stats.damaged.Add(1)
+		e.log.cfg.Logger.Error("a call record cannot be exported", "serial", en.serial, "err", err)
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	key, ok := Key(&r)
+	if !ok {
+		e.skipped.Add(1)
+		return "", nil
+	}
+	path := filepath.Join(e.dir, filepath.FromSlash(key))
+	if err := e.writeFile(path, &r); err != nil {
+		return "", err
+	}
+	e.exported.Add(1)
+	return filepath.Dir(path), nil
+}
+
+// writeFile makes path hold the record. When it does already, after a crash before the checkpoint, it is left
+// alone: whoever watches the folder sees one file, once.
+func (e *Exporter) writeFile(path string, r *call.Record) error {
+	content, err := Encode(r)
+	if err != nil {
+		return err
+	}
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	partial := filepath.Join(e.scratch(), string(r.ID))
+	return replaceFile(partial, path, content)
+}
+
+// replaceFile writes content to partial, makes it durable and moves it to path.
+func replaceFile(partial, path string, content []byte) error {
+	f, err := os.OpenFile(partial, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(partial, path)
+}
+
+// checkpoint remembers durably that everything before next is exported.
+func (e *Exporter) checkpoint(next uint64) error {
+	path := filepath.Join(e.log.cfg.Dir, checkpointName)
+	if err := replaceFile(path+".new", path, []byte(strconv.FormatUint(next, 10)+"\n")); err != nil {
+		return err
+	}
+	return syncDir(e.log.cfg.Dir)
+}
+
+func readCheckpoint(path string) (uint64, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", path, err)
+	}
+	return n, nil
+}
+
+// setKeepFrom tells the log which records the exporter still needs.
+func (l *Log) setKeepFrom(serial uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keepFrom = serial
+}
