@@ -1,10 +1,9 @@
 package sip
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"strconv"
-	"strings"
 )
 
 // Errors of a Builder.
@@ -118,11 +117,29 @@ func (b *Builder) Response(code int, reason string) {
 
 // text appends s, refusing what would end or cut the line. UTF-8 is left alone.
 func (b *Builder) text(s string) {
-	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, 0) >= 0 {
-		b.fail(ErrInjection)
-		return
-	}
+	start := len(b.buf)
 	b.buf = append(b.buf, s...)
+	b.checkFrom(start)
+}
+
+// checkFrom refuses CR, LF and NUL in what was appended since start. Eight
+// octets at a time it looks for any below 0x20; only then, at each.
+func (b *Builder) checkFrom(start int) {
+	p := b.buf[start:]
+	const ones = 0x0101010101010101
+	for len(p) >= 8 {
+		x := binary.LittleEndian.Uint64(p)
+		if (x-0x20*ones)&^x&(0x80*ones) != 0 {
+			break
+		}
+		p = p[8:]
+	}
+	for _, c := range p {
+		if c == '\r' || c == '\n' || c == 0 {
+			b.fail(ErrInjection)
+			return
+		}
+	}
 }
 
 // Header writes one header line.
@@ -179,11 +196,9 @@ func (b *Builder) Write(p []byte) {
 	if !b.enter(builderOpen, builderOpen) {
 		return
 	}
-	if bytes.IndexByte(p, '\n') >= 0 || bytes.IndexByte(p, '\r') >= 0 || bytes.IndexByte(p, 0) >= 0 {
-		b.fail(ErrInjection)
-		return
-	}
+	start := len(b.buf)
 	b.buf = append(b.buf, p...)
+	b.checkFrom(start)
 }
 
 // WriteUint appends a number to a header value.
@@ -198,9 +213,12 @@ func (b *Builder) Copy(m *Message, id HeaderID) {
 	if id == HdrOther || id >= headerCount || m.first[id] == 0 {
 		return
 	}
-	for i := int(m.first[id]) - 1; i < len(m.lines); i++ {
+	for i := m.firstLine(id); i < len(m.lines); i++ {
 		if m.lines[i].id == id {
 			b.copyLine(m, &m.lines[i])
+		}
+		if m.first[id]&repeated == 0 {
+			return
 		}
 	}
 }

@@ -20,8 +20,7 @@ const (
 
 var chars = charClasses()
 
-func charClasses() *[256]uint8 {
-	t := new([256]uint8)
+func charClasses() (t [256]uint8) {
 	add := func(class uint8, set string) {
 		for i := range len(set) {
 			t[set[i]] |= class

@@ -6,11 +6,10 @@ var noAddrPort netip.AddrPort
 
 // value returns the whole first line of a header.
 func (m *Message) value(id HeaderID) (v []byte, ok bool) {
-	at := m.first[id]
-	if at == 0 {
+	if m.first[id] == 0 {
 		return nil, false
 	}
-	return m.lines[at-1].span(m.buf), true
+	return m.lines[m.firstLine(id)].span(m.buf), true
 }
 
 // check parses the headers every element relies on (RFC 3261 §8.1.1, §16.3) and

@@ -188,8 +188,7 @@ var (
 	compacts = headerCompacts()
 )
 
-func headerShapes() *byShape {
-	t := new(byShape)
+func headerShapes() (t byShape) {
 	for id := HdrOther + 1; id < headerCount; id++ {
 		name := headers[id].name
 		bucket := &t[len(name)][(name[0]|0x20)-'a']
@@ -229,7 +228,7 @@ func ParseHeaderID(name []byte) HeaderID {
 		if id == HdrOther {
 			break
 		}
-		if equalFold(name, headers[id].name) {
+		if known := headers[id].name; string(name) == known || equalFold(name, known) {
 			return id
 		}
 	}

@@ -19,8 +19,8 @@ type Limits struct {
 }
 
 const (
-	maxMessage = 1 << 30   // offsets are 32 bits wide
-	maxHeaders = 1<<16 - 1 // line numbers are 16 bits wide
+	maxMessage = 1 << 30      // offsets are 32 bits wide
+	maxHeaders = repeated - 1 // line numbers are 15 bits wide
 )
 
 func (l Limits) withDefaults() Limits {

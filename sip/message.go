@@ -149,6 +149,12 @@ func (m *Message) Answerable() bool {
 	return !m.response && m.method != Ack && m.known&hasSentBy != 0
 }
 
+// repeated is set in Message.first where a header has more lines than one.
+const repeated = 1 << 15
+
+// firstLine returns the index of the first line of a header that is present.
+func (m *Message) firstLine(id HeaderID) int { return int(m.first[id]&^repeated) - 1 }
+
 func (l *line) span(buf []byte) []byte { return buf[l.value:l.valueEnd:l.valueEnd] }
 
 // Get returns the first value of a known header, for list headers up to the
@@ -157,7 +163,7 @@ func (m *Message) Get(id HeaderID) []byte {
 	if id == HdrOther || id >= headerCount || m.first[id] == 0 {
 		return nil
 	}
-	v := m.lines[m.first[id]-1].span(m.buf)
+	v := m.lines[m.firstLine(id)].span(m.buf)
 	if headers[id].flags&list != 0 {
 		v, _ = cutComma(v)
 	}
@@ -171,7 +177,7 @@ func (m *Message) Lookup(name string) []byte {
 		if m.first[id] == 0 {
 			return nil
 		}
-		return m.lines[m.first[id]-1].span(m.buf)
+		return m.lines[m.firstLine(id)].span(m.buf)
 	}
 	for i := range m.lines {
 		if l := &m.lines[i]; l.id == HdrOther && equalFold(m.buf[l.name:l.nameEnd], name) {

@@ -37,7 +37,7 @@ func (b *Builder) CopyVias(m *Message) {
 		b.Copy(m, HdrVia)
 		return
 	}
-	top := int(m.first[HdrVia]) - 1
+	top := m.firstLine(HdrVia)
 	value := m.lines[top].span(m.buf)
 	first, rest := cutComma(value)
 	b.Open("Via")
