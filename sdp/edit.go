@@ -1,0 +1,216 @@
+package sdp
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Edit says what the description sent to the other side has of ours.
+type Edit struct {
+	// ID and Version are the session id and version of the o= line.
+	ID, Version uint64
+	// Origin is the address in the o= line, Addr the one in the c= line; they differ on hold, which is
+	// asked for by an unspecified Addr.
+	Origin, Addr netip.Addr
+	// Media is the index of the one section that is kept; every other one is rejected with port 0.
+	Media int
+	// Port, Profile, Crypto and Mux are the kept section's.
+	Port    uint16
+	Profile Profile
+	Crypto  []Crypto
+	Mux     bool
+	// Like is the description being answered, nil for an offer. An answer has one section for each of
+	// the offer's (RFC 3264 section 6); a missing one is added as rejected, one too many left out.
+	Like *Description
+}
+
+// Rewrite returns the description as one of ours: every line that tells something about the side it came
+// from is replaced or left out, what concerns the codecs is kept byte for byte.
+func (d *Description) Rewrite(e Edit) []byte {
+	w := writer{eol: d.eol, hide: d.addresses()}
+	w.out = make([]byte, 0, d.size()+512)
+	w.session(d.lines[:d.session], e)
+	for i := range d.Media {
+		switch {
+		case e.Like != nil && i >= len(e.Like.Media):
+		case i == e.Media:
+			w.kept(d, &d.Media[i], e)
+		default:
+			w.rejected(&d.Media[i])
+		}
+	}
+	if e.Like != nil {
+		for i := len(d.Media); i < len(e.Like.Media); i++ {
+			w.rejected(&e.Like.Media[i])
+		}
+	}
+	return w.out
+}
+
+func (d *Description) size() (n int) {
+	for _, line := range d.lines {
+		n += len(line)
+	}
+	return n
+}
+
+// addresses returns what must not appear on the other side: every address and host of o=, c= and a=rtcp.
+func (d *Description) addresses() []string {
+	var all []string
+	for _, line := range d.lines {
+		if !strings.HasPrefix(line, "o=") && !strings.HasPrefix(line, "c=") && !strings.HasPrefix(line, "a=rtcp:") {
+			continue
+		}
+		f := strings.Fields(value(line))
+		if len(f) < 3 {
+			continue
+		}
+		host, _, _ := strings.Cut(f[len(f)-1], "/")
+		if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || !strings.ContainsAny(host, ".:") {
+			continue
+		}
+		all = append(all, strings.ToLower(host))
+	}
+	return all
+}
+
+type writer struct {
+	out  []byte
+	eol  string
+	hide []string
+}
+
+func (w *writer) line(parts ...string) {
+	for _, p := range parts {
+		w.out = append(w.out, p...)
+	}
+	w.out = append(w.out, w.eol...)
+}
+
+func (w *writer) raw(line string) { w.out = append(w.out, line...) }
+
+// tells reports whether a line names an address of the side it came from, or holds a key in a place that
+// nobody should put one, such as a=acap (RFC 5939).
+func (w *writer) tells(line string) bool {
+	lower := strings.ToLower(line)
+	if strings.Contains(lower, "inline:") {
+		return true
+	}
+	for _, h := range w.hide {
+		if strings.Contains(lower, h) {
+			return true
+		}
+	}
+	return false
+}
+
+// session writes the session part in the order of RFC 8866 section 5, whatever order it came in.
+func (w *writer) session(lines []string, e Edit) {
+	w.line("v=0")
+	w.line("o=- ", strconv.FormatUint(e.ID, 10), " ", strconv.FormatUint(e.Version, 10), " IN ", network(e.Origin), e.Origin.String())
+	if !w.copy(lines, "s") {
+		w.line("s=-")
+	}
+	w.copy(lines, "i")
+	w.line("c=IN ", network(e.Addr), e.Addr.String())
+	w.copy(lines, "b")
+	if !w.copy(lines, "t") {
+		w.line("t=0 0")
+	}
+	w.copy(lines, "rz")
+	for _, line := range lines {
+		if kind := line[0]; len(line) < 2 || line[1] != '=' || !strings.ContainsRune("vosiuepcbtrzk", rune(kind)) {
+			w.attribute(line)
+		}
+	}
+}
+
+// copy writes the lines whose type is in kinds and reports whether there were any.
+func (w *writer) copy(lines []string, kinds string) bool {
+	some := false
+	for _, line := range lines {
+		if len(line) > 1 && line[1] == '=' && strings.ContainsRune(kinds, rune(line[0])) && !w.tells(line) {
+			w.raw(line)
+			some = true
+		}
+	}
+	return some
+}
+
+func network(a netip.Addr) string {
+	if a.Is4() {
+		return "IP4 "
+	}
+	return "IP6 "
+}
+
+// attribute writes a line unless it belongs to the side it came from alone.
+func (w *writer) attribute(line string) {
+	if strings.HasPrefix(line, "a=") {
+		name, _, _ := strings.Cut(value(line), ":")
+		if ownAttribute(strings.ToLower(strings.TrimSpace(name))) {
+			return
+		}
+	}
+	if !w.tells(line) {
+		w.raw(line)
+	}
+}
+
+// ownAttribute reports whether an attribute speaks of one side's transport, keys or grouping, all of which
+// end at this node.
+func ownAttribute(name string) bool {
+	switch name {
+	case "candidate", "remote-candidates", "end-of-candidates", "altc", "alt", "rtcp", "rtcp-mux",
+		"rtcp-mux-only", "source-filter", "connection", "setup", "fingerprint", "tls-id", "dtls-id", "identity",
+		"crypto", "key-mgmt", "zrtp-hash", "group", "bundle-only",
+		"acap", "tcap", "pcfg", "acfg", "csup", "creq", "sescap", "mcap", "mscap", "lcfg":
+		return true
+	}
+	return strings.HasPrefix(name, "ice-")
+}
+
+func (w *writer) kept(d *Description, m *Media, e Edit) {
+	names := make([]string, 0, len(m.Formats))
+	for _, f := range m.Formats {
+		names = append(names, f.Name)
+	}
+	w.line("m=", m.Type, " ", strconv.Itoa(int(e.Port)), " ", e.Profile.String(), " ", strings.Join(names, " "))
+	written := false
+	for _, line := range d.lines[m.first+1 : m.end] {
+		isAttribute := strings.HasPrefix(line, "a=")
+		if isAttribute && !written {
+			w.ours(e)
+			written = true
+		}
+		if strings.HasPrefix(line, "c=") || strings.HasPrefix(line, "k=") {
+			continue
+		}
+		w.attribute(line)
+	}
+	if !written {
+		w.ours(e)
+	}
+}
+
+func (w *writer) ours(e Edit) {
+	for _, c := range e.Crypto {
+		w.line(c.Line())
+	}
+	if e.Mux {
+		w.line("a=rtcp-mux")
+	}
+}
+
+// rejected writes a section with port 0 and nothing of its attributes (RFC 3264 section 6).
+func (w *writer) rejected(m *Media) {
+	names := make([]string, 0, len(m.Formats))
+	for _, f := range m.Formats {
+		names = append(names, f.Name)
+	}
+	if len(names) == 0 {
+		names = append(names, "0")
+	}
+	w.line("m=", m.Type, " 0 ", m.Proto, " ", strings.Join(names, " "))
+}

@@ -1,0 +1,317 @@
+// Package sdp reads session descriptions and edits them line by line (RFC 8866, RFC 3264, RFC 4568).
+//
+// Real trunks send bodies that a strict parser rejects: fax sections, lines in the wrong order, missing s= or
+// t=, lines of unknown type. A description here is a list of lines; the few that matter are understood, and
+// an edited description keeps every other byte.
+package sdp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Bounds of a description.
+const (
+	// MaxSize is the longest description read, in bytes.
+	MaxSize = 32 << 10
+	// MaxLines is the most lines read.
+	MaxLines = 512
+	// MaxMedia is the most m= sections read: each could cost ports.
+	MaxMedia = 16
+	// MaxFormats is the most payload formats of one section.
+	MaxFormats = 64
+)
+
+// Errors of Parse. The text of a description is never part of an error: it may hold keys.
+var (
+	// ErrTooLarge: a bound of the package is exceeded.
+	ErrTooLarge = errors.New("sdp: description too large")
+	// ErrSyntax: a line that must be understood is not.
+	ErrSyntax = errors.New("sdp: malformed description")
+)
+
+// Direction says which way a section's media flow, seen from the side that describes it.
+type Direction uint8
+
+// The directions of RFC 3264 section 5.1; SendRecv is the default.
+const (
+	SendRecv Direction = iota
+	SendOnly
+	RecvOnly
+	Inactive
+)
+
+// Sends reports whether the describing side sends.
+func (d Direction) Sends() bool { return d == SendRecv || d == SendOnly }
+
+// Receives reports whether the describing side receives.
+func (d Direction) Receives() bool { return d == SendRecv || d == RecvOnly }
+
+// Format is one payload format of a section.
+type Format struct {
+	// Name is the format as the m= line has it; for RTP the payload type.
+	Name string
+	// Encoding is the a=rtpmap value, for example "PCMU/8000"; empty where none was given.
+	Encoding string
+	// Parameters is the a=fmtp value; empty where none was given.
+	Parameters string
+}
+
+// Media is one m= section.
+type Media struct {
+	// Type is "audio", "image" and so on, in lower case.
+	Type string
+	// Port is the port; 0 rejects the section. Count is the number of ports, 1 unless written otherwise.
+	Port  uint16
+	Count int
+	// Proto is the transport, for example "RTP/SAVP".
+	Proto string
+	// Formats are the payload formats in their order.
+	Formats []Format
+	// Addr is the connection address of the section, or else of the session; invalid when there is none
+	// or it is a name.
+	Addr netip.Addr
+	// RTCP is the address of a=rtcp (RFC 3605); its Addr is invalid when the line names only a port.
+	RTCP netip.AddrPort
+	// Mux is true with a=rtcp-mux (RFC 5761).
+	Mux bool
+	// Direction is the section's, or else the session's.
+	Direction Direction
+	// PTime is a=ptime in milliseconds, 0 when absent.
+	PTime int
+	// Crypto holds the values of the a=crypto lines, for ParseCrypto, in their order.
+	Crypto []Secret
+
+	first, end int // lines[first:end], the first being the m= line
+}
+
+// Description is a parsed description. It formats without its text.
+type Description struct {
+	// Media are the sections in their order.
+	Media []Media
+
+	lines   []string // with their line ends
+	session int      // lines of the session part
+	eol     string
+}
+
+// String returns a placeholder: the text may hold keys.
+func (d *Description) String() string { return "sdp with " + strconv.Itoa(len(d.Media)) + " sections" }
+
+// Format writes String's text whatever the verb: %#v would otherwise print the lines.
+func (d *Description) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.String()) }
+
+// Parse reads a description. Lines may end in CRLF or LF. Unknown and misplaced lines are kept.
+func Parse(b []byte) (*Description, error) {
+	if len(b) > MaxSize {
+		return nil, ErrTooLarge
+	}
+	d := &Description{eol: "\n"}
+	if err := d.split(string(b)); err != nil {
+		return nil, err
+	}
+	d.session = len(d.lines)
+	for i, line := range d.lines {
+		if !strings.HasPrefix(line, "m=") {
+			continue
+		}
+		if len(d.Media) == MaxMedia {
+			return nil, ErrTooLarge
+		}
+		m, err := parseMediaLine(value(line))
+		if err != nil {
+			return nil, err
+		}
+		if n := len(d.Media); n > 0 {
+			d.Media[n-1].end = i
+		} else {
+			d.session = i
+		}
+		m.first, m.end = i, len(d.lines)
+		d.Media = append(d.Media, m)
+	}
+	return d, d.read()
+}
+
+func (d *Description) split(text string) error {
+	for len(text) > 0 {
+		line, rest, _ := strings.Cut(text, "\n")
+		line, text = text[:len(text)-len(rest)], rest
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if strings.ContainsAny(strings.TrimRight(line, "\r\n"), "\r\x00") {
+			// A bare CR is a line end to some peers and not to others: one of them would see a line
+			// that we never judged.
+			return fmt.Errorf("%w: stray CR or NUL", ErrSyntax)
+		}
+		if len(d.lines) == MaxLines {
+			return ErrTooLarge
+		}
+		if strings.HasSuffix(line, "\r\n") {
+			d.eol = "\r\n"
+		}
+		d.lines = append(d.lines, line)
+	}
+	if len(d.lines) == 0 || !strings.HasPrefix(d.lines[0], "v=") {
+		return fmt.Errorf("%w: no v= line", ErrSyntax)
+	}
+	// A last line without an end would grow together with what is written after it.
+	if last := len(d.lines) - 1; !strings.HasSuffix(d.lines[last], "\n") {
+		d.lines[last] = strings.TrimRight(d.lines[last], "\r") + d.eol
+	}
+	return nil
+}
+
+// value returns what follows "x=", without surrounding blanks and line end.
+func value(line string) string {
+	if len(line) < 2 {
+		return ""
+	}
+	return strings.TrimSpace(line[2:])
+}
+
+func parseMediaLine(s string) (Media, error) {
+	f := strings.Fields(s)
+	if len(f) < 3 {
+		return Media{}, fmt.Errorf("%w: m= line has %d fields", ErrSyntax, len(f))
+	}
+	if len(f)-3 > MaxFormats {
+		return Media{}, ErrTooLarge
+	}
+	port, count, several := strings.Cut(f[1], "/")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return Media{}, fmt.Errorf("%w: port of the m= line", ErrSyntax)
+	}
+	m := Media{Type: strings.ToLower(f[0]), Port: uint16(n), Count: 1, Proto: f[2]}
+	if several {
+		c, err := strconv.ParseUint(count, 10, 16)
+		if err != nil || c == 0 {
+			return Media{}, fmt.Errorf("%w: port count of the m= line", ErrSyntax)
+		}
+		m.Count = int(c)
+	}
+	for _, name := range f[3:] {
+		m.Formats = append(m.Formats, Format{Name: name})
+	}
+	return m, nil
+}
+
+// read fills in what the lines of the session and of each section say.
+func (d *Description) read() error {
+	var session Media
+	for _, line := range d.lines[:d.session] {
+		if err := session.readLine(line); err != nil {
+			return err
+		}
+	}
+	for i := range d.Media {
+		m := &d.Media[i]
+		m.Addr, m.Direction = session.Addr, session.Direction
+		for _, line := range d.lines[m.first+1 : m.end] {
+			if err := m.readLine(line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Media) readLine(line string) error {
+	switch {
+	case strings.HasPrefix(line, "c="):
+		addr, err := parseConnection(value(line))
+		if err != nil {
+			return err
+		}
+		m.Addr = addr
+	case strings.HasPrefix(line, "a="):
+		return m.readAttribute(value(line))
+	}
+	return nil
+}
+
+// parseConnection reads "IN IP4 address[/ttl[/count]]". A name is no error but gives no address: resolving
+// it would let a description choose what this node asks of DNS.
+func parseConnection(s string) (netip.Addr, error) {
+	f := strings.Fields(s)
+	if len(f) < 3 || !strings.EqualFold(f[0], "IN") {
+		return netip.Addr{}, fmt.Errorf("%w: c= line", ErrSyntax)
+	}
+	text, _, _ := strings.Cut(f[2], "/")
+	addr, err := netip.ParseAddr(text)
+	if err != nil || addr.Zone() != "" {
+		return netip.Addr{}, nil
+	}
+	return addr.Unmap(), nil
+}
+
+func (m *Media) readAttribute(s string) error {
+	name, val, _ := strings.Cut(s, ":")
+	switch strings.ToLower(name) {
+	case "sendrecv":
+		m.Direction = SendRecv
+	case "sendonly":
+		m.Direction = SendOnly
+	case "recvonly":
+		m.Direction = RecvOnly
+	case "inactive":
+		m.Direction = Inactive
+	case "rtcp-mux":
+		m.Mux = true
+	case "rtcp":
+		return m.readRTCP(val)
+	case "crypto":
+		if len(m.Crypto) < MaxCryptoLines {
+			m.Crypto = append(m.Crypto, Secret(val))
+		}
+	case "ptime":
+		if n, err := strconv.ParseUint(strings.TrimSpace(val), 10, 16); err == nil {
+			m.PTime = int(n)
+		}
+	case "rtpmap":
+		if f := m.format(val); f != nil {
+			_, f.Encoding, _ = strings.Cut(strings.TrimSpace(val), " ")
+			f.Encoding = strings.TrimSpace(f.Encoding)
+		}
+	case "fmtp":
+		if f := m.format(val); f != nil {
+			_, f.Parameters, _ = strings.Cut(strings.TrimSpace(val), " ")
+		}
+	}
+	return nil
+}
+
+func (m *Media) format(val string) *Format {
+	name, _, _ := strings.Cut(strings.TrimSpace(val), " ")
+	for i := range m.Formats {
+		if m.Formats[i].Name == name {
+			return &m.Formats[i]
+		}
+	}
+	return nil
+}
+
+func (m *Media) readRTCP(val string) error {
+	f := strings.Fields(val)
+	if len(f) == 0 {
+		return fmt.Errorf("%w: a=rtcp", ErrSyntax)
+	}
+	port, err := strconv.ParseUint(f[0], 10, 16)
+	if err != nil {
+		return fmt.Errorf("%w: port of a=rtcp", ErrSyntax)
+	}
+	var addr netip.Addr
+	if len(f) > 1 {
+		if addr, err = parseConnection(strings.Join(f[1:], " ")); err != nil {
+			return err
+		}
+	}
+	m.RTCP = netip.AddrPortFrom(addr, uint16(port))
+	return nil
+}
