@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+)
+
+// embedded is an etcd server inside this process. It has no peers and no sockets: its client calls it directly.
+type embedded struct {
+	etcd  *embed.Etcd
+	lock  *os.File
+	fatal *fatal
+}
+
+// fatal keeps the first message after which etcd wanted to end the process.
+type fatal struct{ message atomic.Pointer[string] }
+
+func (f *fatal) note(message string) { f.message.CompareAndSwap(nil, &message) }
+
+func (f *fatal) err() error {
+	if m := f.message.Load(); m != nil {
+		return errors.New("embedded etcd stopped: " + *m)
+	}
+	return nil
+}
+
+func startEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*embedded, error) {
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{lock: lock, fatal: &fatal{}}
+	if err := e.start(ctx, embeddedConfig(filepath.Join(dir, "etcd"), logger, e.fatal)); err != nil {
+		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", dir, err), lock.Close())
+	}
+	return e, nil
+}
+
+func embeddedConfig(dir string, logger *slog.Logger, f *fatal) *embed.Config {
+	c := embed.NewConfig()
+	c.Name = "carillon"
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	c.Dir = dir
+	c.ListenPeerUrls, c.ListenClientUrls, c.ListenClientHttpUrls, c.ListenMetricsUrls = nil, nil, nil, nil
+	c.AdvertiseClientUrls = nil
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(quietZap(logger, f))
+	c.LogLevel = "error"
+	c.AutoCompactionMode = embed.CompactorModeRevision
+	c.AutoCompactionRetention = strconv.Itoa(KeptRevisions)
+	c.QuotaBackendBytes = QuotaBytes
+	c.MaxTxnOps = MaxOps
+	c.MaxRequestBytes = MaxRequestBytes
+	c.SnapshotCount = 10_000
+	// A cluster of one elects itself after one election timeout at the latest; a short one makes for a short start.
+	c.TickMs, c.ElectionMs = 20, 200
+	c.PreVote = false
+	return c
+}
+
+// start runs etcd's start on a goroutine of its own: where etcd would end the process, quietZap ends that goroutine.
+func (e *embedded) start(ctx context.Context, c *embed.Config) error {
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				e.fatal.note(fmt.Sprint(p))
+			}
+		}()
+		e.etcd, err = embed.StartEtcd(c)
+	}()
+	<-done
+	if err != nil {
+		return err
+	}
+	if err := e.fatal.err(); err != nil {
+		return err
+	}
+	select {
+	case <-e.etcd.Server.ReadyNotify():
+		return nil
+	case <-e.etcd.Server.StopNotify():
+		err = errors.New("it stopped while starting")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	e.etcd.Close()
+	return errors.Join(err, e.fatal.err())
+}
+
+func (e *embedded) client() *clientv3.Client { return v3client.New(e.etcd.Server) }
+
+// close waits for etcd to end, but not for one whose goroutines died of a disk error: that one can never end.
+func (e *embedded) close() error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.etcd.Close()
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		return errors.Join(errors.New("embedded etcd does not end"), e.fatal.err())
+	}
+	return errors.Join(e.fatal.err(), e.lock.Close())
+}
+
+// lockDir takes the directory for this process. The lock goes with the process, however it ends.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder := make([]byte, 32)
+		n, _ := f.Read(holder)
+		f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+		}
+		return nil, fmt.Errorf("data directory %s is in use by another process (pid %s)", dir, strings.TrimSpace(string(holder[:n])))
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"carillon/trunk"
+)
+
+var (
+	errClosed    = errors.New("the store was closed")
+	errWentBack  = errors.New("the store's revision went back: it was restored")
+	errWatchDone = errors.New("the store ended the watch")
+)
+
+// applyError is an error of the follower, which ends Follow, unlike one of the store.
+type applyError struct{ error }
+
+// Follow tells apply the complete state in parts, then every change in order of revisions, until ctx ends, the store
+// is closed or apply gives an error. Between changes it tells the store's revision whenever that is confirmed, so
+// that the follower knows it is not behind. It never calls apply twice at a time.
+//
+// Trouble with the store is not an error of Follow: it watches again from where it was, and lists again where the
+// revisions between have been compacted.
+func (s *Store) Follow(ctx context.Context, apply func(trunk.Change) error) error {
+	f := &follower{store: s, apply: apply}
+	for failures := 0; ; {
+		err := f.step(ctx)
+		var refused applyError
+		switch {
+		case errors.As(err, &refused):
+			return fmt.Errorf("apply change: %w", refused.error)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.client.Ctx().Err() != nil:
+			return errClosed
+		case err == nil:
+			failures = 0
+			continue
+		}
+		if errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, errWentBack) {
+			f.next = 0
+		}
+		if f.heard {
+			failures, f.heard = 0, false
+		}
+		failures++
+		s.config.Logger.Warn("store cannot be followed, trying again", "error", err, "next_revision", f.next, "failures", failures)
+		if !s.pause(ctx, failures+8) {
+			return ctx.Err()
+		}
+	}
+}
+
+type follower struct {
+	store *Store
+	apply func(trunk.Change) error
+	next  int64 // the revision to watch from; 0 lists first
+	heard bool  // something came since the last failure
+}
+
+// step lists or watches, until one is done or fails.
+func (f *follower) step(ctx context.Context) error {
+	if f.next == 0 {
+		return f.list(ctx)
+	}
+	return f.watch(ctx)
+}
+
+func (f *follower) tell(c trunk.Change) error {
+	if err := f.apply(c); err != nil {
+		return applyError{err}
+	}
+	f.heard = true
+	return nil
+}
+
+// list reads the complete state at one revision, page by page.
+func (f *follower) list(ctx context.Context) error {
+	s := f.store
+	prefix := s.config.Prefix + "e/"
+	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
+	var revision int64
+	for {
+		pageCtx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+		answer, err := s.client.Get(pageCtx, from, clientv3.WithRange(end), clientv3.WithLimit(listPage), clientv3.WithRev(revision))
+		cancel()
+		if err != nil {
+			return err
+		}
+		c := trunk.Change{Reset: revision == 0, Partial: answer.More}
+		if revision == 0 {
+			revision = answer.Header.Revision
+		}
+		c.Revision = revision
+		for _, kv := range answer.Kvs {
+			f.add(&c, kv)
+		}
+		if err := f.tell(c); err != nil {
+			return err
+		}
+		if !answer.More {
+			s.stats.lists.Add(1)
+			f.next = revision + 1
+			return nil
+		}
+		from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// add puts one stored entity into the change. One that cannot be read is told as gone: an older version of it, which
+// may allow more, must not stay in force.
+func (f *follower) add(c *trunk.Change, kv *mvccpb.KeyValue) {
+	s := f.store
+	key, ok := s.parseKey(string(kv.Key))
+	if !ok {
+		return
+	}
+	e, err := decode(key, kv.Value, s.box)
+	switch {
+	case err != nil:
+		s.stats.unreadable.Add(1)
+		s.config.Logger.Error("stored record cannot be read, it is not in force", "kind", key.Kind, "id", key.ID, "error", err)
+		c.Deleted = append(c.Deleted, key)
+	case e != nil:
+		c.Put = append(c.Put, e)
+	}
+}
+
+func (f *follower) watch(ctx context.Context) error {
+	s := f.store
+	// A member cut off from the others would keep the watch open and silent.
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	changes := s.client.Watch(ctx, s.config.Prefix+"e/", clientv3.WithPrefix(), clientv3.WithRev(f.next), clientv3.WithProgressNotify())
+	s.stats.resumed.Add(1)
+	due := make(chan struct{}, 1)
+	timer := s.config.Clock.AfterFunc(s.config.Progress, func() { due <- struct{}{} })
+	defer timer.Stop()
+	for {
+		select {
+		case answer, open := <-changes:
+			if !open {
+				return errWatchDone
+			}
+			if err := f.handle(answer); err != nil {
+				return err
+			}
+		case <-due:
+			if err := s.client.RequestProgress(ctx); err != nil {
+				return err
+			}
+			timer.Reset(s.config.Progress)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.client.Ctx().Done():
+			return errClosed
+		}
+	}
+}
+
+func (f *follower) handle(answer clientv3.WatchResponse) error {
+	if err := answer.Err(); err != nil {
+		return err
+	}
+	if answer.IsProgressNotify() {
+		if answer.Header.Revision < f.next-1 {
+			return errWentBack
+		}
+		f.next = answer.Header.Revision + 1
+		return f.tell(trunk.Change{Revision: answer.Header.Revision})
+	}
+	if len(answer.Events) == 0 {
+		return nil
+	}
+	c := f.change(answer.Events)
+	f.next = c.Revision + 1
+	return f.tell(c)
+}
+
+// change makes one change of the events of one or more whole revisions. Of an entity changed more than once only the
+// last state counts.
+func (f *follower) change(events []*clientv3.Event) trunk.Change {
+	// The header's revision may be ahead of the events that came with it.
+	c := trunk.Change{Revision: events[len(events)-1].Kv.ModRevision}
+	last := make(map[string]int, len(events))
+	for i, e := range events {
+		last[string(e.Kv.Key)] = i
+	}
+	for i, e := range events {
+		if last[string(e.Kv.Key)] != i {
+			continue
+		}
+		if e.Type == clientv3.EventTypeDelete {
+			if key, ok := f.store.parseKey(string(e.Kv.Key)); ok {
+				c.Deleted = append(c.Deleted, key)
+			}
+			continue
+		}
+		f.add(&c, e.Kv)
+	}
+	return c
+}

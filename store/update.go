@@ -1,0 +1,276 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"carillon/trunk"
+)
+
+// errAgain says that what a transaction read has changed meanwhile.
+var errAgain = errors.New("run again")
+
+// Update implements trunk.Store. All reads of one run of fn see the same revision, and the commit holds only if none
+// of them has changed since; otherwise fn runs again after a short random pause, at most MaxRuns times. A run that
+// only creates and puts costs one etcd transaction and no read. A run that writes nothing returns the revision it
+// read, or 0 when it read nothing.
+//
+// Kinds of error besides fn's own: Conflict when a created entity exists; Unavailable when the store cannot be
+// reached in time or too many others write the same entities - after a commit that got no answer the write may have
+// happened; LimitExceeded for more than MaxOps reads and writes.
+func (s *Store) Update(ctx context.Context, fn func(tx trunk.Tx) error) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	for run := range MaxRuns {
+		if run > 0 {
+			s.stats.reruns.Add(1)
+			if !s.pause(ctx, run) {
+				break
+			}
+		}
+		t := newTx(ctx, s)
+		err := fn(t)
+		if t.failed != nil {
+			// fn may have made anything of a read that never happened.
+			return 0, t.failed
+		}
+		if err != nil {
+			return 0, err
+		}
+		revision, err := t.commit()
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		if err == nil && len(t.order) > 0 {
+			s.stats.updates.Add(1)
+		}
+		return revision, err
+	}
+	s.stats.exhausted.Add(1)
+	return 0, trunk.Errorf(trunk.Unavailable, "others keep changing the same records; try again")
+}
+
+// pause waits a random part of a time that doubles with each run, reporting false when ctx ended first.
+func (s *Store) pause(ctx context.Context, run int) bool {
+	const first, most = 500 * time.Microsecond, 64 * time.Millisecond
+	limit := min(first<<min(run, 10), most)
+	var b [2]byte
+	if _, err := s.config.Random.Read(b[:]); err != nil {
+		b = [2]byte{0xff, 0xff} // without randomness the pause is the longest; the write must not fail for it
+	}
+	d := limit * time.Duration(uint16(b[0])<<8|uint16(b[1])) / 0xffff
+	done := make(chan struct{})
+	timer := s.config.Clock.AfterFunc(d, func() { close(done) })
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		timer.Stop()
+		return false
+	}
+}
+
+// tx is one run of Update's function.
+type tx struct {
+	ctx      context.Context
+	store    *Store
+	revision int64 // of all reads; 0 before the first
+	reads    map[trunk.EntityKey]read
+	readings []trunk.EntityKey // reads in order, so that the transaction is the same each time
+	writes   map[trunk.EntityKey]*write
+	order    []trunk.EntityKey
+	failed   error // the first read that could not be done
+}
+
+type read struct {
+	entity   trunk.Entity // nil when there is none
+	modified int64        // etcd's ModRevision, 0 when there is none
+}
+
+type write struct {
+	entity trunk.Entity // nil deletes
+	create bool         // the entity must not exist before the transaction
+}
+
+func newTx(ctx context.Context, s *Store) *tx {
+	return &tx{ctx: ctx, store: s, reads: map[trunk.EntityKey]read{}, writes: map[trunk.EntityKey]*write{}}
+}
+
+// Get implements trunk.Tx. It sees what this transaction wrote before.
+func (t *tx) Get(key trunk.EntityKey) (trunk.Entity, error) {
+	if w, ok := t.writes[key]; ok {
+		return w.entity, nil
+	}
+	if r, ok := t.reads[key]; ok {
+		return r.entity, nil
+	}
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	r, err := t.fetch(key)
+	if err != nil {
+		t.failed = err
+		return nil, err
+	}
+	t.reads[key] = r
+	t.readings = append(t.readings, key)
+	return r.entity, nil
+}
+
+func (t *tx) fetch(key trunk.EntityKey) (read, error) {
+	var options []clientv3.OpOption
+	if t.revision > 0 {
+		options = append(options, clientv3.WithRev(t.revision))
+	}
+	answer, err := t.store.client.Get(t.ctx, t.store.entityKey(key), options...)
+	if err != nil {
+		return read{}, t.store.refuse("read the store", err)
+	}
+	if t.revision == 0 {
+		t.revision = answer.Header.Revision
+	}
+	if len(answer.Kvs) == 0 {
+		return read{}, nil
+	}
+	kv := answer.Kvs[0]
+	e, err := decode(key, kv.Value, t.store.box)
+	if err != nil {
+		return read{}, err
+	}
+	return read{entity: e, modified: kv.ModRevision}, nil
+}
+
+// Create implements trunk.Tx.
+func (t *tx) Create(e trunk.Entity) {
+	key := e.EntityKey()
+	// What this transaction itself deleted may be created again.
+	_, deleted := t.writes[key]
+	t.write(key, e, !deleted)
+}
+
+// Put implements trunk.Tx.
+func (t *tx) Put(e trunk.Entity) { t.write(e.EntityKey(), e, false) }
+
+// Delete implements trunk.Tx.
+func (t *tx) Delete(key trunk.EntityKey) { t.write(key, nil, false) }
+
+func (t *tx) write(key trunk.EntityKey, e trunk.Entity, create bool) {
+	w, ok := t.writes[key]
+	if !ok {
+		w = &write{}
+		t.writes[key] = w
+		t.order = append(t.order, key)
+	}
+	w.entity = e
+	w.create = w.create || create
+}
+
+func (t *tx) commit() (int64, error) {
+	if len(t.order) == 0 {
+		return t.revision, nil
+	}
+	if len(t.order) > MaxOps || len(t.reads)+len(t.order) > MaxOps {
+		return 0, trunk.Errorf(trunk.LimitExceeded, "one transaction may read and write at most %d records", MaxOps)
+	}
+	ops, err := t.ops()
+	if err != nil {
+		return 0, err
+	}
+	compares, checks, err := t.conditions()
+	if err != nil {
+		return 0, err
+	}
+	answer, err := t.store.client.Txn(t.ctx).If(compares...).Then(ops...).Else(checks...).Commit()
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		t.store.leases.forget()
+		return 0, errAgain
+	}
+	if err != nil {
+		return 0, t.store.refuse("write to the store", err)
+	}
+	if answer.Succeeded {
+		return answer.Header.Revision, nil
+	}
+	return 0, t.whyNot(answer)
+}
+
+func (t *tx) ops() ([]clientv3.Op, error) {
+	ops := make([]clientv3.Op, 0, len(t.order))
+	for _, key := range t.order {
+		w := t.writes[key]
+		if w.entity == nil {
+			ops = append(ops, clientv3.OpDelete(t.store.entityKey(key)))
+			continue
+		}
+		value, err := encode(w.entity, t.store.box)
+		if err != nil {
+			return nil, err
+		}
+		var options []clientv3.OpOption
+		if d, ok := w.entity.(*trunk.Dedup); ok {
+			lease, err := t.store.leases.until(t.ctx, t.store, d.Expires)
+			if err != nil {
+				return nil, t.store.refuse("write to the store", err)
+			}
+			options = append(options, clientv3.WithLease(lease))
+		}
+		ops = append(ops, clientv3.OpPut(t.store.entityKey(key), string(value), options...))
+	}
+	return ops, nil
+}
+
+// conditions returns what must hold at the commit, and for each of its keys a read that tells, when it does not,
+// which one failed: first the keys read, then the keys created without having been read.
+func (t *tx) conditions() (compares []clientv3.Cmp, checks []clientv3.Op, err error) {
+	for _, key := range t.readings {
+		if w := t.writes[key]; w != nil && w.create && t.reads[key].entity != nil {
+			return nil, nil, exists(key)
+		}
+		k := t.store.entityKey(key)
+		compares = append(compares, clientv3.Compare(clientv3.ModRevision(k), "=", t.reads[key].modified))
+		checks = append(checks, clientv3.OpGet(k, clientv3.WithKeysOnly()))
+	}
+	for _, key := range t.created() {
+		k := t.store.entityKey(key)
+		compares = append(compares, clientv3.Compare(clientv3.CreateRevision(k), "=", 0))
+		checks = append(checks, clientv3.OpGet(k, clientv3.WithKeysOnly()))
+	}
+	return compares, checks, nil
+}
+
+func (t *tx) created() []trunk.EntityKey {
+	var keys []trunk.EntityKey
+	for _, key := range t.order {
+		if _, wasRead := t.reads[key]; t.writes[key].create && !wasRead {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// whyNot tells a conflict, which is final, from a read that was overtaken, which is not.
+func (t *tx) whyNot(answer *clientv3.TxnResponse) error {
+	for i, key := range t.readings {
+		var modified int64
+		if kvs := answer.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
+			modified = kvs[0].ModRevision
+		}
+		if modified != t.reads[key].modified {
+			return errAgain
+		}
+	}
+	for i, key := range t.created() {
+		if len(answer.Responses[len(t.readings)+i].GetResponseRange().Kvs) > 0 {
+			return exists(key)
+		}
+	}
+	return errAgain
+}
+
+func exists(key trunk.EntityKey) error {
+	return trunk.Errorf(trunk.Conflict, "%s %q exists already", key.Kind, key.ID)
+}
