@@ -34,6 +34,7 @@ const (
 	maxTTL     = 24 * time.Hour // a longer TTL is cut (RFC 8767 §4 asks for some cap)
 	maxRecords = 64             // records kept of one set; the rest is dropped and counted
 	maxChain   = 8              // CNAME links followed
+	maxNames   = 16             // SRV targets looked up for one Resolve
 	udpPayload = 1232           // EDNS size that fits every path without fragments
 	hostsEvery = 5 * time.Second
 	maxHosts   = 1 << 20 // octets of the hosts file read

@@ -3,7 +3,6 @@ package resolve
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -98,11 +97,4 @@ func parseHosts(r io.Reader) map[string][]netip.Addr {
 		}
 	}
 	return names
-}
-
-func appendAddr(addrs []netip.Addr, ip net.IP) []netip.Addr {
-	if a, ok := netip.AddrFromSlice(ip); ok {
-		return append(addrs, a.Unmap())
-	}
-	return addrs
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -220,9 +221,14 @@ func (r *Resolver) take(ans *answer, rr dns.RR) {
 	ans.ttl = min(ans.ttl, seconds(rr.Header().Ttl))
 	switch rr := rr.(type) {
 	case *dns.A:
-		ans.addrs = appendAddr(ans.addrs, rr.A)
+		if a, ok := netip.AddrFromSlice(rr.A); ok {
+			ans.addrs = append(ans.addrs, a.Unmap())
+		}
 	case *dns.AAAA:
-		ans.addrs = appendAddr(ans.addrs, rr.AAAA)
+		// A mapped address is an IPv4 destination in disguise; nobody publishes one in good faith.
+		if a, ok := netip.AddrFromSlice(rr.AAAA); ok && a.Is6() && !a.Is4In6() {
+			ans.addrs = append(ans.addrs, a)
+		}
 	case *dns.SRV:
 		ans.srv = append(ans.srv, srv{priority: rr.Priority, weight: rr.Weight, port: rr.Port, target: plain(rr.Target)})
 	case *dns.NAPTR:

@@ -146,6 +146,7 @@ type search struct {
 	host    string // canonical
 	found   []Target
 	left    int  // targets that may still be added
+	names   int  // SRV targets looked up
 	trouble bool // a lookup failed without the DNS denying the records
 }
 
@@ -244,9 +245,14 @@ func (s *search) service(ctx context.Context, p Proto, name string, ttl time.Dur
 	ordered := orderSRV(ans.srv, s.r.random)
 	s.r.mu.Unlock()
 	for _, srv := range ordered {
-		if srv.target != "" && s.left > 0 {
-			s.addresses(ctx, p, srv.target, srv.port, ttl)
+		if srv.target == "" || s.left <= 0 {
+			continue
 		}
+		if s.names++; s.names > maxNames {
+			s.r.stats.cut.Add(1)
+			break
+		}
+		s.addresses(ctx, p, srv.target, srv.port, ttl)
 	}
 	return true, nil
 }
