@@ -1,0 +1,93 @@
+// Package config reads what a node is started with: flags, environment, a file, defaults.
+//
+// There is one struct. A flag, its variable in the environment, its key in the file and its row in docs/config.md
+// are all made from the same field, so none of them can be forgotten. A flag beats the environment, the
+// environment beats the file, the file beats the default. Everything that is not here is in the store and is
+// changed through the API.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is what a node is started with. The zero value stands for the defaults of a node in production, except
+// that Domain and MediaIP have none: see WithDefaults and Check.
+//
+// The tags are those of the command line's parser: name is the flag and the key of the file, default and dev are
+// the values without and with --dev, in the spelling of the flag.
+type Config struct {
+	Dev       bool   `name:"dev" group:"Node" help:"Run a trial node that needs no file, no root and no network: everything on 127.0.0.1, an own CA, a pool of numbers, the lab carrier."`
+	Data      string `name:"data" group:"Node" placeholder:"DIR" default:"/var/lib/carillon" dev:"" help:"Folder of everything that must survive a restart. Empty, with --dev only: a temporary folder that is removed at the end."`
+	File      string `name:"config" group:"Node" placeholder:"FILE" help:"File with further settings in YAML: each flag's name without its dashes is a key."`
+	ReadyFile string `name:"ready-file" group:"Node" placeholder:"FILE" help:"File that is removed at start and written once every listener answers."`
+	Store     Store  `name:"store" group:"Node" placeholder:"embedded|etcd://HOST:PORT,…" default:"embedded" help:"Where configuration is kept: in this process, or on an etcd cluster."`
+	Domain    string `name:"domain" group:"Node" placeholder:"NAME" dev:"carillon.test" help:"Parent of the host name of every new connector. Required without --dev."`
+	LogLevel  string `name:"log-level" group:"Node" placeholder:"LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat string `name:"log-format" group:"Node" placeholder:"FORMAT" default:"text" help:"Form of the log on standard error: text or json."`
+
+	API     Listen `name:"api" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:8080" help:"Address of the API, as HOST:PORT."`
+	APITLS  bool   `name:"api-tls" group:"Listeners" help:"Serve the API over TLS, with the certificate of --tls-cert."`
+	SIPUDP  Listen `name:"sip-udp" group:"Listeners" placeholder:"ADDR" default:":5060" dev:"127.0.0.1:5060" help:"Address of SIP over UDP."`
+	SIPTCP  Listen `name:"sip-tcp" group:"Listeners" placeholder:"ADDR" default:":5060" dev:"127.0.0.1:5060" help:"Address of SIP over TCP."`
+	SIPTLS  Listen `name:"sip-tls" group:"Listeners" placeholder:"ADDR" default:":5061" dev:"127.0.0.1:5061" help:"Address of SIP over TLS."`
+	DNS     Listen `name:"dns" group:"Listeners" placeholder:"ADDR" default:":53" dev:"127.0.0.1:5353" help:"Address of the authoritative DNS server of --domain, over UDP and TCP."`
+	Metrics Listen `name:"metrics" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:9090" help:"Address of the metrics in Prometheus form."`
+
+	SIPAdvertise   string       `name:"sip-advertise" group:"Addresses" placeholder:"NAME" help:"Host name or address that peers reach SIP under, where it is not the one listened on (cloud NAT). It must be in the certificate."`
+	MediaIP        []netip.Addr `name:"media-ip" group:"Addresses" placeholder:"IP" dev:"127.0.0.1" help:"Address that media is sent from and received on; may be repeated. Required without --dev."`
+	MediaPorts     Ports        `name:"media-ports" group:"Addresses" placeholder:"LO-HI" default:"20000-29999" help:"UDP ports of media; each leg of a call takes two."`
+	MediaAdvertise netip.Addr   `name:"media-advertise" group:"Addresses" placeholder:"IP" help:"Address that peers reach media under, where it is not --media-ip."`
+	AllowPrivate   bool         `name:"allow-private" group:"Addresses" help:"Allow calls to and media at private addresses also where several accounts share the installation."`
+	AllowLoopback  bool         `name:"allow-loopback" group:"Addresses" help:"Allow calls to and media at loopback addresses; always on with --dev."`
+
+	TLSCert  string `name:"tls-cert" group:"TLS" placeholder:"FILE" help:"Certificate chain of this node in PEM. Without it an own CA signs one."`
+	TLSKey   string `name:"tls-key" group:"TLS" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
+	TLSTrust string `name:"tls-trust" group:"TLS" placeholder:"FILE" help:"Certificates in PEM that are trusted beside the system's when calling out."`
+
+	MaxCalls            int  `name:"max-calls" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"Calls this node holds at once; above it new ones are refused as node_full."`
+	MaxConnections      int  `name:"max-connections" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"SIP connections accepted at once."`
+	MaxConnectionsPerIP int  `name:"max-connections-per-ip" group:"Limits" placeholder:"N" default:"100" min:"1" help:"SIP connections accepted at once from one address."`
+	MaxTransactions     int  `name:"max-transactions" group:"Limits" placeholder:"N" default:"200000" min:"1" help:"SIP transactions held at once, each way."`
+	MaxRecordBytes      Size `name:"max-record-bytes" group:"Limits" placeholder:"SIZE" default:"1GiB" min:"1048576" help:"Size of the log of call records; the oldest exported ones go first."`
+	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`
+	ShortestPrefixIPv6  int  `name:"shortest-prefix-ipv6" group:"Limits" placeholder:"BITS" default:"32" min:"1" max:"128" help:"Shortest IPv6 prefix that CidrAllowedList may hold."`
+
+	TargetSilence time.Duration `name:"target-silence" group:"Times" placeholder:"DURATION" default:"3.5s" min:"100ms" help:"How long a target may be silent before the next one is tried."`
+	RingTime      time.Duration `name:"ring-time" group:"Times" placeholder:"DURATION" default:"3m" min:"1s" help:"How long a target may ring."`
+	MediaSilence  time.Duration `name:"media-silence" group:"Times" placeholder:"DURATION" default:"1m" min:"1s" help:"How long promised media may be silent before the call is ended."`
+	SessionTime   time.Duration `name:"session-time" group:"Times" placeholder:"DURATION" default:"30m" min:"90s" help:"Session interval that is asked for (RFC 4028)."`
+	MaxCallTime   time.Duration `name:"max-call-time" group:"Times" placeholder:"DURATION" default:"4h" min:"1s" help:"Longest time a call may last."`
+	Drain         time.Duration `name:"drain" group:"Times" placeholder:"DURATION" default:"5m" min:"1s" help:"How long running calls may go on after SIGTERM."`
+	StoreStale    time.Duration `name:"store-stale" group:"Times" placeholder:"DURATION" default:"30s" min:"1s" help:"How long an external store may be out of reach before new calls are refused as store_stale."`
+}
+
+// Default returns the defaults, those of a trial node if dev is set.
+func Default(dev bool) Config {
+	c := Config{Dev: dev}
+	for _, f := range Fields() {
+		text := f.Default
+		if dev {
+			text = f.DevDefault
+		}
+		if text == "" {
+			continue
+		}
+		if err := setText(f.value(&c), text); err != nil {
+			panic("config: the default of --" + f.Name + " does not parse: " + err.Error()) // held by a test
+		}
+	}
+	return c
+}
+
+// WithDefaults returns c with the default of every field that is zero. It is for nodes that a program starts by
+// itself; Load knows which fields were given.
+func (c Config) WithDefaults() Config {
+	defaults := Default(c.Dev)
+	for _, f := range Fields() {
+		if v := f.value(&c); v.IsZero() {
+			v.Set(f.value(&defaults))
+		}
+	}
+	return c
+}
