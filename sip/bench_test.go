@@ -2,6 +2,7 @@ package sip
 
 import (
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -121,6 +122,60 @@ func BenchmarkRefuse(b *testing.B) {
 	for b.Loop() {
 		if m.Parse(garbage) == nil {
 			b.Fatal("accepted")
+		}
+	}
+}
+
+// BenchmarkHostile is for messages made to be slow: 60 KB each, and none may cost
+// more than its size. The budget of a datagram is 50 ms; these take microseconds.
+func BenchmarkHostile(b *testing.B) {
+	for name, line := range hostileLines() {
+		b.Run(name, func(b *testing.B) {
+			message := request(line)
+			var m Message
+			b.SetBytes(int64(len(message)))
+			for b.Loop() {
+				parseHostile(&m, message)
+			}
+		})
+	}
+}
+
+func parseHostile(m *Message, b []byte) (values int) {
+	_ = m.ParseLimited(b, Limits{Line: DefaultMaxMessage})
+	for id := range headerCount {
+		for v := range m.Values(id) {
+			if _, err := ParseNameAddr(v); err == nil {
+				values++
+			}
+		}
+	}
+	return values
+}
+
+func hostileLines() map[string]string {
+	long := strings.Repeat
+	return map[string]string{
+		"folds":         "Subject: y" + long("\r\n ", 20000),
+		"commas":        "Contact: <sip:a@b>" + long(",<sip:a@b>", 6000),
+		"open quotes":   "Contact: <sip:a@b>" + long(`;a="`, 15001),
+		"open brackets": "Route: " + long("<,", 30000),
+		"backslashes":   "Subject: " + long(`\`, 60000),
+		"parameters":    "Contact: <sip:a@b>" + long(";a=b", 15000),
+		"spaces":        "Subject:" + long(" ", 60000) + "x",
+		"escapes":       "Contact: <sip:" + long("%41", 20000) + "@b>",
+		"colons":        "Contact: <sip:[" + long(":", 60000) + "]>",
+		"tokens":        "Contact: " + long("a ", 30000) + "<sip:a@b>",
+		"nuls":          "Subject: " + long("\"\\\x00\"", 15000),
+	}
+}
+
+func TestHostileValues(t *testing.T) {
+	for name, want := range map[string]int{"commas": 6001, "open quotes": 0, "open brackets": 0, "tokens": 1} {
+		var m Message
+		// From and To of the request are values that parse, too.
+		if got := parseHostile(&m, request(hostileLines()[name])) - 2; got != want {
+			t.Errorf("%s: got %d values that parse, want %d", name, got, want)
 		}
 	}
 }
