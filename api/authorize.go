@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"carillon/iam"
+	"carillon/sigv4"
+	"carillon/trunk"
+)
+
+// keyring looks access keys up in the directory.
+type keyring struct{ directory Directory }
+
+// Secret implements sigv4.Keys. An expired key is known, so that its owner is told; a disabled one is not.
+func (k keyring) Secret(_ context.Context, id string) (sigv4.Key, bool) {
+	key, ok := k.directory.Snapshot().AccessKey(id)
+	if !ok || key.Disabled {
+		return sigv4.Key{}, false
+	}
+	return sigv4.Key{Secret: key.Secret.Reveal(), SessionToken: key.SessionToken.Reveal(), Expires: key.Expires}, true
+}
+
+// authenticate verifies the signature and finds out who made it.
+func (r *request) authenticate() error {
+	id, err := r.server.verifier.Verify(r.ctx, r.http, r.body, r.server.config.Clock.Now())
+	if err != nil {
+		return err
+	}
+	r.snapshot, r.region = r.server.config.Directory.Snapshot(), id.Region
+	key, ok := r.snapshot.AccessKey(id.AccessKeyID)
+	if !ok || !key.Usable(r.now) {
+		// It was deleted since the signature was verified.
+		return &sigv4.Error{Fault: sigv4.UnrecognizedClient, Message: "The security token included in the request is invalid."}
+	}
+	if r.principal, err = iam.NewPrincipal(key); err != nil {
+		return fmt.Errorf("authenticate: %w", err)
+	}
+	return nil
+}
+
+// deniedError says that no policy of the principal allows the action. It names no resource: whether one exists, and in
+// which region, is not for somebody without permission.
+type deniedError struct{ principal, action string }
+
+// Error returns the sentence AWS clients know.
+func (e *deniedError) Error() string {
+	return "User: " + e.principal + " is not authorized to perform: " + e.action
+}
+
+// authorize asks the principal's policy.
+func (r *request) authorize() error {
+	p := r.principal
+	denied := &deniedError{p.ARN, r.row.action}
+	if r.row.operatorOnly && !p.Operator {
+		return denied
+	}
+	if iam.Allowed(p, r.row.action, r.row.resource(r), r.facts()) != iam.Allow {
+		return denied
+	}
+	return nil
+}
+
+// facts are what the conditions of a policy may ask about.
+func (r *request) facts() iam.Context {
+	c := iam.Context{
+		iam.KeyCurrentTime:      r.now.Format(time.RFC3339),
+		iam.KeyEpochTime:        strconv.FormatInt(r.now.Unix(), 10),
+		iam.KeySecureTransport:  strconv.FormatBool(r.http.TLS != nil),
+		iam.KeyPrincipalAccount: r.principal.Account,
+		iam.KeyPrincipalARN:     r.principal.ARN,
+		iam.KeyRequestedRegion:  r.region,
+	}
+	// RemoteAddr and never a forwarding header: anybody can write one.
+	if source, err := netip.ParseAddrPort(r.http.RemoteAddr); err == nil {
+		c[iam.KeySourceIP] = source.Addr().Unmap().WithZone("").String()
+	}
+	if agent := r.http.UserAgent(); agent != "" {
+		c[iam.KeyUserAgent] = agent
+	}
+	return c
+}
+
+// anyConnector is the resource of operations about connectors in general.
+func anyConnector(r *request) string {
+	return trunk.ConnectorARN(trunk.Region(r.region), r.principal.Account, "*")
+}
+
+// oneConnector is the resource of operations about the connector in the path. An id the account does not have gets an
+// ARN too: what the policy says of it decides, and then the handler answers NotFound.
+func oneConnector(r *request) string {
+	id := r.labels["voiceConnectorId"]
+	if c, ok := r.snapshot.Connector(id); ok && c.Account == r.principal.Account {
+		return c.ARN()
+	}
+	return trunk.ConnectorARN(trunk.Region(r.region), r.principal.Account, id)
+}
+
+// anything is the resource of operations that are not offered.
+func anything(r *request) string {
+	return "arn:aws:chime:" + r.region + ":" + r.principal.Account + ":*"
+}

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"fmt"
+
+	v1 "carillon/api/v1"
+	"carillon/call"
+	"carillon/trunk"
+)
+
+func listCalls(r *request) (any, error) {
+	account, err := r.accountQuery()
+	if err != nil {
+		return nil, err
+	}
+	limit, after, err := r.pageQuery()
+	if err != nil {
+		return nil, err
+	}
+	filter := CallFilter{Account: account, ConnectorID: r.query.Get(v1.QueryConnector)}
+	records, next, err := r.server.config.Calls.List(r.ctx, filter, limit, after)
+	if err != nil {
+		return nil, fmt.Errorf("list calls: %w", err)
+	}
+	answer := &v1.CallList{Calls: append([]v1.Call{}, records...)}
+	if next != "" {
+		answer.NextToken = new(r.token(r.row.name, next))
+	}
+	return answer, nil
+}
+
+func getCall(r *request) (any, error) {
+	record, found, err := r.server.config.Calls.Show(r.ctx, call.ID(r.labels["id"]))
+	if err != nil {
+		return nil, fmt.Errorf("show call: %w", err)
+	}
+	if !found || !r.principal.Operator && record.Account != r.principal.Account {
+		return nil, trunk.Errorf(trunk.NotFound, "There is no call of that id.")
+	}
+	return &record, nil
+}

@@ -1,0 +1,296 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"carillon/api/wire"
+	"carillon/directory"
+	"carillon/trunk"
+)
+
+// defaultPage is the size of a page when the request names none: the largest that both namespaces allow, because AWS
+// CLIs do not turn pages here.
+const defaultPage = 99
+
+// notFound is the same for another account's connector and for one that never was.
+func notFound() error { return trunk.Errorf(trunk.NotFound, "Unable to find the requested identifier") }
+
+// connector returns the caller's connector with that id from the snapshot.
+func (r *request) connector(id string) (*trunk.Connector, error) {
+	c, ok := r.snapshot.Connector(id)
+	if !ok || c.Account != r.principal.Account {
+		return nil, notFound()
+	}
+	return c, nil
+}
+
+// change runs fn on a copy of the caller's connector with that id and stores the copy, in one transaction.
+func (r *request) change(id string, fn func(*trunk.Connector) error) (*trunk.Connector, error) {
+	var changed *trunk.Connector
+	err := r.update(func(tx trunk.Tx) error {
+		c, ok, err := trunk.Get[*trunk.Connector](tx, trunk.EntityKey{Kind: trunk.KindConnector, ID: id})
+		if err != nil {
+			return err
+		}
+		if !ok || c.Account != r.principal.Account {
+			return notFound()
+		}
+		changed = c.Clone()
+		if err := fn(changed); err != nil {
+			return err
+		}
+		tx.Put(changed)
+		return nil
+	})
+	return changed, err
+}
+
+// touch stamps a change. Updated always grows, so that two states of a connector never share it: deleteConnector
+// tells by it whether the snapshot is the state it is about to delete.
+func touch(c *trunk.Connector, now time.Time) {
+	if next := c.Updated.Add(time.Millisecond); now.Before(next) {
+		now = next
+	}
+	c.Updated = now
+}
+
+func createConnector(r *request, in *wire.CreateVoiceConnectorRequest) (any, error) {
+	c, err := r.newConnector(in)
+	if err != nil {
+		return nil, err
+	}
+	retry := r.retryKey()
+	quota, limited := r.snapshot.Quota(c.Account, trunk.QuotaConnectors)
+	made := c
+	create := func(tx trunk.Tx, look bool) error {
+		made = c
+		if look && retry != "" {
+			first, err := r.firstResult(tx, retry)
+			if err != nil || first != nil {
+				made = first
+				return err
+			}
+		}
+		if limited {
+			if err := r.takePlace(tx, c.Account, quota); err != nil {
+				return err
+			}
+		}
+		tx.Create(c)
+		if retry != "" {
+			memory := &trunk.Dedup{Key: retry, ResultID: c.ID, Expires: r.now.Add(r.server.config.RetryMemory)}
+			if look {
+				tx.Put(memory)
+			} else {
+				tx.Create(memory)
+			}
+		}
+		return nil
+	}
+	// Almost no create is a retry, so the first attempt reads nothing: one transaction. Under a quota it reads anyway.
+	err = r.update(func(tx trunk.Tx) error { return create(tx, limited) })
+	if retry != "" && trunk.KindOf(err) == trunk.Conflict {
+		err = r.update(func(tx trunk.Tx) error { return create(tx, true) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	if made != c {
+		r.server.metrics.retries.Inc()
+	}
+	return &wire.CreateVoiceConnectorResponse{VoiceConnector: wireConnector(made)}, nil
+}
+
+func (r *request) newConnector(in *wire.CreateVoiceConnectorRequest) (*trunk.Connector, error) {
+	installation, ok := r.snapshot.Installation()
+	if !ok {
+		return nil, trunk.Errorf(trunk.Unavailable, "The installation is still being set up. Try again.")
+	}
+	c := &trunk.Connector{
+		Account: r.principal.Account, Name: *in.Name, Region: trunk.DefaultRegion, RequireEncryption: *in.RequireEncryption,
+		NetworkType: trunk.IPv4Only, Created: r.now, Updated: r.now, Tags: domainTags(in.Tags),
+	}
+	if in.AWSRegion != nil {
+		c.Region = trunk.Region(*in.AWSRegion)
+	}
+	if in.NetworkType != nil {
+		c.NetworkType = trunk.NetworkType(*in.NetworkType)
+	}
+	if in.IntegrationType != nil {
+		c.IntegrationType = string(*in.IntegrationType)
+	}
+	if c.NetworkType == trunk.DualStack && !r.server.config.DualStack {
+		return nil, trunk.Errorf(trunk.Invalid, "NetworkType DUAL_STACK needs IPv6, which this installation does not serve. Use IPV4_ONLY.")
+	}
+	if err := trunk.CheckName(c.Name); err != nil {
+		return nil, err
+	}
+	if err := trunk.CheckTags(c.Tags); err != nil {
+		return nil, err
+	}
+	id, err := trunk.NewID(r.server.config.Random)
+	if err != nil {
+		return nil, err
+	}
+	c.ID, c.HostName = id, c.Region.HostName(id, installation.Domain)
+	return c, nil
+}
+
+// retryKey names this very request, so that it is recognised when its client sends it again after a lost answer;
+// empty when the client gives no way to tell. SDKs keep amz-sdk-invocation-id over all attempts of one call.
+func (r *request) retryKey() string {
+	invocation := r.http.Header.Get("Amz-Sdk-Invocation-Id")
+	if invocation == "" {
+		return ""
+	}
+	h := sha256.New()
+	for _, part := range []string{r.principal.AccessKeyID, r.row.name, invocation} {
+		// Each part is hashed for a fixed length: parts of free length could be shifted into one another.
+		sum := sha256.Sum256([]byte(part))
+		h.Write(sum[:])
+	}
+	h.Write(r.body)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// firstResult returns the connector that the same request made before; nil when it did not, or too long ago.
+func (r *request) firstResult(tx trunk.Tx, retry string) (*trunk.Connector, error) {
+	memory, ok, err := trunk.Get[*trunk.Dedup](tx, trunk.EntityKey{Kind: trunk.KindDedup, ID: retry})
+	if err != nil || !ok || !r.now.Before(memory.Expires) {
+		return nil, err
+	}
+	c, ok, err := trunk.Get[*trunk.Connector](tx, trunk.EntityKey{Kind: trunk.KindConnector, ID: memory.ResultID})
+	if err == nil && (!ok || c.Account != r.principal.Account) {
+		err = trunk.Errorf(trunk.Invalid, "This request was answered before, and the Voice Connector it made has been deleted since.")
+	}
+	return c, err
+}
+
+// takePlace counts one more connector of an account that has a quota.
+func (r *request) takePlace(tx trunk.Tx, account string, quota int) error {
+	key := (&trunk.Usage{Account: account}).EntityKey()
+	usage, ok, err := trunk.Get[*trunk.Usage](tx, key)
+	if err != nil {
+		return err
+	}
+	n := r.snapshot.CountConnectors(account)
+	if ok {
+		n = usage.Connectors
+	}
+	if n >= quota {
+		return trunk.Errorf(trunk.LimitExceeded, "The account has %d Voice Connectors; its quota is %d.", n, quota)
+	}
+	tx.Put(&trunk.Usage{Account: account, Connectors: n + 1})
+	return nil
+}
+
+func getConnector(r *request, in *wire.GetVoiceConnectorRequest) (any, error) {
+	c, err := r.connector(in.VoiceConnectorID)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.GetVoiceConnectorResponse{VoiceConnector: wireConnector(c)}, nil
+}
+
+func listConnectors(r *request, in *wire.ListVoiceConnectorsRequest) (any, error) {
+	limit, after := defaultPage, ""
+	if in.MaxResults != nil {
+		limit = int(*in.MaxResults)
+	}
+	if in.NextToken != nil {
+		var err error
+		if after, err = r.readToken("ListVoiceConnectors", *in.NextToken); err != nil {
+			return nil, err
+		}
+	}
+	// One more than asked for tells whether there is another page.
+	found := r.snapshot.Connectors(r.principal.Account, after, limit+1)
+	answer := &wire.ListVoiceConnectorsResponse{VoiceConnectors: []wire.VoiceConnector{}}
+	if len(found) > limit {
+		found = found[:limit]
+		answer.NextToken = new(r.token("ListVoiceConnectors", directory.ConnectorCursor(found[limit-1])))
+	}
+	for _, c := range found {
+		answer.VoiceConnectors = append(answer.VoiceConnectors, *wireConnector(c))
+	}
+	return answer, nil
+}
+
+func updateConnector(r *request, in *wire.UpdateVoiceConnectorRequest) (any, error) {
+	if err := trunk.CheckName(*in.Name); err != nil {
+		return nil, err
+	}
+	c, err := r.change(in.VoiceConnectorID, func(c *trunk.Connector) error {
+		c.Name, c.RequireEncryption = *in.Name, *in.RequireEncryption
+		touch(c, r.now)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &wire.UpdateVoiceConnectorResponse{VoiceConnector: wireConnector(c)}, nil
+}
+
+func deleteConnector(r *request, in *wire.DeleteVoiceConnectorRequest) (any, error) {
+	key := trunk.EntityKey{Kind: trunk.KindConnector, ID: in.VoiceConnectorID}
+	return nil, r.update(func(tx trunk.Tx) error {
+		c, ok, err := trunk.Get[*trunk.Connector](tx, key)
+		if err != nil {
+			return err
+		}
+		if !ok || c.Account != r.principal.Account {
+			return notFound()
+		}
+		// Numbers are found through the snapshot. importNumbers touches the connector, so a snapshot that has this very
+		// state of it has all of its numbers too.
+		now := r.server.config.Directory.Snapshot()
+		if seen, ok := now.Connector(c.ID); !ok || !seen.Updated.Equal(c.Updated) {
+			return trunk.Errorf(trunk.Unavailable, "The Voice Connector is being changed. Try again.")
+		}
+		if len(now.Numbers(directory.NumberFilter{ConnectorID: c.ID}, "", 1)) > 0 {
+			return &trunk.Error{
+				Kind: trunk.Conflict, Code: "PhoneNumberAssociationsExist",
+				Detail: "Phone numbers are associated with the Voice Connector. Disassociate them first.",
+			}
+		}
+		usage, ok, err := trunk.Get[*trunk.Usage](tx, (&trunk.Usage{Account: c.Account}).EntityKey())
+		if err != nil {
+			return err
+		}
+		if ok {
+			tx.Put(&trunk.Usage{Account: c.Account, Connectors: max(usage.Connectors-1, 0)})
+		}
+		tx.Delete(key)
+		tx.Delete((&trunk.Health{ConnectorID: c.ID}).EntityKey())
+		return nil
+	})
+}
+
+// wireConnector translates a connector.
+func wireConnector(c *trunk.Connector) *wire.VoiceConnector {
+	w := &wire.VoiceConnector{
+		AWSRegion:         new(wire.VoiceConnectorAWSRegion(c.Region)),
+		CreatedTimestamp:  wire.At(c.Created),
+		Name:              new(c.Name),
+		NetworkType:       new(wire.NetworkType(c.NetworkType)),
+		OutboundHostName:  new(c.HostName),
+		RequireEncryption: new(c.RequireEncryption),
+		UpdatedTimestamp:  wire.At(c.Updated),
+		VoiceConnectorARN: new(c.ARN()),
+		VoiceConnectorID:  new(c.ID),
+	}
+	if c.IntegrationType != "" {
+		w.IntegrationType = new(wire.VoiceConnectorIntegrationType(c.IntegrationType))
+	}
+	return w
+}
+
+func domainTags(tags []wire.Tag) []trunk.Tag {
+	var all []trunk.Tag
+	for _, t := range tags {
+		all = append(all, trunk.Tag{Key: string(*t.Key), Value: string(*t.Value)})
+	}
+	return all
+}

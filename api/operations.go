@@ -1,0 +1,150 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	v1 "carillon/api/v1"
+	"carillon/api/wire"
+	"carillon/restjson"
+)
+
+// row is one operation: where it is, who may use it, what answers it.
+type row struct {
+	name   string
+	action string
+	route  restjson.Route
+	// status is that of success.
+	status int
+	// operatorOnly rows are about the installation; no policy opens them to a tenant.
+	operatorOnly bool
+	// resource names what is acted on, for policies.
+	resource func(*request) string
+	// handle returns the body of the answer, nil for none. It is nil for operations that are not offered.
+	handle func(*request) (any, error)
+	// aws is the operation's row in the model; nil for Carillon's own.
+	aws *wire.Operation
+}
+
+// served is what this package adds to an operation of the model.
+type served struct {
+	resource func(*request) string
+	handle   func(*request) (any, error)
+}
+
+// awsHandler makes a handler from a function that takes the decoded and validated input.
+func awsHandler[In any](fn func(*request, *In) (any, error)) func(*request) (any, error) {
+	return func(r *request) (any, error) {
+		in := new(In)
+		err := restjson.Decode(r.row.aws.In(r.namespace).Input, restjson.Request{Labels: r.labels, Query: r.query, Body: r.body}, in)
+		if err != nil {
+			return nil, err
+		}
+		return fn(r, in)
+	}
+}
+
+// offeredOperations are the operations of the model that are answered.
+func offeredOperations() map[wire.OperationID]served {
+	return map[wire.OperationID]served{
+		wire.OpCreateVoiceConnector: {anyConnector, awsHandler(createConnector)},
+		wire.OpListVoiceConnectors:  {anyConnector, awsHandler(listConnectors)},
+		wire.OpGetVoiceConnector:    {oneConnector, awsHandler(getConnector)},
+		wire.OpUpdateVoiceConnector: {oneConnector, awsHandler(updateConnector)},
+		wire.OpDeleteVoiceConnector: {oneConnector, awsHandler(deleteConnector)},
+
+		wire.OpPutVoiceConnectorTermination:       {oneConnector, awsHandler(putTermination)},
+		wire.OpGetVoiceConnectorTermination:       {oneConnector, awsHandler(getTermination)},
+		wire.OpDeleteVoiceConnectorTermination:    {oneConnector, awsHandler(deleteTermination)},
+		wire.OpGetVoiceConnectorTerminationHealth: {oneConnector, awsHandler(getHealth)},
+
+		wire.OpPutVoiceConnectorTerminationCredentials:    {oneConnector, awsHandler(putCredentials)},
+		wire.OpListVoiceConnectorTerminationCredentials:   {oneConnector, awsHandler(listCredentials)},
+		wire.OpDeleteVoiceConnectorTerminationCredentials: {oneConnector, awsHandler(deleteCredentials)},
+
+		wire.OpPutVoiceConnectorOrigination:    {oneConnector, awsHandler(putOrigination)},
+		wire.OpGetVoiceConnectorOrigination:    {oneConnector, awsHandler(getOrigination)},
+		wire.OpDeleteVoiceConnectorOrigination: {oneConnector, awsHandler(deleteOrigination)},
+	}
+}
+
+// table returns every row: those of AWS in alphabetical order, then Carillon's.
+func table() []row {
+	offered := offeredOperations()
+	var rows []row
+	operations := wire.Operations()
+	for i := range operations {
+		op := &operations[i]
+		r := row{
+			name: op.Name, action: "chime:" + op.Name, route: op.Route, status: op.Status,
+			resource: anything, aws: op,
+		}
+		if s, ok := offered[op.ID]; ok {
+			r.resource, r.handle = s.resource, s.handle
+		}
+		rows = append(rows, r)
+	}
+	return slices.Concat(rows, ownRows())
+}
+
+// ownRows are the operations under /carillon/v1/.
+func ownRows() []row {
+	rows := []row{
+		{name: "ListCarriers", route: get(v1.Carriers), operatorOnly: true, handle: listCarriers},
+		{name: "PutCarrier", route: put(v1.Carriers + "/{name}"), operatorOnly: true, handle: putCarrier},
+		{name: "DeleteCarrier", route: remove(v1.Carriers + "/{name}"), operatorOnly: true, handle: deleteCarrier, status: http.StatusNoContent},
+
+		{name: "ListNumbers", route: get(v1.Numbers), handle: listNumbers},
+		{name: "ImportNumbers", route: post(v1.Numbers), operatorOnly: true, handle: importNumbers},
+
+		{name: "ListKeys", route: get(v1.Keys), operatorOnly: true, handle: listKeys},
+		{name: "CreateKey", route: post(v1.Keys), operatorOnly: true, handle: createKey, status: http.StatusCreated},
+		{name: "DisableKey", route: post(v1.Keys+"/{id}", "operation", "disable"), operatorOnly: true, handle: disableKey, status: http.StatusNoContent},
+		{name: "DeleteKey", route: remove(v1.Keys + "/{id}"), operatorOnly: true, handle: deleteKey, status: http.StatusNoContent},
+
+		{name: "GetConnectorSettings", route: get(v1.Connectors + "/{voiceConnectorId}/settings"), resource: oneConnector, handle: getSettings},
+		{name: "PutConnectorSettings", route: put(v1.Connectors + "/{voiceConnectorId}/settings"), resource: oneConnector, handle: putSettings},
+
+		{name: "ListQuotas", route: get(v1.Quotas), operatorOnly: true, handle: listQuotas},
+		{name: "PutQuota", route: put(v1.Quotas + "/{name}"), operatorOnly: true, handle: putQuota},
+
+		{name: "ListCalls", route: get(v1.Calls), handle: listCalls},
+		{name: "GetCall", route: get(v1.Calls + "/{id}"), handle: getCall},
+	}
+	for i := range rows {
+		r := &rows[i]
+		r.action = "carillon:" + r.name
+		if r.status == 0 {
+			r.status = http.StatusOK
+		}
+		if r.resource == nil {
+			r.resource = ownResource
+		}
+	}
+	return rows
+}
+
+// ownResource is the resource of Carillon's operations: installation-wide ones belong to no account.
+func ownResource(r *request) string {
+	account := r.principal.Account
+	if r.row.operatorOnly {
+		account = ""
+	}
+	return "arn:aws:carillon::" + account + ":" + r.row.route.Template[len(v1.Base)+1:]
+}
+
+func get(path string) restjson.Route    { return binding(http.MethodGet, path) }
+func put(path string) restjson.Route    { return binding(http.MethodPut, path) }
+func remove(path string) restjson.Route { return binding(http.MethodDelete, path) }
+
+func post(path string, selector ...string) restjson.Route {
+	return binding(http.MethodPost, path, selector...)
+}
+
+func binding(method, path string, selector ...string) restjson.Route {
+	r := restjson.Route{Method: method, Template: path}
+	if len(selector) == 2 {
+		r.Select = []restjson.Selector{{Name: selector[0], Value: selector[1]}}
+	}
+	return r
+}

@@ -1,0 +1,223 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/api/wire"
+	"carillon/directory"
+	"carillon/iam"
+	"carillon/restjson"
+	"carillon/trunk"
+)
+
+// request is one request on its way through the steps. What a step needs is filled in by those before it.
+type request struct {
+	server *Server
+	http   *http.Request
+	ctx    context.Context
+	// id is the x-amzn-RequestId; now is when the request came, in UTC and milliseconds, the precision of the API.
+	id  string
+	now time.Time
+
+	row       *row
+	labels    map[string]string
+	query     url.Values
+	body      []byte
+	namespace wire.Namespace
+	principal *iam.Principal
+	// region is the one the client signed for; any is accepted.
+	region string
+	// snapshot is the state this request reads, one and the same in all its steps.
+	snapshot *directory.Snapshot
+}
+
+// serve is the life of a request: what it is, who sent it, whether they may, and only then what it says.
+func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
+	started := s.config.Clock.Now()
+	r := &request{server: s, http: h, now: started.UTC().Truncate(time.Millisecond)}
+	var answer any
+	err := r.name()
+	if err == nil {
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+			ctx, cancel := context.WithTimeout(h.Context(), s.config.RequestTime)
+			defer cancel()
+			r.ctx = ctx
+			answer, err = r.work()
+		default:
+			s.metrics.overload.Inc()
+			err = trunk.Errorf(trunk.Unavailable, "Too many requests are being worked on. Try again.")
+		}
+	}
+	r.finish(w, answer, err, started)
+}
+
+// work takes the steps in their order. Nothing about the state may show in an answer before authorize has passed.
+func (r *request) work() (answer any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	for _, step := range []func(*request) error{
+		(*request).readBody,
+		(*request).route,
+		(*request).authenticate,
+		(*request).authorize,
+		(*request).offered,
+	} {
+		if err := step(r); err != nil {
+			return nil, err
+		}
+	}
+	return r.row.handle(r)
+}
+
+// name gives the request its id.
+func (r *request) name() error {
+	id, err := uuid.NewRandomFromReader(r.server.config.Random)
+	if err != nil {
+		return fmt.Errorf("make request id: %w", err)
+	}
+	r.id = id.String()
+	return nil
+}
+
+// readBody reads the whole body: the signature covers it. It comes before the route so that no connection is reused
+// with an unread body in it.
+func (r *request) readBody() (err error) {
+	if r.body, err = restjson.ReadBody(r.http, r.server.config.MaxBody); isTooLarge(err) {
+		return err
+	} else if err != nil {
+		// The client went away or sent less than it said: its fault, and no line in the log.
+		return &restjson.SerializationError{Message: "The request body could not be read."}
+	}
+	r.query, err = restjson.ReadQuery(r.http)
+	return err
+}
+
+// route finds namespace and row.
+func (r *request) route() error {
+	path := r.http.URL.EscapedPath()
+	r.namespace, path = namespaceOf(r.http.Host, path, r.http.UserAgent())
+	match, err := r.server.router.Match(r.http.Method, path, r.query)
+	if err != nil {
+		return err
+	}
+	row := &r.server.rows[match.Route]
+	if row.aws != nil && !row.aws.In(r.namespace).Offered {
+		return &restjson.UnknownOperationError{}
+	}
+	r.row, r.labels = row, match.Labels
+	return nil
+}
+
+// offered stops at operations that are known but have no handler.
+func (r *request) offered() error {
+	if r.row.handle == nil {
+		return trunk.Errorf(trunk.Forbidden, "%s is not offered by this installation.", r.row.name)
+	}
+	return nil
+}
+
+// finish writes answer or exception, counts and logs.
+func (r *request) finish(w http.ResponseWriter, answer any, err error, started time.Time) {
+	s, operation, outcome := r.server, "unknown", "none"
+	if r.row != nil {
+		operation = r.row.name
+	}
+	var writeErr error
+	if err == nil {
+		writeErr = restjson.WriteAnswer(w, r.id, r.row.status, answer)
+	} else {
+		e := r.exception(err)
+		outcome = e.Type
+		if e.Status >= http.StatusInternalServerError {
+			s.config.Logger.Error("request failed", "request", r.id, "operation", operation, "error", err)
+		}
+		if isTooLarge(err) {
+			s.metrics.tooLarge.Inc()
+			// The rest of the body is still on its way; it must not be taken for the next request.
+			w.Header().Set("Connection", "close")
+		}
+		writeErr = restjson.WriteException(w, r.id, e)
+	}
+	took := s.config.Clock.Now().Sub(started)
+	s.metrics.requests.WithLabelValues(operation, outcome).Inc()
+	s.metrics.seconds.WithLabelValues(operation).Observe(took.Seconds())
+	account := ""
+	if r.principal != nil {
+		account = r.principal.Account
+	}
+	s.config.Logger.Debug("request", "request", r.id, "operation", operation, "account", account,
+		"outcome", outcome, "took", took, "write_error", writeErr)
+}
+
+// update runs fn as one transaction and returns when this node answers by it.
+func (r *request) update(fn func(trunk.Tx) error) error {
+	revision, err := r.server.config.Store.Update(r.ctx, fn)
+	if err != nil {
+		return fmt.Errorf("update store: %w", err)
+	}
+	if err := r.server.config.Directory.Await(r.ctx, revision); err != nil {
+		return fmt.Errorf("update directory: %w", err)
+	}
+	return nil
+}
+
+// namespaceOf tells which AWS namespace a request speaks, and its path without the base path that may say so: by host
+// name, else base path, else what the User-Agent lets slip. A client that gives no hint gets the looser validation.
+func namespaceOf(host, path, agent string) (wire.Namespace, string) {
+	namespace, rest := wire.Either, path
+	if base, tail, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/"); ok {
+		switch base {
+		case "chime":
+			namespace, rest = wire.Chime, "/"+tail
+		case "chime-sdk-voice", "voice":
+			namespace, rest = wire.Voice, "/"+tail
+		}
+	}
+	if n := namespaceOfHost(host); n != wire.Either {
+		return n, rest
+	}
+	if namespace != wire.Either {
+		return namespace, rest
+	}
+	return namespaceOfAgent(agent), rest
+}
+
+func namespaceOfHost(host string) wire.Namespace {
+	first, _, ok := strings.Cut(strings.ToLower(host), ".")
+	switch {
+	case !ok:
+		return wire.Either
+	case first == "chime", first == "chime-fips", strings.HasPrefix(strings.ToLower(host), "service.chime.aws.amazon.com"):
+		return wire.Chime
+	case first == "voice-chime", first == "voice-chime-fips":
+		return wire.Voice
+	}
+	return wire.Either
+}
+
+func namespaceOfAgent(agent string) wire.Namespace {
+	for word := range strings.FieldsSeq(agent) {
+		switch word = strings.TrimPrefix(word, "md/"); {
+		case strings.HasPrefix(word, "command#chime."), strings.HasPrefix(word, "command/chime."),
+			strings.HasPrefix(word, "api/chime#"):
+			return wire.Chime
+		case strings.HasPrefix(word, "command#chime-sdk-voice."), strings.HasPrefix(word, "command/chime-sdk-voice."),
+			strings.HasPrefix(word, "api/chime-sdk-voice#"), strings.HasPrefix(word, "api/chimesdkvoice#"):
+			return wire.Voice
+		}
+	}
+	return wire.Either
+}

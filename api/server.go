@@ -1,0 +1,207 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"carillon/api/wire"
+	"carillon/call"
+	"carillon/clock"
+	"carillon/directory"
+	"carillon/restjson"
+	"carillon/sigv4"
+	"carillon/trunk"
+)
+
+// Limits of the API. Each can be set in Config except where it says otherwise.
+const (
+	// DefaultMaxBody is the longest request body in bytes. A longer one is counted in
+	// carillon_api_bodies_too_large_total.
+	DefaultMaxBody = 1 << 20
+	// DefaultMaxConcurrent is how many requests are worked on at once; more are answered 503 and counted in
+	// carillon_api_overload_total.
+	DefaultMaxConcurrent = 1024
+	// DefaultRequestTime is how long a request may take, its transaction included.
+	DefaultRequestTime = 20 * time.Second
+	// DefaultRetryMemory is how long a create is recognised when its client sends it again. It is the time in which
+	// a signature stays good, so the same bytes never make a second connector.
+	DefaultRetryMemory = sigv4.Window
+	// MaxHeaderBytes bounds the header of a request. It is fixed.
+	MaxHeaderBytes = 16 << 10
+)
+
+// Directory is what the API reads from.
+type Directory interface {
+	// Snapshot returns the latest snapshot; never nil.
+	Snapshot() *directory.Snapshot
+	// Await returns once Snapshot is at revision or later.
+	Await(ctx context.Context, revision int64) error
+}
+
+// CallFilter chooses calls; an empty field chooses all.
+type CallFilter struct {
+	Account, ConnectorID string
+}
+
+// Calls is where records of calls are read from.
+type Calls interface {
+	// List returns at most limit records, newest first, those behind after, and the cursor of the next page: "" on
+	// the last one. A cursor that List did not make gives an Error of kind Invalid.
+	List(ctx context.Context, f CallFilter, limit int, after string) (records []call.Record, next string, err error)
+	// Show returns the record of one call.
+	Show(ctx context.Context, id call.ID) (record call.Record, found bool, err error)
+}
+
+// Config is what a Server is made from.
+type Config struct {
+	// Store, Directory and Calls hold the state.
+	Store     trunk.Store
+	Directory Directory
+	Calls     Calls
+	// Clock and Random are passed in by whoever owns them; nil Clock is the system's. Random must be
+	// cryptographically strong: ids and secrets come from it.
+	Clock  clock.Clock
+	Random io.Reader
+	// Logger gets one line for each request (debug) and for each internal error; nil is silent.
+	Logger *slog.Logger
+	// Metrics registers the metrics; nil keeps them unregistered.
+	Metrics prometheus.Registerer
+	// Rules are the limits of a connector's configuration; the zero value means trunk.DefaultRules.
+	Rules trunk.Rules
+	// TokenKey authenticates NextToken; the same on every node, at least 16 bytes.
+	TokenKey []byte
+	// DualStack says that the node serves IPv6: without it DUAL_STACK connectors are refused.
+	DualStack bool
+	// MaxBody, MaxConcurrent, RequestTime and RetryMemory replace the defaults where they are not 0.
+	MaxBody       int64
+	MaxConcurrent int
+	RequestTime   time.Duration
+	RetryMemory   time.Duration
+}
+
+// Server answers the API. Make it with New.
+type Server struct {
+	config   Config
+	rows     []row
+	router   *restjson.Router
+	verifier *sigv4.Verifier
+	slots    chan struct{}
+	metrics  *metrics
+}
+
+// signingService is the service name in every client's credential scope, in both namespaces.
+const signingService = "chime"
+
+// New returns a server. It fails when something it cannot do without is missing.
+func New(c Config) (*Server, error) {
+	if c.Store == nil || c.Directory == nil || c.Calls == nil || c.Random == nil {
+		return nil, errors.New("make API server: Store, Directory, Calls and Random must be given")
+	}
+	if len(c.TokenKey) < 16 {
+		return nil, errors.New("make API server: TokenKey has fewer than 16 bytes")
+	}
+	c = withDefaults(c)
+	s := &Server{config: c, rows: table(), slots: make(chan struct{}, c.MaxConcurrent)}
+	routes := make([]restjson.Route, len(s.rows))
+	for i := range s.rows {
+		routes[i] = s.rows[i].route
+	}
+	var err error
+	if s.router, err = restjson.NewRouter(routes); err != nil {
+		return nil, fmt.Errorf("make API server: %w", err)
+	}
+	s.verifier = sigv4.NewVerifier(sigv4.Config{Keys: keyring{c.Directory}, Services: []string{signingService}})
+	if s.metrics, err = newMetrics(c.Metrics, s.verifier); err != nil {
+		return nil, fmt.Errorf("make API server: %w", err)
+	}
+	return s, nil
+}
+
+func withDefaults(c Config) Config {
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Rules.ShortestIPv4 == 0 && c.Rules.ShortestIPv6 == 0 {
+		defaults := trunk.DefaultRules()
+		c.Rules.ShortestIPv4, c.Rules.ShortestIPv6 = defaults.ShortestIPv4, defaults.ShortestIPv6
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.MaxConcurrent <= 0 {
+		c.MaxConcurrent = DefaultMaxConcurrent
+	}
+	if c.RequestTime <= 0 {
+		c.RequestTime = DefaultRequestTime
+	}
+	if c.RetryMemory <= 0 {
+		c.RetryMemory = DefaultRetryMemory
+	}
+	return c
+}
+
+// Handler returns the API as an http.Handler.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+// HTTPServer returns an http.Server for a handler of this package with every limit set: the defaults of net/http wait
+// for slow clients for ever.
+func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// Operation describes one row of the table of operations, for documents and tests.
+type Operation struct {
+	// Name is AWS's name, or Carillon's.
+	Name string
+	// Action is the IAM action that must be allowed.
+	Action string
+	// Method and Path are the HTTP binding, the path with its literal query parameters.
+	Method, Path string
+	// Status is the HTTP status of success.
+	Status int
+	// Namespaces has the AWS namespaces with the operation; none for Carillon's own.
+	Namespaces []string
+	// Offered is false for operations that are recognised and answered 403.
+	Offered bool
+	// OperatorOnly says that only operators may use it, whatever their policy.
+	OperatorOnly bool
+}
+
+// Operations returns the table of operations, those of AWS first, in alphabetical order.
+func Operations() []Operation {
+	var all []Operation
+	for _, r := range table() {
+		op := Operation{
+			Name: r.name, Action: r.action, Method: r.route.Method, Path: r.route.Template, Status: r.status,
+			Offered: r.handle != nil, OperatorOnly: r.operatorOnly,
+		}
+		for i, s := range r.route.Select {
+			op.Path += [2]string{"?", "&"}[min(i, 1)] + s.Name + "=" + s.Value
+		}
+		for _, n := range []wire.Namespace{wire.Chime, wire.Voice} {
+			if r.aws != nil && r.aws.In(n).Offered {
+				op.Namespaces = append(op.Namespaces, n.String())
+			}
+		}
+		all = append(all, op)
+	}
+	return all
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	v1 "carillon/api/v1"
+	"carillon/trunk"
+)
+
+func getSettings(r *request) (any, error) {
+	c, ok := r.snapshot.Connector(r.labels["voiceConnectorId"])
+	if !ok || !r.operatedConnector(c) {
+		return nil, notFound()
+	}
+	return ownSettings(&c.Settings), nil
+}
+
+func putSettings(r *request) (any, error) {
+	in, err := readOwn[v1.Settings](r)
+	if err != nil {
+		return nil, err
+	}
+	if in.PlainEmergency != nil && !r.principal.Operator {
+		return nil, &deniedError{r.principal.ARN, r.row.action}
+	}
+	if err := checkSettings(in); err != nil {
+		return nil, err
+	}
+	var changed *trunk.Connector
+	err = r.update(func(tx trunk.Tx) error {
+		c, ok, err := trunk.Get[*trunk.Connector](tx, trunk.EntityKey{Kind: trunk.KindConnector, ID: r.labels["voiceConnectorId"]})
+		if err != nil {
+			return err
+		}
+		if !ok || !r.operatedConnector(c) {
+			return notFound()
+		}
+		changed = c.Clone()
+		applySettings(&changed.Settings, in)
+		tx.Put(changed)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ownSettings(&changed.Settings), nil
+}
+
+func checkSettings(in *v1.Settings) error {
+	if in.Digest != nil {
+		for i, mode := range *in.Digest {
+			if mode != string(trunk.DigestMD5) && mode != string(trunk.DigestSHA256) {
+				return trunk.Errorf(trunk.Invalid, "digest holds %q; use md5 and sha-256.", mode)
+			}
+			if slices.Contains((*in.Digest)[:i], mode) {
+				return trunk.Errorf(trunk.Invalid, "digest holds %q twice.", mode)
+			}
+		}
+	}
+	if in.Peers == nil {
+		return nil
+	}
+	if len(*in.Peers) > v1.MaxPeers {
+		return trunk.Errorf(trunk.Invalid, "peers has %d entries; at most %d are allowed.", len(*in.Peers), v1.MaxPeers)
+	}
+	for host, p := range *in.Peers {
+		if !trunk.ValidHost(host) {
+			return trunk.Errorf(trunk.Invalid, "peers holds %q, which is neither a host name nor an IP address.", host)
+		}
+		if p.Pin == "" && !p.NoVerify {
+			return trunk.Errorf(trunk.Invalid, "peers: %s has neither pin nor no_verify; leave it out.", host)
+		}
+		if raw, err := hex.DecodeString(p.Pin); err != nil || p.Pin != "" && (len(raw) != 32 || p.NoVerify) {
+			return trunk.Errorf(trunk.Invalid, "peers: the pin of %s must be 64 hex digits, without no_verify.", host)
+		}
+	}
+	return nil
+}
+
+func applySettings(s *trunk.Settings, in *v1.Settings) {
+	if in.Digest != nil {
+		s.Digest = nil
+		for _, mode := range *in.Digest {
+			s.Digest = append(s.Digest, trunk.DigestMode(mode))
+		}
+	}
+	if in.Peers != nil {
+		s.Peers = make(map[string]trunk.PeerPolicy, len(*in.Peers))
+		for host, p := range *in.Peers {
+			s.Peers[strings.ToLower(host)] = trunk.PeerPolicy{Pin: strings.ToLower(p.Pin), NoVerify: p.NoVerify}
+		}
+	}
+	if in.PlainEmergency != nil {
+		s.PlainEmergency = *in.PlainEmergency
+	}
+}
+
+func ownSettings(s *trunk.Settings) *v1.Settings {
+	modes, peers := []string{}, map[string]v1.Peer{}
+	for _, mode := range s.DigestModes() {
+		modes = append(modes, string(mode))
+	}
+	for host, p := range s.Peers {
+		peers[host] = v1.Peer{Pin: p.Pin, NoVerify: p.NoVerify}
+	}
+	return &v1.Settings{Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency)}
+}
