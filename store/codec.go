@@ -77,6 +77,8 @@ func encode(e trunk.Entity, box *seal.Box) ([]byte, error) {
 		form = storedHealth{header{formVersion}, e.Source, e.Time.UTC()}
 	case *trunk.Dedup:
 		form = storedDedup{header{formVersion}, e.ResultID, e.Expires.UTC()}
+	case *trunk.Usage:
+		form = storedUsage{header{formVersion}, e.Connectors}
 	case *trunk.Installation:
 		form = storedInstallation{header{formVersion}, e.Domain, e.Account, e.Created.UTC()}
 	case *iam.AccessKey:
@@ -126,6 +128,10 @@ func decodeForm(key trunk.EntityKey, value []byte, v *vault) (trunk.Entity, erro
 	case trunk.KindDedup:
 		return readForm(value, func(f *storedDedup) (trunk.Entity, error) {
 			return &trunk.Dedup{Key: key.ID, ResultID: f.ResultID, Expires: f.Expires}, nil
+		})
+	case trunk.KindUsage:
+		return readForm(value, func(f *storedUsage) (trunk.Entity, error) {
+			return &trunk.Usage{Account: key.ID, Connectors: f.Connectors}, nil
 		})
 	case trunk.KindInstallation:
 		return readForm(value, func(f *storedInstallation) (trunk.Entity, error) {

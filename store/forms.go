@@ -45,6 +45,11 @@ type storedDedup struct {
 	Expires  time.Time `json:"expires"`
 }
 
+type storedUsage struct {
+	header
+	Connectors int `json:"connectors"`
+}
+
 type storedInstallation struct {
 	header
 	Domain  string    `json:"domain"`
