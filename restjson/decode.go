@@ -187,7 +187,7 @@ type step struct {
 	up    *step
 	name  string // member name or map key
 	index int    // of a list item; -1 otherwise
-	key   bool   // name is a map key, possibly sensitive
+	key   bool   // name is a map key, which messages never show
 }
 
 // String returns the way in the form AWS uses in messages: "voiceConnectorItems.1.member.priority".
@@ -210,18 +210,15 @@ func (s *step) String() string {
 	return s.up.String() + "." + part
 }
 
-// pointer returns the way as a JSON pointer (RFC 6901). Map keys come from the client and may be sensitive, so they
-// are left out: the pointer of an entry's value is that of its map.
+// pointer returns the way as a JSON pointer (RFC 6901).
 func (s *step) pointer() string {
-	switch {
-	case s == nil:
+	if s == nil {
 		return ""
-	case s.index >= 0:
-		return s.up.pointer() + "/" + strconv.Itoa(s.index)
-	case s.key:
-		return s.up.pointer()
 	}
-	return s.up.pointer() + "/" + s.name
+	if s.index >= 0 {
+		return s.up.pointer() + "/" + strconv.Itoa(s.index)
+	}
+	return s.up.pointer() + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(s.name)
 }
 
 // memberName is a member's name in messages: AWS writes the first letter small.

@@ -190,7 +190,8 @@ func (s *search) pick(n *node) *row {
 
 func (s *search) selected(want []Selector) bool {
 	for _, sel := range want {
-		if s.query.Get(sel.Name) != sel.Value {
+		// The first one counts, as it does for members.
+		if values := s.query[sel.Name]; len(values) == 0 || values[0] != sel.Value {
 			return false
 		}
 	}

@@ -30,7 +30,7 @@ const (
 
 // Violation is one constraint that a request breaks.
 type Violation struct {
-	// Pointer is the place as a JSON pointer, from the input's members down: "/Tags/0/Key".
+	// Pointer is the place as a JSON pointer, from the input's members down: "/Tags/0/Key". A sensitive map key is "*".
 	Pointer string
 	// Rule that is broken.
 	Rule Rule
@@ -150,7 +150,10 @@ func (c *checker) mapping(shape *Shape, v reflect.Value, at *step) {
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	for _, key := range keys {
 		here := step{up: at, name: key.String(), index: -1, key: true}
-		c.text(shape.Key, key.String(), &here)
+		if shape.Key.Sensitive {
+			here.name = "*"
+		}
+		c.text(shape.Key, key.String(), at)
 		c.value(shape.Element, v.MapIndex(key), &here)
 	}
 }
