@@ -96,7 +96,7 @@ func New(cfg Config) (*Plane, error) {
 		return nil, fmt.Errorf("configure media: %w", err)
 	}
 	p := &Plane{cfg: cfg, rand: &lockedReader{r: cfg.Rand}, sessions: map[*Session]struct{}{}}
-	p.relay, err = startRelay(cfg.Loops, cfg.Clock, &p.stats, cfg.Logger)
+	p.relay, err = startRelay(cfg.Loops, cfg.Clock, cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("start media relay: %w", err)
 	}
@@ -167,8 +167,9 @@ func (p *Plane) Stats() Stats {
 	p.mu.Lock()
 	sessions := len(p.sessions)
 	p.mu.Unlock()
-	st := p.stats.read()
-	st.Sessions = sessions
+	st := Stats{Sessions: sessions}
+	p.stats.addTo(&st)
+	p.relay.addTo(&st)
 	st.PortsInUse, st.PortsDraining, st.PortsTotal = p.ports.count()
 	return st
 }

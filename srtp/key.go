@@ -1,6 +1,7 @@
 package srtp
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/subtle"
 	"encoding/base64"
@@ -45,6 +46,14 @@ func ParseKey(suite Suite, keySalt []byte) (Key, error) {
 
 func (k Key) size() int { return k.suite.KeySize() + k.suite.SaltSize() }
 
+// Overhead returns how many bytes the suite adds to an RTP packet.
+func (k Key) Overhead() int {
+	if !k.suite.Valid() {
+		return 0
+	}
+	return suites[k.suite].tag
+}
+
 // Suite returns the key's suite.
 func (k Key) Suite() Suite { return k.suite }
 
@@ -55,6 +64,9 @@ func (k Key) IsZero() bool { return k.suite == 0 }
 func (k Key) Equal(o Key) bool {
 	return k.suite == o.suite && subtle.ConstantTimeCompare(k.secret[:], o.secret[:]) == 1
 }
+
+// Secret returns a copy of the master key followed by the master salt.
+func (k Key) Secret() []byte { return bytes.Clone(k.secret[:k.size()]) }
 
 // Inline returns key and salt in base64 with padding, for an a=crypto line. The result is secret.
 func (k Key) Inline() string { return base64.StdEncoding.EncodeToString(k.secret[:k.size()]) }

@@ -1,0 +1,123 @@
+package media
+
+import (
+	"bytes"
+
+	"carillon/call"
+	"carillon/srtp"
+)
+
+// Answer takes the answer to the pending offer and returns the one to send to the offerer; media flow from
+// here on. The same bytes again, as in a 2xx after an 18x, give the same answer and change nothing. A
+// different answer to the same offer, as from another fork, replaces the first. A refused answer leaves
+// everything as it was.
+func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ex := s.pending
+	if ex == nil {
+		ex = s.current
+	}
+	if s.closed || ex == nil || from != ex.offerer.Other() {
+		return nil, call.Refuse(call.ReasonInternal, "there is no offer to answer")
+	}
+	if ex.answered != nil && bytes.Equal(ex.answered, description) {
+		return bytes.Clone(ex.reply), nil
+	}
+	near, far := s.legs[from], s.legs[ex.offerer]
+	r, refusal := s.describe(description, ex.offer.index, ex.policy)
+	if refusal != nil {
+		return nil, refusal
+	}
+	chosen, refusal := r.judgeAnswer(ex)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if !r.hold && r.addr.Addr().Is4() != near.pair.rtp.local.Addr().Is4() {
+		return nil, call.Refuse(call.ReasonBadDescription, "the address family of the media does not match ours")
+	}
+	r.mux = r.mux && ex.offer.mux
+	if !r.mux {
+		r.rtcp = rtcpAddress(r.section())
+	}
+	toNear, toFar, refusal := s.agree(ex, r, chosen)
+	if refusal != nil {
+		return nil, refusal
+	}
+	near.policy = ex.policy
+	far.apply(toFar)
+	near.apply(toNear)
+	s.current, s.pending = ex, nil
+	var lines []*line
+	if ex.back != nil {
+		lines = []*line{ex.back}
+	}
+	ex.answered = bytes.Clone(description)
+	ex.reply = far.tell(r, ex.offer.profile, lines, ex.offer)
+	s.watch()
+	return bytes.Clone(ex.reply), nil
+}
+
+// judgeAnswer applies the policy of the leg an answer came on and returns the line of ours it accepts, nil
+// for plain RTP.
+func (r *remote) judgeAnswer(ex *exchange) (*line, *call.Refusal) {
+	switch {
+	case !ex.profile.Secure && r.profile.Secure:
+		return nil, call.Refuse(call.ReasonBadDescription, "the answer is "+r.profile.String()+" to an offer of "+ex.profile.String())
+	case !ex.profile.Secure:
+		return nil, nil
+	case !r.profile.Secure && ex.policy.SRTP == call.SRTPOffer:
+		return nil, nil
+	case !r.profile.Secure:
+		return nil, call.Refuse(call.ReasonMediaNotEncrypted, "the answer is "+r.profile.String())
+	}
+	chosen, ok := r.chooseAnswered(ex.lines)
+	if !ok {
+		return nil, call.Refuse(call.ReasonNoCommonSuite, "the answer accepts no a=crypto line of the offer")
+	}
+	return chosen, nil
+}
+
+// agree makes what both legs will use. Nothing is changed before both are made.
+func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *applied, refusal *call.Refusal) {
+	codec := codecName(r.formats[0])
+	near, far := s.legs[ex.offerer.Other()], s.legs[ex.offerer]
+	if ex.offer.profile.Secure && ex.back == nil {
+		if ex.back, refusal = s.backLine(far, ex.offer); refusal != nil {
+			return nil, nil, refusal
+		}
+	}
+	toNear = &applied{remote: *r, line: chosen, codec: codec}
+	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec}
+	for _, x := range []struct {
+		lg *leg
+		a  *applied
+	}{{near, toNear}, {far, toFar}} {
+		if x.a.line == nil {
+			continue
+		}
+		// The rollover counter and the replay window live as long as the key.
+		if old := x.lg.now; old != nil && old.in != nil && old.sameKey(&x.a.remote) {
+			x.a.in = old.in
+			continue
+		}
+		in, err := srtp.NewReceiver(x.a.key, x.a.crypto.MKI)
+		if err != nil {
+			return nil, nil, call.Refuse(call.ReasonNoCommonSuite, "the key cannot be used")
+		}
+		x.a.in = in
+	}
+	return toNear, toFar, nil
+}
+
+// backLine returns our key towards the offerer, with the tag and the spelling of the line it answers. It
+// stays while the offerer's address and line stay: a receiver that moved has lost our rollover counter.
+func (s *Session) backLine(far *leg, offer *remote) (*line, *call.Refusal) {
+	if old := far.now; old != nil && old.line != nil && old.addr == offer.addr && old.rtcp == offer.rtcp &&
+		old.sameKey(offer) {
+		kept := *old.line
+		kept.tag, kept.suite = offer.crypto.Tag, offer.crypto.Suite
+		return &kept, nil
+	}
+	return s.plane.newLine(offer.crypto.Tag, offer.crypto.Suite, offer.key.Suite())
+}

@@ -1,0 +1,138 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"carillon/call"
+	"carillon/egress"
+	"carillon/sdp"
+	"carillon/srtp"
+)
+
+// remote is what one side described, judged.
+type remote struct {
+	desc    *sdp.Description
+	index   int // of the audio section
+	profile sdp.Profile
+	// addr and rtcp are where it wants RTP and RTCP; hold is true when it wants none.
+	addr, rtcp netip.AddrPort
+	hold       bool
+	mux        bool
+	direction  sdp.Direction
+	formats    []sdp.Format
+	// alternate is the signalling address where the described one is private; sendable is false where the
+	// described one must not be sent to.
+	alternate netip.Addr
+	sendable  bool
+	// key is the side's own key and crypto its line; zero for plain RTP.
+	key    srtp.Key
+	crypto sdp.Crypto
+}
+
+func (r *remote) section() *sdp.Media { return &r.desc.Media[r.index] }
+
+func (r *remote) sameAddress(o *remote) bool {
+	return r.addr == o.addr && r.rtcp == o.rtcp && r.mux == o.mux && r.alternate == o.alternate && r.hold == o.hold
+}
+
+// sameKey reports whether both speak of one key, tag aside.
+func (r *remote) sameKey(o *remote) bool {
+	return r.key.Equal(o.key) && string(r.crypto.MKI) == string(o.crypto.MKI)
+}
+
+// describe parses a description and finds its audio section: the one at index, or the first that can be
+// used for a negative index. Its key is left to the caller.
+func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call.Refusal) {
+	d, err := sdp.Parse(b)
+	if err != nil {
+		return nil, call.Refuse(call.ReasonBadDescription, err.Error())
+	}
+	r := &remote{desc: d, index: index, sendable: true}
+	refusal := r.findAudio()
+	if refusal != nil {
+		return nil, refusal
+	}
+	m := r.section()
+	r.formats, r.direction, r.mux = m.Formats, m.Direction, m.Mux
+	if !m.Addr.IsValid() {
+		return nil, call.Refuse(call.ReasonBadDescription, "no usable connection address")
+	}
+	r.addr = netip.AddrPortFrom(m.Addr, m.Port)
+	r.hold = m.Addr.IsUnspecified()
+	r.rtcp = rtcpAddress(m)
+	if r.mux {
+		r.rtcp = r.addr
+	}
+	return r, s.judge(r, policy)
+}
+
+func (r *remote) findAudio() *call.Refusal {
+	if r.index >= len(r.desc.Media) {
+		return call.Refuse(call.ReasonBadDescription, "the answer has no section for the audio offered")
+	}
+	dtls := false
+	for i := range r.desc.Media {
+		m := &r.desc.Media[i]
+		if r.index >= 0 && i != r.index || m.Type != "audio" || m.Port == 0 {
+			continue
+		}
+		p, ok := sdp.ParseProfile(m.Proto)
+		if ok && len(m.Formats) > 0 {
+			r.index, r.profile = i, p
+			return nil
+		}
+		dtls = dtls || strings.Contains(strings.ToUpper(m.Proto), "TLS")
+	}
+	if dtls {
+		return call.Refuse(call.ReasonNoCommonSuite, "only a=crypto keys (RFC 4568) are taken, not DTLS")
+	}
+	return call.Refuse(call.ReasonNoCommonCodec, "no audio over RTP")
+}
+
+// rtcpAddress follows RFC 3605: the port after RTP's unless a=rtcp says otherwise.
+func rtcpAddress(m *sdp.Media) netip.AddrPort {
+	switch {
+	case m.RTCP.Port() != 0 && m.RTCP.Addr().IsValid():
+		return m.RTCP
+	case m.RTCP.Port() != 0:
+		return netip.AddrPortFrom(m.Addr, m.RTCP.Port())
+	case m.Port == 1<<16-1:
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(m.Addr, m.Port+1)
+}
+
+// judge applies the rule of egress to the described addresses.
+func (s *Session) judge(r *remote, policy call.Leg) *call.Refusal {
+	if r.hold {
+		return nil
+	}
+	from := policy.Signalling.WithZone("").Unmap()
+	if egress.IsPrivate(r.addr.Addr()) && from.IsValid() && from != r.addr.Addr() &&
+		from.Is4() == r.addr.Addr().Is4() {
+		r.alternate = from
+	}
+	for _, at := range []netip.AddrPort{r.addr, r.rtcp} {
+		if !at.IsValid() {
+			continue
+		}
+		err := s.plane.cfg.Egress.CheckPort(at)
+		if err == nil && s.plane.ports.owns(at) {
+			err = fmt.Errorf("check %s: %w", at, egress.ErrOwn)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, egress.ErrPrivate) && r.alternate.IsValid():
+			// A peer behind NAT: its private address is never sent to, its packets tell where it is.
+			r.sendable = false
+		default:
+			// Which rule fired is for the operator; a stranger could map the inside with it.
+			s.plane.cfg.Logger.Info("refuse media address", "call", s.id, "error", err)
+			return call.Refuse(call.ReasonBadDescription, "the media address is not allowed")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package media
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"carillon/rtp"
+	"carillon/srtp"
+)
+
+// path is how a leg receives and sends. It is made when descriptions were exchanged and never changed; the
+// latches and SRTP contexts it points to belong to the session's relay loop and outlive it where a
+// re-offer keeps them.
+type path struct {
+	// receiver is nil for plain RTP, sender likewise.
+	receiver *srtp.Receiver
+	sender   *srtp.Sender
+	// secure is true where packets in the clear must not leave, whatever else is set.
+	secure bool
+	// muted is true while nothing may be sent: on hold, or before Confirm.
+	muted bool
+	// mux is true when RTCP shares the port of RTP (RFC 5761).
+	mux bool
+	// rtp and rtcp are the same latch with mux.
+	rtp, rtcp *latch
+	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
+	// plain packets from forged ones in the counts. A frame of 0 means unknown.
+	frame, overhead int
+	// clockRate is the codec's, in Hz.
+	clockRate uint32
+}
+
+// worker is what one relay loop brings to a packet.
+type worker struct {
+	stats counters
+	now   time.Time
+	buf   [MaxPacket + srtp.Overhead]byte
+	send  func(s *socket, b []byte, to netip.AddrPort) bool
+}
+
+// receive takes a datagram from one of the leg's sockets. b has capacity for srtp.Overhead bytes more.
+func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
+	w.stats.received.Add(1)
+	p, far := lg.path.Load(), lg.far.path.Load()
+	if p == nil || far == nil {
+		w.stats.unready.Add(1)
+		return
+	}
+	if s.rtcp || p.mux && rtp.IsRTCP(b) {
+		lg.receiveRTCP(w, p, far, b, src)
+		return
+	}
+	h, err := rtp.Parse(b)
+	if err != nil {
+		w.stats.malformed.Add(1)
+		return
+	}
+	if p.receiver == nil {
+		if !p.rtp.plain(src) {
+			lg.count.strange.Add(1)
+			w.stats.wrongSource.Add(1)
+			return
+		}
+	} else {
+		size := len(b)
+		if b, err = p.receiver.Unprotect(b[:0], b); err != nil {
+			lg.refuse(w, err, p.looksPlain(size-h.Size))
+			return
+		}
+		ssrc, index := p.receiver.Last()
+		p.rtp.authentic(src, ssrc, index)
+		lg.count.unprotected.Add(1)
+	}
+	lg.account(w, p, h, len(b))
+	lg.far.forward(w, far, b)
+}
+
+func (lg *leg) account(w *worker, p *path, h rtp.Header, size int) {
+	c := &lg.count
+	c.received.Add(1)
+	c.bytesReceived.Add(uint64(size))
+	c.lastHeard.Store(w.now.UnixNano())
+	lg.stream.ClockRate = p.clockRate
+	lg.stream.Add(h, w.now)
+	if lost := lg.stream.Lost(); lost != lg.lost {
+		lg.lost = lost
+		c.lost.Store(lost)
+	}
+	if jitter := lg.stream.Jitter(); jitter != lg.jitter {
+		lg.jitter = jitter
+		c.jitter.Store(uint64(jitter))
+	}
+}
+
+func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort) {
+	err := rtp.CheckRTCP(b)
+	if p.receiver == nil {
+		switch {
+		case !p.rtcp.plain(src):
+			lg.count.strange.Add(1)
+			w.stats.wrongSource.Add(1)
+			return
+		case err != nil:
+			w.stats.malformed.Add(1)
+			return
+		}
+	} else {
+		// The lengths of a compound in the clear add up to the datagram; those of SRTCP cannot, there is
+		// an index and a tag behind.
+		plain := err == nil
+		if b, err = p.receiver.UnprotectRTCP(b[:0], b); err != nil {
+			lg.refuse(w, err, plain)
+			return
+		}
+		if rtp.CheckRTCP(b) != nil {
+			w.stats.malformed.Add(1)
+			return
+		}
+		lg.count.unprotected.Add(1)
+		if !p.mux {
+			p.rtcp.authentic(src, 0, uint64(p.receiver.LastRTCP()))
+		}
+	}
+	lg.count.rtcpReceived.Add(1)
+	lg.count.lastHeard.Store(w.now.UnixNano())
+	lg.far.forwardRTCP(w, far, b)
+}
+
+// refuse counts a packet that did not unprotect.
+func (lg *leg) refuse(w *worker, err error, plain bool) {
+	switch {
+	case errors.Is(err, srtp.ErrReplay):
+		lg.count.replays.Add(1)
+		w.stats.replays.Add(1)
+	case errors.Is(err, srtp.ErrClear), plain:
+		lg.count.plainDropped.Add(1)
+		w.stats.plainDropped.Add(1)
+	case errors.Is(err, srtp.ErrAuth), errors.Is(err, srtp.ErrExhausted):
+		lg.count.authFailures.Add(1)
+		w.stats.authFailures.Add(1)
+	default:
+		w.stats.malformed.Add(1)
+	}
+}
+
+// looksPlain reports whether a payload that did not unprotect has the size of one in the clear and not the
+// size of a protected one. RTP and SRTP look alike otherwise; the packet is dropped whatever it was.
+func (p *path) looksPlain(payload int) bool {
+	return p.frame > 0 && payload > 0 && payload%p.frame == 0 && (payload-p.overhead)%p.frame != 0
+}
+
+// forward sends an RTP packet in the clear to the leg's peer, protected where the leg is.
+func (lg *leg) forward(w *worker, p *path, b []byte) {
+	if p.muted || !p.rtp.to.IsValid() {
+		w.stats.muted.Add(1)
+		return
+	}
+	size := len(b)
+	if p.sender != nil {
+		var err error
+		if b, err = p.sender.Protect(b[:0], b); err != nil {
+			w.stats.sendRefused.Add(1)
+			return
+		}
+	} else if p.secure {
+		w.stats.sendRefused.Add(1)
+		return
+	}
+	if !lg.emit(w, p, &lg.pair.rtp, b, p.rtp.to) {
+		return
+	}
+	lg.count.sent.Add(1)
+	lg.count.bytesSent.Add(uint64(size))
+}
+
+func (lg *leg) forwardRTCP(w *worker, p *path, b []byte) {
+	if p.muted || !p.rtcp.to.IsValid() {
+		w.stats.muted.Add(1)
+		return
+	}
+	if p.sender != nil {
+		var err error
+		if b, err = p.sender.ProtectRTCP(b[:0], b); err != nil {
+			w.stats.sendRefused.Add(1)
+			return
+		}
+	} else if p.secure {
+		w.stats.sendRefused.Add(1)
+		return
+	}
+	s := &lg.pair.rtcp
+	if p.mux {
+		s = &lg.pair.rtp
+	}
+	if lg.emit(w, p, s, b, p.rtcp.to) {
+		lg.count.rtcpSent.Add(1)
+	}
+}
+
+// emit hands a datagram to the kernel and counts whether it left protected.
+func (lg *leg) emit(w *worker, p *path, s *socket, b []byte, to netip.AddrPort) bool {
+	if !w.send(s, b, to) {
+		w.stats.sendErrors.Add(1)
+		return false
+	}
+	w.stats.sent.Add(1)
+	if p.sender != nil {
+		lg.count.protected.Add(1)
+	} else {
+		lg.count.plainSent.Add(1)
+	}
+	return true
+}

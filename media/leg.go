@@ -1,0 +1,147 @@
+package media
+
+import (
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"carillon/call"
+	"carillon/rtp"
+	"carillon/sdp"
+	"carillon/srtp"
+)
+
+// leg is one side of a session.
+type leg struct {
+	session *Session
+	side    call.Side
+	far     *leg
+	loop    *loop
+	pair    *pair
+
+	// Signalling's part, under the session's lock.
+	policy    call.Leg
+	confirmed bool
+	version   uint64   // of the last description sent to this side
+	told      []byte   // that description
+	now       *applied // what is in use; nil before the first answer
+	since     time.Time
+	// lastRemote is the address last reported, for reports after Close.
+	lastRemote netip.AddrPort
+
+	// The relay loop's part.
+	path   atomic.Pointer[path]
+	stream rtp.Receiver
+	lost   uint64
+	jitter time.Duration
+	count  legCounters
+}
+
+// applied is what was agreed with one side.
+type applied struct {
+	remote
+	line  *line // our key towards the side, nil for plain RTP
+	in    *srtp.Receiver
+	codec string
+}
+
+// line is one of our crypto lines: a key, and the sender that uses it once it is chosen.
+type line struct {
+	tag    int
+	suite  string // in the spelling written
+	key    srtp.Key
+	sender *srtp.Sender
+}
+
+func (l *line) crypto() sdp.Crypto {
+	return sdp.Crypto{Tag: l.tag, Suite: l.suite, KeySalt: l.key.Secret()}
+}
+
+// local returns the address written into descriptions for this leg.
+func (lg *leg) local() netip.AddrPort {
+	at := lg.pair.rtp.local
+	return netip.AddrPortFrom(advertised(lg.session.plane.cfg.Advertise, at.Addr()), at.Port())
+}
+
+// apply puts what was agreed into use.
+func (lg *leg) apply(a *applied) {
+	old := lg.now
+	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, mux: a.mux, clockRate: clockRate(a.codec)}
+	p.muted = a.hold || !lg.confirmed && !mayHear(lg.policy, a.addr.Addr())
+	if a.line != nil {
+		p.receiver, p.sender = a.in, a.line.sender
+		p.frame, p.overhead = plainFrame(a.codec), a.key.Overhead()+len(a.crypto.MKI)
+	}
+	if prev := lg.path.Load(); prev != nil && old.sameAddress(&a.remote) && old.in == a.in {
+		p.rtp, p.rtcp = prev.rtp, prev.rtcp
+	} else {
+		p.rtp = newLatch(a.addr, a.alternate, a.sendable)
+		p.rtcp = p.rtp
+		if !a.mux {
+			p.rtcp = newLatch(a.rtcp, a.alternate, a.sendable)
+		}
+	}
+	lg.now = a
+	lg.path.Store(p)
+}
+
+// mayHear reports whether media may go to addr before the peer has proven to be there: without that a
+// spoofed INVITE over UDP would aim a stream at anybody.
+func mayHear(policy call.Leg, addr netip.Addr) bool {
+	return !policy.HoldUntilConfirmed || addr == policy.Signalling.Unmap() ||
+		policy.Trusted != nil && policy.Trusted(addr)
+}
+
+func (lg *leg) report() call.LegReport {
+	r := lg.count.report()
+	if lg.now == nil {
+		return r
+	}
+	r.Profile = lg.now.profile.String()
+	if lg.now.line != nil {
+		r.Suite = lg.now.line.key.Suite().String()
+	}
+	r.Codec, r.Local, r.Remote = lg.now.codec, lg.local(), lg.now.addr
+	if p := lg.path.Load(); p != nil {
+		r.Remote = p.rtp.remote()
+		lg.lastRemote = r.Remote
+	} else if lg.lastRemote.IsValid() {
+		r.Remote = lg.lastRemote
+	}
+	return r
+}
+
+// clockRate reads the clock rate of "PCMU/8000" or "opus/48000/2"; 0 when there is none.
+func clockRate(codec string) uint32 {
+	_, rest, _ := strings.Cut(codec, "/")
+	rate := uint32(0)
+	for i := 0; i < len(rest) && rest[i] >= '0' && rest[i] <= '9' && rate < 1e7; i++ {
+		rate = rate*10 + uint32(rest[i]-'0')
+	}
+	return rate
+}
+
+// plainFrame returns the bytes of 10 ms of a codec of constant rate, 0 for others.
+func plainFrame(codec string) int {
+	name, _, _ := strings.Cut(codec, "/")
+	switch strings.ToUpper(name) {
+	case "PCMU", "PCMA", "G722":
+		return 80
+	case "L16":
+		return int(clockRate(codec)) / 100 * 2
+	}
+	return 0
+}
+
+// staticCodecs are the payload types of RFC 3551 section 6 that need no a=rtpmap.
+var staticCodecs = map[string]string{
+	"0": "PCMU/8000", "3": "GSM/8000", "4": "G723/8000", "8": "PCMA/8000", "9": "G722/8000", "18": "G729/8000",
+}
+
+func codecName(f sdp.Format) string {
+	if f.Encoding != "" {
+		return f.Encoding
+	}
+	return staticCodecs[f.Name]
+}

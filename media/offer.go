@@ -1,0 +1,144 @@
+package media
+
+import (
+	"bytes"
+	"net/netip"
+
+	"carillon/call"
+	"carillon/sdp"
+)
+
+// exchange is one offer and its answers. A forked offer may have several.
+type exchange struct {
+	offerer call.Side
+	offer   *remote
+	// policy is the receiving leg's; it holds from the answer on.
+	policy call.Leg
+	// profile and lines are what was offered on.
+	profile sdp.Profile
+	lines   []*line
+	// back is our key towards the offerer, made with the first answer.
+	back *line
+	// answered and reply are the last answer and what was made of it.
+	answered, reply []byte
+}
+
+// Offer takes a description from one side and returns the one to send to the other, whose policy is to.
+// Every call makes new keys for the far side, so that no target learns a key that another one used; only a
+// re-offer after Confirm to a peer with the same policy keeps its key. Port numbers stay. Nothing that was
+// agreed changes before Answer.
+func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte, *call.Refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || from > call.Carrier {
+		return nil, call.Refuse(call.ReasonInternal, "the media session is closed")
+	}
+	near, far := s.legs[from], s.legs[from.Other()]
+	r, refusal := s.describe(description, -1, near.policy)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := r.judgeOffer(near.policy); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := near.matchFamily(r.addr.Addr()); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := far.matchFamily(to.Signalling); refusal != nil && far.now == nil {
+		return nil, refusal
+	}
+	ex := &exchange{offerer: from, offer: r, policy: to}
+	ex.profile = sdp.Profile{Secure: to.SRTP != call.SRTPOff && to.SecureSignalling, Feedback: r.profile.Feedback}
+	if to.SRTP == call.SRTPRequire && !to.SecureSignalling {
+		return nil, call.Refuse(call.ReasonKeyInCleartext, "a key for this leg would be sent in the clear")
+	}
+	if ex.profile.Secure {
+		if ex.lines, refusal = s.plane.offerLines(s.keptLine(far, to)); refusal != nil {
+			return nil, refusal
+		}
+	}
+	s.pending = ex
+	return far.tell(r, ex.profile, ex.lines, nil), nil
+}
+
+// keptLine returns our key towards far where a re-offer may keep it.
+func (s *Session) keptLine(far *leg, to call.Leg) *line {
+	if !s.settled || far.now == nil || !samePolicy(far.policy, to) {
+		return nil
+	}
+	return far.now.line
+}
+
+// samePolicy leaves out Trusted, which cannot be compared and says nothing about keys.
+func samePolicy(a, b call.Leg) bool {
+	return a.SRTP == b.SRTP && a.SecureSignalling == b.SecureSignalling && a.Signalling == b.Signalling
+}
+
+// judgeOffer applies the policy of the leg an offer came on, and picks its key.
+func (r *remote) judgeOffer(policy call.Leg) *call.Refusal {
+	if !r.profile.Secure {
+		if policy.SRTP == call.SRTPRequire {
+			return call.Refuse(call.ReasonMediaNotEncrypted, "the offer is "+r.profile.String())
+		}
+		return nil
+	}
+	if !policy.SecureSignalling {
+		return call.Refuse(call.ReasonKeyInCleartext, "the offer holds a key and came without TLS")
+	}
+	if !r.chooseOffered() {
+		return call.Refuse(call.ReasonNoCommonSuite, "no a=crypto line of the offer can be used")
+	}
+	return nil
+}
+
+// matchFamily gives the leg ports of the peer's address family, as long as none were told to it.
+func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
+	if !addr.IsValid() || addr.Unmap().Is4() == lg.pair.rtp.local.Addr().Is4() {
+		return nil
+	}
+	if addr.IsUnspecified() {
+		return nil
+	}
+	if lg.told != nil || !lg.session.plane.hasFamily(addr) {
+		return call.Refuse(call.ReasonBadDescription, "the address family of the media does not match ours")
+	}
+	if err := lg.takePorts(addr); err != nil {
+		return call.Refuse(call.ReasonNodeFull, "no media ports are free")
+	}
+	return nil
+}
+
+// tell writes the description for this leg's side from what the other side described. like is the offer that
+// is answered, nil for an offer.
+func (lg *leg) tell(r *remote, profile sdp.Profile, lines []*line, like *remote) []byte {
+	at := lg.local()
+	e := sdp.Edit{
+		ID: lg.session.sdpID, Version: lg.version, Origin: at.Addr(), Addr: at.Addr(), Media: r.index,
+		Port: at.Port(), Profile: profile, Mux: r.mux,
+	}
+	if like != nil {
+		e.Like, e.Mux = like.desc, like.mux
+	}
+	if r.hold {
+		e.Addr = unspecified(at.Addr())
+	}
+	for _, l := range lines {
+		e.Crypto = append(e.Crypto, l.crypto())
+	}
+	out := r.desc.Rewrite(e)
+	if !bytes.Equal(out, lg.told) {
+		// RFC 3264 section 8: the version goes up with every change, and only then.
+		lg.version++
+		e.Version = lg.version
+		out = r.desc.Rewrite(e)
+	}
+	lg.told = out
+	return bytes.Clone(out)
+}
+
+func unspecified(like netip.Addr) netip.Addr {
+	if like.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}

@@ -1,0 +1,306 @@
+package media
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"carillon/clock"
+)
+
+// socket is one bound media port. It belongs to one loop after add.
+type socket struct {
+	fd    int
+	rtcp  bool
+	local netip.AddrPort
+	leg   *leg
+	loop  *loop
+}
+
+// maxEvents is how many ready sockets one wait returns; burst how many datagrams are taken from one socket
+// before the others get their turn, so that a flooded port cannot starve the rest.
+const (
+	maxEvents = 256
+	burst     = 8
+)
+
+// relay is a set of threads, each waiting on many sockets. A goroutine for each socket costs twice the
+// processor time for a packet: the scheduler wakes and parks one for each datagram.
+type relay struct {
+	loops []*loop
+}
+
+// loop is one thread. Everything a packet touches belongs to the loop of its session.
+type loop struct {
+	worker
+	clock   clock.Clock
+	log     *slog.Logger
+	epoll   int
+	wake    int
+	sockets []*socket // by file descriptor; touched by the loop alone
+	done    chan struct{}
+
+	mu       sync.Mutex
+	commands []func()
+	closed   bool
+}
+
+func startRelay(loops int, c clock.Clock, log *slog.Logger) (*relay, error) {
+	r := &relay{}
+	for range loops {
+		l, err := newLoop(c, log)
+		if err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+		r.loops = append(r.loops, l)
+		go l.run()
+	}
+	return r, nil
+}
+
+func newLoop(c clock.Clock, log *slog.Logger) (*loop, error) {
+	l := &loop{clock: c, log: log, done: make(chan struct{})}
+	l.worker.send = sendTo
+	var err error
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("create epoll: %w", err)
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, errors.Join(fmt.Errorf("create eventfd: %w", err), unix.Close(l.epoll))
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.wake)}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.wake, &event); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch eventfd: %w", err), unix.Close(l.wake), unix.Close(l.epoll))
+	}
+	return l, nil
+}
+
+// bind opens a socket that no loop watches yet.
+func (r *relay) bind(s *socket, addr netip.AddrPort) error {
+	family := unix.AF_INET6
+	var sa unix.Sockaddr = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+	if addr.Addr().Is4() {
+		family = unix.AF_INET
+		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open media socket: %w", err)
+	}
+	if family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil {
+		err = unix.Bind(fd, sa)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("bind media socket to %s: %w", addr, err), unix.Close(fd))
+	}
+	s.fd, s.local = fd, addr
+	return nil
+}
+
+// unbind closes a socket that was never added.
+func (r *relay) unbind(s *socket) { _ = unix.Close(s.fd) }
+
+// pick chooses the loop of a session.
+func (r *relay) pick(n uint32) *loop { return r.loops[n%uint32(len(r.loops))] }
+
+// add begins to deliver the pair's datagrams to leg.
+func (r *relay) add(p *pair, lg *leg, l *loop) {
+	for _, s := range []*socket{&p.rtp, &p.rtcp} {
+		s.leg, s.loop = lg, l
+	}
+	l.do(func() {
+		l.watch(&p.rtp)
+		l.watch(&p.rtcp)
+	})
+}
+
+// remove closes the pair's sockets in their loop and calls then.
+func (r *relay) remove(p *pair, then func()) {
+	l := p.rtp.loop
+	l.do(func() {
+		l.forget(&p.rtp)
+		l.forget(&p.rtcp)
+		then()
+	})
+}
+
+// close stops the loops and waits for them. Sockets still watched are closed.
+func (r *relay) close() error {
+	for _, l := range r.loops {
+		l.do(nil)
+	}
+	for _, l := range r.loops {
+		<-l.done
+	}
+	return nil
+}
+
+func (r *relay) addTo(s *Stats) {
+	for _, l := range r.loops {
+		l.worker.stats.addTo(s)
+	}
+}
+
+// do runs f in the loop; nil ends the loop. After the end f runs at once.
+func (l *loop) do(f func()) {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		if f != nil {
+			<-l.done
+			f()
+		}
+		return
+	}
+	if f == nil {
+		l.closed = true
+	} else {
+		l.commands = append(l.commands, f)
+	}
+	// The write cannot block: the counter of an eventfd would have to reach 2^64.
+	one := [8]byte{1}
+	_, err := unix.Write(l.wake, one[:])
+	l.mu.Unlock()
+	if err != nil {
+		l.log.Error("wake media loop", "error", err)
+	}
+}
+
+func (l *loop) watch(s *socket) {
+	for len(l.sockets) <= s.fd {
+		l.sockets = append(l.sockets, nil)
+	}
+	l.sockets[s.fd] = s
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd)}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
+		l.log.Error("watch media socket", "local", s.local, "error", err)
+	}
+}
+
+func (l *loop) forget(s *socket) {
+	if s.fd < len(l.sockets) && l.sockets[s.fd] == s {
+		l.sockets[s.fd] = nil
+		if err := unix.Close(s.fd); err != nil {
+			l.log.Error("close media socket", "local", s.local, "error", err)
+		}
+	}
+}
+
+func (l *loop) run() {
+	// A locked thread keeps the loop on one processor's caches and out of the scheduler's queues.
+	runtime.LockOSThread()
+	defer close(l.done)
+	var events [maxEvents]unix.EpollEvent
+	for {
+		n, err := unix.EpollWait(l.epoll, events[:], -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			l.log.Error("wait for media", "error", err)
+			return
+		}
+		l.now = l.clock.Now()
+		woken := false
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == l.wake {
+				woken = true
+				continue
+			}
+			if s := l.sockets[e.Fd]; s != nil {
+				l.read(s)
+			}
+		}
+		// After the events: a socket closed by a command cannot have an event left in this batch.
+		if woken && !l.obey() {
+			l.stop()
+			return
+		}
+	}
+}
+
+// obey runs the commands and reports whether the loop goes on.
+func (l *loop) obey() bool {
+	var count [8]byte
+	_, _ = unix.Read(l.wake, count[:])
+	l.mu.Lock()
+	commands, closed := l.commands, l.closed
+	l.commands = nil
+	l.mu.Unlock()
+	for _, f := range commands {
+		f()
+	}
+	return !closed
+}
+
+func (l *loop) stop() {
+	for _, s := range l.sockets {
+		if s != nil {
+			l.forget(s)
+		}
+	}
+	_ = unix.Close(l.wake)
+	_ = unix.Close(l.epoll)
+}
+
+// read takes up to burst datagrams; epoll reports the socket again when more are waiting.
+func (l *loop) read(s *socket) {
+	for range burst {
+		n, src, ok := recvFrom(s.fd, l.buf[:MaxPacket+1])
+		if !ok {
+			return
+		}
+		if n > MaxPacket {
+			l.stats.received.Add(1)
+			l.stats.oversize.Add(1)
+			continue
+		}
+		s.leg.receive(&l.worker, s, l.buf[:n], src)
+	}
+}
+
+// recvFrom is recvfrom(2) without the address object that x/sys/unix allocates for each datagram.
+func recvFrom(fd int, b []byte) (int, netip.AddrPort, bool) {
+	var sa unix.RawSockaddrInet6 // the larger of the two
+	size := uint32(unsafe.Sizeof(sa))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), 0, uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return 0, netip.AddrPort{}, false
+	}
+	if sa.Family == unix.AF_INET {
+		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
+		return int(n), netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), swap(sa4.Port)), true
+	}
+	return int(n), netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), swap(sa.Port)), true
+}
+
+// sendTo is sendto(2) without an address object.
+func sendTo(s *socket, b []byte, to netip.AddrPort) bool {
+	var sa unix.RawSockaddrInet6
+	size := uintptr(unix.SizeofSockaddrInet6)
+	if to.Addr().Is4() {
+		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
+		*sa4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: swap(to.Port()), Addr: to.Addr().As4()}
+		size = unix.SizeofSockaddrInet4
+	} else {
+		sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swap(to.Port()), Addr: to.Addr().As16()}
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), 0, uintptr(unsafe.Pointer(&sa)), size)
+	return errno == 0
+}
+
+// swap turns a port between the processor's and the network's order of bytes.
+func swap(port uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], port)
+	return binary.NativeEndian.Uint16(b[:])
+}

@@ -1,0 +1,171 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+
+	"carillon/call"
+	"carillon/clock"
+)
+
+// Session is the media of one call. Offer, Answer, Reject, Confirm, Report and Close are safe for concurrent
+// use; a call's signalling is expected to make them one after the other.
+type Session struct {
+	plane     *Plane
+	id        call.ID
+	onSilence func(call.Side)
+	sdpID     uint64
+	legs      [2]*leg
+
+	mu      sync.Mutex
+	closed  bool
+	pending *exchange // an offer without an answer
+	current *exchange // the last one that was answered
+	// settled is true once the call is known to have been answered for good, so that a further offer is a
+	// re-offer to the same peer and not an offer to the next target.
+	settled bool
+	timer   clock.Timer
+	silent  bool
+
+	guard sync.Mutex // serves relays that read a session's sockets from several goroutines
+}
+
+func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
+	if o.Offerer != call.Customer && o.Offerer != call.Carrier {
+		return nil, call.Refuse(call.ReasonInternal, "media opened for no side")
+	}
+	var id [8]byte
+	if _, err := io.ReadFull(p.rand, id[:]); err != nil {
+		return nil, call.Refuse(call.ReasonInternal, "media has no randomness")
+	}
+	// A session id of 62 bits fits every peer that keeps it in a signed 64-bit number.
+	s := &Session{plane: p, id: o.ID, onSilence: o.OnSilence, sdpID: binary.BigEndian.Uint64(id[:]) >> 2}
+	like := o.Leg.Signalling
+	loop := p.relay.pick(p.next.Add(1))
+	for _, side := range []call.Side{call.Customer, call.Carrier} {
+		s.legs[side] = &leg{session: s, side: side, loop: loop}
+	}
+	s.legs[o.Offerer].policy = o.Leg
+	for _, lg := range s.legs {
+		lg.far = s.legs[lg.side.Other()]
+		if err := lg.takePorts(like); err != nil {
+			s.releasePorts()
+			return nil, call.Refuse(call.ReasonNodeFull, "no media ports are free")
+		}
+	}
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.sessions[s] = struct{}{}
+	}
+	p.mu.Unlock()
+	if closed {
+		s.releasePorts()
+		return nil, call.Refuse(call.ReasonDraining, "media is shut down")
+	}
+	return s, nil
+}
+
+// takePorts binds a pair of like's family, or of any family the node has where it lacks that one.
+func (lg *leg) takePorts(like netip.Addr) error {
+	p := lg.session.plane
+	if like.IsValid() && !p.hasFamily(like) {
+		like = netip.Addr{}
+	}
+	pr, err := p.ports.acquire(like)
+	if err != nil {
+		return err
+	}
+	if old := lg.pair; old != nil {
+		p.ports.release(old)
+	}
+	lg.pair = pr
+	p.relay.add(pr, lg, lg.loop)
+	return nil
+}
+
+func (p *Plane) hasFamily(like netip.Addr) bool {
+	for _, ip := range p.cfg.IPs {
+		if ip.Is4() == like.Unmap().Is4() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Session) releasePorts() {
+	for _, lg := range s.legs {
+		if lg.pair != nil {
+			s.plane.ports.release(lg.pair)
+		}
+	}
+}
+
+// Reject drops the pending offer: the other side refused it, or the target was given up. What was agreed
+// before it, with its keys, stays.
+func (s *Session) Reject() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
+}
+
+// Confirm says that side has proven to be there, by an ACK or a request with our tag, and so that the call
+// was answered. It lifts HoldUntilConfirmed, and from now on a further offer is a re-offer to the same peer.
+func (s *Session) Confirm(side call.Side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || side > call.Carrier {
+		return
+	}
+	s.settled = true
+	lg := s.legs[side]
+	lg.confirmed = true
+	if p := lg.path.Load(); p != nil && p.muted {
+		next := *p
+		next.muted = lg.now.hold
+		lg.path.Store(&next)
+	}
+}
+
+// Report returns the counts so far.
+func (s *Session) Report() call.MediaReport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report()
+}
+
+func (s *Session) report() call.MediaReport {
+	var r call.MediaReport
+	for side, lg := range s.legs {
+		r.Legs[side] = lg.report()
+	}
+	return r
+}
+
+// Close ends the relaying at once and returns the final counts. The ports drain. It is idempotent.
+func (s *Session) Close() call.MediaReport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.report()
+	}
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	for _, lg := range s.legs {
+		lg.path.Store(nil)
+	}
+	s.pending = nil
+	s.plane.mu.Lock()
+	delete(s.plane.sessions, s)
+	s.plane.mu.Unlock()
+	s.releasePorts()
+	return s.report()
+}
+
+// String names the session without its descriptions.
+func (s *Session) String() string { return fmt.Sprintf("media session %s", s.id) }

@@ -1,0 +1,67 @@
+package media
+
+import (
+	"time"
+
+	"carillon/call"
+)
+
+// watch starts the silence timer with the first answer and notes which sides promise packets from now on.
+func (s *Session) watch() {
+	now := s.plane.cfg.Clock.Now()
+	for _, lg := range s.legs {
+		switch {
+		case !lg.promises():
+			lg.since = time.Time{}
+		case lg.since.IsZero():
+			lg.since = now
+		}
+	}
+	if s.timer == nil && s.onSilence != nil {
+		s.timer = s.plane.cfg.Clock.AfterFunc(s.plane.cfg.SilenceTimeout, s.checkSilence)
+	}
+}
+
+// promises reports whether the leg's side said that it sends and the other that it receives. A side on hold
+// promises nothing; held calls rely on session timers.
+func (lg *leg) promises() bool {
+	if lg.now == nil || lg.far.now == nil {
+		return false
+	}
+	return lg.now.direction.Sends() && lg.far.now.direction.Receives() && !lg.far.now.hold && !lg.now.hold
+}
+
+// checkSilence runs when the side that was heard least could have been silent for the whole timeout.
+func (s *Session) checkSilence() {
+	side, silent := s.findSilent()
+	if silent {
+		s.onSilence(side)
+	}
+}
+
+func (s *Session) findSilent() (call.Side, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.silent {
+		return 0, false
+	}
+	now, timeout := s.plane.cfg.Clock.Now(), s.plane.cfg.SilenceTimeout
+	next := timeout
+	for _, lg := range s.legs {
+		if lg.since.IsZero() {
+			continue
+		}
+		last := lg.since
+		if heard := time.Unix(0, lg.count.lastHeard.Load()); heard.After(last) {
+			last = heard
+		}
+		left := timeout - now.Sub(last)
+		if left <= 0 {
+			s.silent = true
+			return lg.side, true
+		}
+		next = min(next, left)
+	}
+	s.timer = s.plane.cfg.Clock.AfterFunc(next, s.checkSilence)
+	return 0, false
+}

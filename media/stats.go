@@ -1,0 +1,88 @@
+package media
+
+import (
+	"sync/atomic"
+	"time"
+
+	"carillon/call"
+)
+
+// Stats is what a plane holds and has done since it started. Counts are of all sessions, ended ones too.
+type Stats struct {
+	// Sessions is the number of open sessions.
+	Sessions int
+	// PortsInUse, PortsDraining and PortsTotal count ports, not pairs: bound for a call, still bound after
+	// one, and all there are.
+	PortsInUse, PortsDraining, PortsTotal int
+	// Refused counts sessions that found no ports.
+	Refused uint64
+	// Received and Sent count datagrams.
+	Received, Sent uint64
+	// Dropped counts datagrams received and not relayed, for any of the reasons below.
+	Dropped uint64
+	// Unready counts those on ports without a session or before an answer, Oversize those longer than
+	// MaxPacket, Malformed those that are neither RTP nor RTCP.
+	Unready, Oversize, Malformed uint64
+	// AuthFailures, Replays, PlainDropped and WrongSource are the sums of the legs' counts.
+	AuthFailures, Replays, PlainDropped, WrongSource uint64
+	// Muted counts packets for a leg on hold, not yet confirmed, or whose peer's address is not known.
+	Muted uint64
+	// SendRefused counts packets that could not be protected: an index used twice, or too many streams.
+	SendRefused uint64
+	// SendErrors counts packets the kernel refused.
+	SendErrors uint64
+}
+
+// counters are one loop's share of Stats. Each loop has its own, so that loops share no cache line.
+type counters struct {
+	_                                                [64]byte
+	refused                                          atomic.Uint64
+	received, sent                                   atomic.Uint64
+	unready, oversize, malformed                     atomic.Uint64
+	authFailures, replays, plainDropped, wrongSource atomic.Uint64
+	muted, sendRefused, sendErrors                   atomic.Uint64
+	_                                                [64]byte
+}
+
+func (c *counters) addTo(s *Stats) {
+	s.Refused += c.refused.Load()
+	s.Received += c.received.Load()
+	s.Sent += c.sent.Load()
+	s.Unready += c.unready.Load()
+	s.Oversize += c.oversize.Load()
+	s.Malformed += c.malformed.Load()
+	s.AuthFailures += c.authFailures.Load()
+	s.Replays += c.replays.Load()
+	s.PlainDropped += c.plainDropped.Load()
+	s.WrongSource += c.wrongSource.Load()
+	s.Muted += c.muted.Load()
+	s.SendRefused += c.sendRefused.Load()
+	s.SendErrors += c.sendErrors.Load()
+	s.Dropped = s.Unready + s.Oversize + s.Malformed + s.AuthFailures + s.Replays + s.PlainDropped +
+		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors
+}
+
+// legCounters are written by one loop and read by reports.
+type legCounters struct {
+	_                                                       [64]byte
+	received, bytesReceived, sent, bytesSent                atomic.Uint64
+	rtcpReceived, rtcpSent                                  atomic.Uint64
+	protected, unprotected                                  atomic.Uint64
+	authFailures, replays, plainDropped, plainSent, strange atomic.Uint64
+	lost, jitter                                            atomic.Uint64
+	lastHeard                                               atomic.Int64 // nanoseconds of the plane's clock
+	_                                                       [64]byte
+}
+
+func (c *legCounters) report() call.LegReport {
+	return call.LegReport{
+		PacketsReceived: c.received.Load(), BytesReceived: c.bytesReceived.Load(),
+		PacketsSent: c.sent.Load(), BytesSent: c.bytesSent.Load(),
+		RTCPReceived: c.rtcpReceived.Load(), RTCPSent: c.rtcpSent.Load(),
+		Protected: c.protected.Load(), Unprotected: c.unprotected.Load(),
+		AuthFailures: c.authFailures.Load(), Replays: c.replays.Load(),
+		PlainDropped: c.plainDropped.Load(), PlainSent: c.plainSent.Load(),
+		WrongSource: c.strange.Load(), Lost: c.lost.Load(),
+		JitterMicros: c.jitter.Load() / uint64(time.Microsecond),
+	}
+}
