@@ -1,0 +1,197 @@
+package sbc
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/call"
+	"carillon/directory"
+	"carillon/routing"
+	"carillon/sip"
+	"carillon/sip/transaction"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// arrival is an INVITE or OPTIONS on its way through admission.
+type arrival struct {
+	tx   *transaction.Server
+	req  *sip.Message
+	flow transport.Flow
+	at   time.Time
+	view *directory.Snapshot
+
+	facts routing.Facts
+	owner routing.Owner
+	// connector rules the request once it is known.
+	connector *trunk.Connector
+	screening routing.Screening
+	// proven is true when the sender has shown who it is: it may then be told which rule fired.
+	proven bool
+	// user is the digest user that was proven.
+	user string
+	// challenge holds the challenges to answer with, when the refusal asks for credentials.
+	challenge []string
+	plan      routing.Plan
+	// counted is true when the call has been counted in by actives.
+	counted bool
+}
+
+// step is one rule of admission; nil passes.
+type step func(*Server, *arrival) *call.Refusal
+
+// outboundSteps and inboundSteps are the rules a call passes, in order. The order is part of the promise: what is
+// cheap and reveals nothing comes first, and strangers cannot spend a customer's rate.
+var (
+	outboundSteps = []step{screen, authenticate, limit, planOutbound}
+	inboundSteps  = []step{findConnector, limit, planInbound}
+)
+
+// newArrival reads the facts of a request.
+func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
+	f := tx.Flow()
+	uri := req.RequestURI()
+	a := &arrival{tx: tx, req: req, flow: f, at: s.clock.Now(), view: s.cfg.Directory.Snapshot()}
+	a.facts = routing.Facts{
+		Host:      strings.ToLower(string(uri.Host)),
+		User:      userOf(uri),
+		Source:    sourceOf(f, req),
+		TLS:       f.Proto() == transport.TLS,
+		Asserted:  identity(req, sip.HdrPAssertedIdentity),
+		Preferred: identity(req, sip.HdrPPreferredIdentity),
+		From:      userOf(&req.From().URI),
+	}
+	return a
+}
+
+// onInvite judges an INVITE outside of dialogs and starts its call.
+func (s *Server) onInvite(tx *transaction.Server, req *sip.Message) {
+	a := s.newArrival(tx, req)
+	if status, header, value := s.precheck(req); status != 0 {
+		s.answerEarly(a, status, header, value)
+		return
+	}
+	if r := s.admit(a); r != nil {
+		s.refuse(a, r)
+		return
+	}
+	s.begin(a)
+}
+
+// precheck refuses what no rule needs to look at (RFC 3261 section 8.2). It returns status 0 to go on, else the
+// answer and a header that goes with it.
+func (s *Server) precheck(req *sip.Message) (status int, header, value string) {
+	if scheme := req.RequestURI().Scheme; scheme != sip.SchemeSIP && scheme != sip.SchemeSIPS {
+		return 416, "", ""
+	}
+	if n, ok := req.MaxForwards(); ok && n == 0 {
+		return 483, "", ""
+	}
+	if unknown := unsupported(req); unknown != "" {
+		return 420, "Unsupported", unknown
+	}
+	if enc := req.Get(sip.HdrContentEncoding); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
+		return 415, "Accept-Encoding", "identity"
+	}
+	if len(req.Body()) > 0 && req.Method() == sip.Invite && !isSDP(req) {
+		return 415, "Accept", "application/sdp"
+	}
+	return 0, "", ""
+}
+
+// admit runs the steps of the request's direction.
+func (s *Server) admit(a *arrival) *call.Refusal {
+	if s.draining.Load() {
+		return call.Refuse(call.ReasonDraining, "")
+	}
+	owner, refusal := routing.Classify(a.view, a.facts)
+	if refusal != nil {
+		return refusal
+	}
+	if a.tx.Overloaded() {
+		return call.Refuse(call.ReasonNodeFull, "too many transactions")
+	}
+	a.owner, a.connector = owner, owner.Connector
+	steps := outboundSteps
+	if owner.Direction == call.Inbound {
+		steps = inboundSteps
+		// A carrier is known by its address; over UDP that can be forged, but then the answer goes to the carrier.
+		a.proven = true
+	}
+	for _, step := range steps {
+		if refusal := step(s, a); refusal != nil {
+			if a.counted {
+				s.actives.leave(a.connector.Account)
+				a.counted = false
+			}
+			return refusal
+		}
+	}
+	return nil
+}
+
+func screen(s *Server, a *arrival) (refusal *call.Refusal) {
+	a.screening, refusal = routing.Screen(a.connector, a.facts)
+	// The source of a datagram can be forged, that of a connection cannot.
+	a.proven = a.screening.Listed && a.flow.Proto().Reliable()
+	if refusal != nil && refusal.Reason == call.ReasonSignallingNotEncrypted {
+		refusal.Detail = strconv.Itoa(int(s.cfg.Ports(transport.TLS)))
+	}
+	return refusal
+}
+
+// limit spends a call of the connector's rate and counts the call in. Emergency calls pass.
+func limit(s *Server, a *arrival) *call.Refusal {
+	emergency := a.owner.Direction == call.Outbound && isEmergency(a.facts.User)
+	if a.owner.Direction == call.Outbound && !emergency {
+		cps := a.connector.Termination.CpsLimit
+		if !s.rates.take(a.connector.ID, cps, a.at) {
+			return call.Refuse(call.ReasonCPSExceeded, strconv.Itoa(cps))
+		}
+	}
+	perAccount, perNode := 0, 0
+	if !emergency {
+		perNode = s.limits.Calls
+		if n, ok := a.view.Quota(a.connector.Account, trunk.QuotaActiveCalls); ok {
+			perAccount = max(n, 1)
+			if n == 0 {
+				return call.Refuse(call.ReasonConcurrencyExceeded, "0")
+			}
+		}
+	}
+	ok, full := s.actives.enter(a.connector.Account, perAccount, perNode)
+	switch {
+	case full:
+		return call.Refuse(call.ReasonNodeFull, strconv.Itoa(perNode)+" calls are up")
+	case !ok:
+		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(perAccount))
+	}
+	a.counted = true
+	return nil
+}
+
+func planOutbound(s *Server, a *arrival) (refusal *call.Refusal) {
+	a.plan, refusal = routing.PlanOutbound(a.view, a.connector, a.facts, s.chooser(a.at))
+	return refusal
+}
+
+func findConnector(_ *Server, a *arrival) (refusal *call.Refusal) {
+	a.connector, _, refusal = routing.FindConnector(a.view, a.facts)
+	return refusal
+}
+
+func planInbound(s *Server, a *arrival) (refusal *call.Refusal) {
+	a.plan, refusal = routing.PlanInbound(a.view, a.connector, a.facts, s.chooser(a.at))
+	a.plan.Carrier = a.owner.Carrier
+	return refusal
+}
+
+// listed reports whether media may go to an address before the customer has shown that it is there.
+func listed(t *trunk.Termination) func(netip.Addr) bool {
+	if t == nil {
+		return nil
+	}
+	return t.Allows
+}

@@ -1,0 +1,237 @@
+package sbc
+
+import (
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/transaction"
+)
+
+// exchange is a change of the session under way: a re-INVITE or UPDATE from one side that is carried to the other. There
+// is one at a time; another gets 491 (RFC 3261 §14.2).
+type exchange struct {
+	from, to *leg
+	req      *sip.Message
+	// tx answers the request that began it; it is nil once a re-INVITE has been acknowledged.
+	tx     *transaction.Server
+	method string
+	// late is true when the request brought no description: the far side's 2xx is then the offer.
+	late bool
+	// seq is the CSeq number of our INVITE on the far leg.
+	seq uint32
+	// answered is true once a 2xx went back.
+	answered bool
+}
+
+// onReinvite carries a re-INVITE to the other side.
+func (c *activeCall) onReinvite(e event) {
+	// On the caller's leg nothing may change before the ACK of the first answer, on the target's not before ours.
+	if c.phase != up || c.exchange != nil || c.caller.awaitAck {
+		c.reply(e, 491, "")
+		return
+	}
+	if len(e.msg.Body()) > 0 && !isSDP(e.msg) {
+		c.reply(e, 415, "")
+		return
+	}
+	b := c.replyTo(e, 100, "")
+	b.Body("", nil)
+	_ = e.tx.Respond(b.Bytes())
+	c.carry(e, "INVITE")
+}
+
+// onUpdate carries an UPDATE (RFC 3311). One without a description is a refresh of the target and stays here.
+func (c *activeCall) onUpdate(e event) {
+	sdp := bodySDP(e.msg)
+	if sdp == nil {
+		e.leg.dialog.Refresh(e.msg)
+		b := c.replyTo(e, 200, "")
+		b.Header("Contact", c.contact(e.flow))
+		b.Body("", nil)
+		_ = e.tx.Respond(b.Bytes())
+		return
+	}
+	if c.phase != up || c.exchange != nil || c.caller.awaitAck {
+		c.reply(e, 491, "")
+		return
+	}
+	c.carry(e, "UPDATE")
+}
+
+// carry makes the offer for the far side and sends it on.
+func (c *activeCall) carry(e event, method string) {
+	x := &exchange{from: e.leg, to: e.leg.other(), req: e.msg, tx: e.tx, method: method}
+	sdp := bodySDP(e.msg)
+	x.late = sdp == nil
+	if !x.late {
+		offer, refusal := c.media.Offer(x.from.side, sdp, x.to.policy)
+		if refusal != nil {
+			// What is refused changes nothing: the old session and its keys stay (RFC 3261 §14.2).
+			c.replyVerdict(e, judge(refusal))
+			return
+		}
+		sdp = offer
+	}
+	c.exchange = x
+	c.request(x.to, method, func(b *sip.Builder) { withBody(b, sdp) }, func(answer *sip.Message) { c.onExchangeAnswer(x, answer) })
+	x.seq = x.to.dialog.LocalSeq
+}
+
+// replyVerdict refuses an in-dialog request with a row of the table.
+func (c *activeCall) replyVerdict(e event, v verdict) {
+	b := c.replyTo(e, v.status, v.phrase)
+	c.s.explain(b, v)
+	b.Body("", nil)
+	if out := b.Bytes(); out != nil {
+		_ = e.tx.Respond(out)
+	}
+}
+
+// onExchangeAnswer takes the far side's final answer, nil when there was none.
+func (c *activeCall) onExchangeAnswer(x *exchange, m *sip.Message) {
+	if m != nil && m.Status()/100 == 2 && c.exchange != x {
+		// The call ended meanwhile; a 2xx to INVITE wants its ACK all the same.
+		if x.method == "INVITE" {
+			c.sendAck(x.to, x.seq, nil)
+		}
+		return
+	}
+	if c.exchange != x {
+		return
+	}
+	e := event{leg: x.from, tx: x.tx, msg: x.req}
+	switch {
+	case m == nil:
+		c.dropExchange()
+		c.reply(e, 408, "")
+		c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.side.String()+" side did not answer a request."), "node")
+	case m.Status()/100 != 2:
+		c.dropExchange()
+		c.replyStatus(e, m)
+		if s := m.Status(); s == 481 || s == 408 {
+			c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.side.String()+" side knows the call no more."), "node")
+		}
+	default:
+		c.onExchangeSuccess(x, e, m)
+	}
+}
+
+// replyStatus passes the far side's refusal on.
+func (c *activeCall) replyStatus(e event, m *sip.Message) {
+	status := passedOn(m.Status())
+	if status == 401 || status == 407 {
+		status = 488 // the far side's quarrel is with us, not with this side
+	}
+	c.reply(e, status, reasonText(m))
+}
+
+// onExchangeSuccess carries the far side's answer, or its late offer, back.
+func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
+	x.to.dialog.Refresh(m)
+	sdp := bodySDP(m)
+	refusal := call.Refuse(call.ReasonBadDescription, "the answer has none.")
+	switch {
+	case sdp == nil:
+	case x.late:
+		sdp, refusal = c.media.Offer(x.to.side, sdp, x.from.policy)
+	default:
+		sdp, refusal = c.media.Answer(x.to.side, sdp)
+	}
+	if refusal != nil {
+		if x.method == "INVITE" {
+			c.sendAck(x.to, x.seq, nil)
+		}
+		c.dropExchange()
+		c.replyVerdict(e, judge(refusal))
+		// The far side believes in a session that is not there: the call cannot go on.
+		c.end(refusal, "node")
+		return
+	}
+	if x.method == "INVITE" && !x.late {
+		c.sendAck(x.to, x.seq, nil)
+	}
+	x.from.dialog.Refresh(x.req)
+	b := c.replyTo(e, 200, "")
+	b.Header("Contact", c.contact(x.from.flow))
+	b.Header("Allow", allowed)
+	if out := withBody(b, sdp).Bytes(); out != nil {
+		_ = x.tx.Respond(out)
+	}
+	x.answered = true
+	if x.method != "INVITE" {
+		c.exchange = nil
+	}
+}
+
+// onExchangeAck ends a re-INVITE; for a late offer it brings the answer.
+func (c *activeCall) onExchangeAck(x *exchange, e event) {
+	x.tx.Acked()
+	c.exchange = nil
+	if !x.late {
+		return
+	}
+	sdp := bodySDP(e.msg)
+	refusal := call.Refuse(call.ReasonBadDescription, "the ACK of a late offer has none.")
+	if sdp != nil {
+		sdp, refusal = c.media.Answer(x.from.side, sdp)
+	}
+	if refusal != nil {
+		c.sendAck(x.to, x.seq, nil)
+		c.media.Reject()
+		c.end(refusal, "node")
+		return
+	}
+	c.sendAck(x.to, x.seq, sdp)
+}
+
+// dropExchange forgets a change that was refused.
+func (c *activeCall) dropExchange() {
+	c.exchange = nil
+	c.media.Reject()
+}
+
+// failExchange answers a change that the end of the call overtook.
+func (c *activeCall) failExchange() {
+	x := c.exchange
+	if x == nil {
+		return
+	}
+	c.exchange = nil
+	if !x.answered {
+		c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, 487, "")
+	}
+}
+
+// onReinviteEvent takes the news of a re-INVITE transaction.
+func (c *activeCall) onReinviteEvent(e transaction.Event) {
+	if e.Kind == transaction.NoAck {
+		c.mailbox.put(event{kind: evStop, reason: call.ReasonAckTimeout})
+	}
+}
+
+// relayInfo carries an INFO and its answer across (RFC 6086, DTMF among them). Its body is not looked at.
+func (c *activeCall) relayInfo(e event) {
+	if c.phase != up {
+		c.reply(e, 481, "")
+		return
+	}
+	to := e.leg.other()
+	contentType, body := string(e.msg.ContentType()), e.msg.Body()
+	c.request(to, "INFO", func(b *sip.Builder) {
+		c.passHeaders(b, e.msg)
+		b.Body(contentType, body)
+	}, func(m *sip.Message) {
+		if m == nil {
+			c.reply(e, 408, "")
+			return
+		}
+		c.reply(e, passedOn2xx(m.Status()), "")
+	})
+}
+
+// passedOn2xx is passedOn that lets a success through.
+func passedOn2xx(status int) int {
+	if status/100 == 2 {
+		return 200
+	}
+	return passedOn(status)
+}

@@ -1,0 +1,69 @@
+package sbc
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+
+	"carillon/numbering"
+	"carillon/sip"
+	"carillon/sip/transport"
+)
+
+// sourceOf returns where a request came from, whatever its Via says.
+func sourceOf(f transport.Flow, req *sip.Message) netip.Addr {
+	if from := req.Received(); from.IsValid() {
+		return from.Addr().Unmap()
+	}
+	return f.Remote().Addr().Unmap()
+}
+
+// userOf returns the user part of a URI without escapes and without the parameters that telephone numbers carry
+// (RFC 3261 section 19.1.6), so that +1206…;phone-context=… is judged by its number.
+func userOf(u *sip.URI) string {
+	user := string(sip.Unescape(nil, u.User))
+	if i := strings.IndexByte(user, ';'); i >= 0 {
+		user = user[:i]
+	}
+	return user
+}
+
+// identity returns the user of the first sip or tel URI of an identity header.
+func identity(req *sip.Message, id sip.HeaderID) string {
+	for value := range req.Values(id) {
+		if addr, err := sip.ParseNameAddr(value); err == nil {
+			if user := userOf(&addr.URI); user != "" {
+				return user
+			}
+		}
+	}
+	return ""
+}
+
+func isEmergency(user string) bool { return numbering.Emergency(user) }
+
+// unsupported lists the options in Require that this node does not know (RFC 3261 section 8.2.2.3). It knows none:
+// what both sides could do between themselves they cannot do through a B2BUA that does not join in.
+func unsupported(req *sip.Message) string {
+	var tags []string
+	for value := range req.Values(sip.HdrRequire) {
+		tags = append(tags, string(value))
+	}
+	return strings.Join(tags, ", ")
+}
+
+func isSDP(m *sip.Message) bool {
+	media, _, _ := bytes.Cut(m.ContentType(), []byte(";"))
+	return strings.EqualFold(string(bytes.TrimSpace(media)), "application/sdp")
+}
+
+// bodySDP returns the session description of a message, nil when it has none.
+func bodySDP(m *sip.Message) []byte {
+	if len(m.Body()) == 0 || !isSDP(m) {
+		return nil
+	}
+	return m.Body()
+}
+
+// carriesKey reports whether a body holds an SRTP key.
+func carriesKey(m *sip.Message) bool { return bytes.Contains(m.Body(), []byte("a=crypto:")) }

@@ -1,0 +1,101 @@
+package sbc
+
+import (
+	"net/netip"
+
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/dialog"
+	"carillon/sip/transaction"
+	"carillon/sip/transport"
+)
+
+// leg is one of the two dialogs of a call. Only the call's goroutine touches it, but for call and tag, which never
+// change.
+type leg struct {
+	call *activeCall
+	// tag is ours in this dialog.
+	tag  string
+	side call.Side
+	// policy is what media on this leg must be.
+	policy call.Leg
+	// mustTLS is true on the customer's leg of a connector that requires encryption: nothing of this dialog is sent
+	// or taken in the clear.
+	mustTLS bool
+
+	flow   transport.Flow
+	dialog dialog.Dialog
+	// open is true once there is a dialog that in-dialog requests belong to.
+	open bool
+
+	// invite is the caller's INVITE, on the caller's leg, and the request it came with.
+	invite *transaction.Server
+	req    *sip.Message
+	// badContact is true when the INVITE cannot make a dialog.
+	badContact bool
+	// awaitAck is true from our 2xx until its ACK; bye is then kept until it has come (RFC 3261 section 15).
+	awaitAck, byeWanted bool
+	// byeReason goes with a BYE that waits.
+	byeReason string
+
+	// seq is the CSeq number of our last INVITE on this leg, ack the ACK of its 2xx, repeated with every repeated 2xx.
+	seq uint32
+	ack []byte
+
+	record call.LegRecord
+}
+
+// other returns the opposite leg, nil while there is none.
+func (l *leg) other() *leg {
+	if l == l.call.caller {
+		return l.call.callee
+	}
+	return l.call.caller
+}
+
+// noteFlow writes into the record what the leg's signalling ran over.
+func (l *leg) noteFlow(f transport.Flow) {
+	r := &l.record
+	switch f.Proto() {
+	case transport.UDP:
+		r.Transport = "udp"
+	case transport.TCP:
+		r.Transport = "tcp"
+	case transport.TLS:
+		r.Transport = "tls"
+	}
+	r.Remote = netip.AddrPortFrom(f.Remote().Addr().Unmap(), f.Remote().Port())
+	info := f.TLS()
+	if info == nil {
+		return
+	}
+	r.TLSVersion, r.Cipher = info.VersionName(), info.Cipher
+	switch info.Check {
+	case transport.PeerVerified:
+		r.Peer = call.PeerVerified
+	case transport.PeerPinned:
+		r.Peer = call.PeerPinned
+	default:
+		r.Peer = call.PeerNotVerified
+	}
+}
+
+// inClear reports whether a message may not be taken because it came in the clear.
+func (l *leg) inClear(f transport.Flow) bool { return l.mustTLS && f.Proto() != transport.TLS }
+
+// respond sends a response to the caller's INVITE.
+func (l *leg) respond(b *sip.Builder) {
+	if out := b.Bytes(); out != nil {
+		_ = l.invite.Respond(out)
+	}
+}
+
+// response begins a response to the caller's INVITE, with the one To-tag the caller ever sees.
+func (l *leg) response(status int, phrase string) *sip.Builder {
+	b := sip.NewBuilder(make([]byte, 0, 2048))
+	if phrase == "" {
+		phrase = sip.ReasonPhrase(status)
+	}
+	sip.AppendResponse(b, l.req, status, phrase, l.tag)
+	return b
+}

@@ -1,0 +1,205 @@
+package sbc
+
+import (
+	"strconv"
+	"strings"
+
+	"carillon/call"
+	"carillon/routing"
+	"carillon/sip"
+	"carillon/sip/dialog"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// userAgent is how the node names itself: no version, which would only help scanners.
+const userAgent = "Carillon"
+
+// hops is the Max-Forwards of a call from nowhere else (RFC 3261 section 8.1.1.6).
+const hops = 70
+
+// callerLeg makes the leg of the INVITE that begins a call.
+func callerLeg(c *activeCall, a *arrival) *leg {
+	l := &leg{call: c, tag: c.s.random.token(8), side: call.Customer, flow: a.flow, invite: a.tx, req: a.req.Clone(), open: true}
+	l.policy = call.Leg{
+		SecureSignalling: a.facts.TLS, Signalling: a.facts.Source,
+	}
+	if a.owner.Direction == call.Inbound {
+		l.side, l.policy.SRTP = call.Carrier, a.owner.Carrier.SRTP
+	} else {
+		l.mustTLS = a.connector.RequireEncryption && a.facts.TLS
+		if l.mustTLS {
+			l.policy.SRTP = call.SRTPRequire
+		}
+		// Without credentials a datagram's source is only claimed: media waits for the ACK, which proves it.
+		l.policy.HoldUntilConfirmed = a.user == "" && !a.flow.Proto().Reliable()
+		l.policy.Trusted = listed(a.connector.Termination)
+	}
+	d, err := dialog.NewUAS(l.req, l.tag, a.facts.TLS)
+	l.dialog = d
+	l.badContact = err != nil
+	return l
+}
+
+// contact returns our Contact on a leg: the node's own name, and the port of the leg's transport.
+func (c *activeCall) contact(f transport.Flow) string {
+	return "<" + c.s.ownURI(f) + ">"
+}
+
+// ownURI is where requests of the dialogs on a flow reach this node.
+func (s *Server) ownURI(f transport.Flow) string {
+	host, port := s.hostPort(f)
+	uri := "sip:" + host + ":" + strconv.Itoa(int(port))
+	switch f.Proto() {
+	case transport.TCP:
+		uri += ";transport=tcp"
+	case transport.TLS:
+		uri += ";transport=tls"
+	}
+	return uri
+}
+
+func (s *Server) hostPort(f transport.Flow) (string, uint16) {
+	port := s.cfg.Ports(f.Proto())
+	if port == 0 {
+		port = f.Local().Port()
+	}
+	host := s.cfg.Name
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host, port
+}
+
+// via returns the value of our Via on a flow.
+func (s *Server) via(f transport.Flow, branch string) string {
+	host, port := s.hostPort(f)
+	return "SIP/2.0/" + f.Proto().String() + " " + host + ":" + strconv.Itoa(int(port)) + ";branch=" + branch + ";rport"
+}
+
+// targetURI is the Request-URI for a target.
+func targetURI(t routing.Target) string {
+	host := t.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	uri := "sip:" + t.User + "@" + host
+	if t.Port != 0 {
+		uri += ":" + strconv.Itoa(int(t.Port))
+	}
+	if t.Transport != trunk.UDP {
+		uri += ";transport=" + string(t.Transport)
+	}
+	return uri
+}
+
+// inviteRequest writes the head of the INVITE for a target. Nothing of the caller's leg is in it: tags, Call-ID, Via,
+// Contact and hosts are ours, and of the other headers only those of passed.
+func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *authorization) *sip.Builder {
+	l := a.leg
+	b := sip.NewBuilder(make([]byte, 0, 4096))
+	b.Request("INVITE", []byte(a.uri))
+	b.Header("Via", c.s.via(l.flow, branch))
+	b.HeaderUint("Max-Forwards", uint64(c.forwards()))
+	from := "<sip:" + fromUser(c.plan.From) + "@" + c.s.cfg.Domain + ">"
+	b.Header("From", from+";tag="+l.tag)
+	b.Header("To", "<"+toURI(a.target)+">")
+	b.Header("Call-ID", l.record.SIPCallID)
+	b.Header("CSeq", strconv.Itoa(int(l.seq))+" INVITE")
+	b.Header("Contact", c.contact(l.flow))
+	b.Header("User-Agent", userAgent)
+	b.Header("Allow", allowed)
+	if _, ok := trunk.ParseNumber(c.plan.From); ok {
+		b.Header("P-Asserted-Identity", from)
+	}
+	if credentials != nil {
+		b.Header(credentials.name, credentials.value)
+	}
+	if id := c.destination(); id != "" {
+		b.Header("X-VoiceConnector-ID", id)
+	}
+	c.passHeaders(b, c.caller.req)
+	return b
+}
+
+// destination is the connector whose customer is called, empty for a carrier.
+func (c *activeCall) destination() string {
+	switch {
+	case c.plan.Inside != nil:
+		return c.plan.Inside.ID
+	case c.plan.Direction == call.Inbound:
+		return c.plan.Connector.ID
+	}
+	return ""
+}
+
+// toURI is the target without transport, as a To header has it.
+func toURI(t routing.Target) string {
+	host := t.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return "sip:" + t.User + "@" + host
+}
+
+func fromUser(from string) string {
+	if from == "" {
+		return "anonymous"
+	}
+	return from
+}
+
+// forwards is one hop less than the caller had left.
+func (c *activeCall) forwards() int {
+	n, ok := c.caller.req.MaxForwards()
+	if !ok {
+		return hops
+	}
+	return min(max(n-1, 0), hops)
+}
+
+// establishing writes what our provisional and final answers need to make a dialog (RFC 3261 section 12.1.1).
+func (c *activeCall) establishing(b *sip.Builder) {
+	b.Copy(c.caller.req, sip.HdrRecordRoute)
+	b.Header("Contact", c.contact(c.caller.flow))
+	b.Header("Allow", allowed)
+}
+
+// passHeaders copies the headers that may cross from one leg to the other: they say something about the call and nothing
+// about the other side's network. Custom headers cross up to a size; those that only the node may set do not.
+func (c *activeCall) passHeaders(b *sip.Builder, m *sip.Message) {
+	room := c.s.limits.HeaderBytes
+	for f := range m.Fields() {
+		if !crosses(f) {
+			continue
+		}
+		if room -= len(f.Name) + len(f.Value) + 4; room < 0 {
+			return
+		}
+		b.CopyField(f)
+	}
+}
+
+func crosses(f sip.Field) bool {
+	switch f.ID {
+	case sip.HdrPrivacy, sip.HdrUserToUser, sip.HdrSubject, sip.HdrPriority:
+		return true
+	case sip.HdrOther:
+		name := strings.ToLower(string(f.Name))
+		return strings.HasPrefix(name, "x-") && name != "x-voiceconnector-id" && !strings.HasPrefix(name, "x-amzn")
+	}
+	return false
+}
+
+func withoutBody(b *sip.Builder) *sip.Builder {
+	b.Body("", nil)
+	return b
+}
+
+func withBody(b *sip.Builder, sdp []byte) *sip.Builder {
+	if sdp == nil {
+		return withoutBody(b)
+	}
+	b.Body("application/sdp", sdp)
+	return b
+}

@@ -1,0 +1,177 @@
+package sbc
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"carillon/call"
+	"carillon/routing"
+	"carillon/sip"
+	"carillon/trunk"
+)
+
+// maxRefusalRecords bounds the records of refused calls in a second, over all connectors: a scanner behind a listed
+// address must not fill the disk. Those above it are counted as Unrecorded.
+const maxRefusalRecords = 50
+
+// refusalBudget is the token bucket behind maxRefusalRecords and the sampled log.
+type refusalBudget struct {
+	mu     sync.Mutex
+	bucket bucket
+	filled bool
+}
+
+func (b *refusalBudget) take(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.filled {
+		b.bucket, b.filled = bucket{tokens: maxRefusalRecords, at: now, limit: maxRefusalRecords}, true
+	}
+	b.bucket.tokens = b.bucket.filled(now)
+	b.bucket.at = now
+	if b.bucket.tokens < 1 {
+		return false
+	}
+	b.bucket.tokens--
+	return true
+}
+
+// startRecord writes down what is known when the call begins.
+func (c *activeCall) startRecord(a *arrival) {
+	c.rec = newRecord(a, c.id, c.plan)
+	c.caller.noteFlow(a.flow)
+	c.caller.record.SIPCallID = string(c.caller.req.CallID())
+}
+
+func newRecord(a *arrival, id call.ID, p routing.Plan) call.Record {
+	r := call.Record{
+		ID: id, Start: a.at, Direction: a.owner.Direction.String(), AuthUser: a.user, Revision: a.view.Revision(),
+		From: p.From, To: p.To, FromCountry: p.FromCountry, ToCountry: p.ToCountry, CallerIDReplaced: p.Replaced,
+	}
+	if a.connector != nil {
+		ruledBy(&r, a.connector)
+	}
+	if p.Carrier != nil {
+		r.Carrier, r.Lab = p.Carrier.Name, p.Carrier.Lab
+	}
+	return r
+}
+
+func ruledBy(r *call.Record, c *trunk.Connector) {
+	r.Account, r.ConnectorID, r.Region, r.RequireEncryption = c.Account, c.ID, string(c.Region), c.RequireEncryption
+}
+
+// recordRefusal keeps a record of a call that was not let in. A challenge is not a refusal: its caller comes back.
+func (s *Server) recordRefusal(a *arrival, v verdict) {
+	if a.connector == nil || v.reason == call.ReasonCredentialsRequired {
+		return
+	}
+	s.sampleRefusal(a, v)
+	id, err := uuid.NewRandomFromReader(&s.random)
+	if err != nil {
+		return
+	}
+	r := newRecord(a, call.ID(id.String()), a.plan)
+	if r.To == "" {
+		r.From, r.To = a.facts.From, a.facts.User
+	}
+	r.End, r.Status, r.Reason, r.Sentence, r.Fix = s.clock.Now(), v.status, v.reason.String(), v.sentence, v.fix
+	l := leg{side: call.Customer}
+	l.noteFlow(a.flow)
+	l.record.SIPCallID = string(a.req.CallID())
+	if a.owner.Direction == call.Inbound {
+		r.CarrierLeg = l.record
+	} else {
+		r.Customer = l.record
+	}
+	if !s.budget.take(a.at) {
+		s.stats.Unrecorded.Add(1)
+		return
+	}
+	// The reader of the socket must not wait for the disk.
+	s.calls.Go(func() { s.append(r) })
+}
+
+func (s *Server) append(r call.Record) {
+	if err := s.cfg.Records.Append(r); err != nil {
+		s.stats.RecordFails.Add(1)
+		s.log.Error("write call record", "call", string(r.ID), "error", err)
+	}
+}
+
+// sampleRefusal logs a refusal, but not every one of a flood.
+func (s *Server) sampleRefusal(a *arrival, v verdict) {
+	if !s.logBudget.take(a.at) {
+		return
+	}
+	connector := ""
+	if a.connector != nil {
+		connector = a.connector.ID
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "refused",
+		slog.String("reason", v.reason.String()), slog.Int("status", v.status), slog.String("connector", connector),
+		slog.String("source", a.flow.Remote().String()), slog.String("sentence", v.sentence))
+}
+
+// conclude closes the call's media and writes its one record, before anything of the call is dropped. A call that
+// stays inside leaves a second one for the account at its other end.
+func (c *activeCall) conclude(v verdict, hungUpBy string) {
+	if c.finished {
+		return
+	}
+	c.finished = true
+	r := &c.rec
+	r.End, r.Status, r.Reason, r.HungUpBy = c.s.clock.Now(), v.status, v.reason.String(), hungUpBy
+	r.Sentence, r.Fix = v.sentence, v.fix
+	var report call.MediaReport
+	if c.media != nil {
+		report = c.media.Close()
+	}
+	for _, l := range []*leg{c.caller, c.callee} {
+		if l == nil {
+			continue
+		}
+		l.record.Media = report.Legs[l.side]
+		if l.side == call.Customer {
+			r.Customer = l.record
+		} else {
+			r.CarrierLeg = l.record
+		}
+	}
+	c.s.append(*r)
+	if c.plan.Inside != nil {
+		c.s.append(c.insideRecord())
+	}
+	c.s.actives.leave(c.account)
+	c.s.stats.ended(v.reason)
+	c.log.Info("call ended", "reason", r.Reason, "status", r.Status, "direction", r.Direction,
+		"seconds", int(r.End.Sub(r.Start).Seconds()))
+}
+
+// insideRecord is the record of a call that stayed inside, as the account of the other connector sees it.
+func (c *activeCall) insideRecord() call.Record {
+	r := c.rec
+	id, err := uuid.NewRandomFromReader(&c.s.random)
+	if err != nil {
+		c.log.Error("make a call id", "error", err)
+	}
+	r.ID = call.ID(id.String())
+	r.Direction = call.Inbound.String()
+	ruledBy(&r, c.plan.Inside)
+	r.Customer, r.CarrierLeg = c.rec.CarrierLeg, c.rec.Customer
+	r.AuthUser, r.CallerIDReplaced = "", ""
+	return r
+}
+
+// reasonText is what a peer says about the end of a call, without what could forge a header.
+func reasonText(m *sip.Message) string {
+	text := string(m.Get(sip.HdrReason))
+	if len(text) > 200 {
+		return ""
+	}
+	return text
+}

@@ -1,0 +1,177 @@
+package sbc
+
+import (
+	"fmt"
+	"strconv"
+
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/transaction"
+	"carillon/sip/transport"
+)
+
+// allowed is the Allow header of every answer that carries one.
+const allowed = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"
+
+// retryAfter bounds the jittered Retry-After in seconds: a node that drains must not be asked by everybody at once.
+const retryMin, retryMax = 2, 10
+
+// refuse answers an INVITE or OPTIONS that admission did not let in, counts it and, where the sender is proven and a
+// connector rules it, records it.
+func (s *Server) refuse(a *arrival, r *call.Refusal) {
+	v := judge(r)
+	s.stats.refused(r.Reason)
+	if !a.proven && !a.screening.Listed {
+		s.sampleRefusal(a, v)
+		s.answerUnproven(a, v)
+		return
+	}
+	s.answerProven(a, v)
+	if a.req.Method() == sip.Invite {
+		s.recordRefusal(a, v)
+	}
+}
+
+// answerUnproven gives a stranger one answer that names no rule, costs no state and is not larger than what was asked.
+// A datagram from outside every list may come from a forged address, so it gets silence where even that would be more.
+func (s *Server) answerUnproven(a *arrival, v verdict) {
+	b := s.response(a.req, v.status, v.phrase)
+	for _, value := range a.challenge {
+		b.Header("Proxy-Authenticate", value)
+	}
+	b.Body("", nil)
+	out := b.Bytes()
+	if out == nil {
+		a.tx.Drop()
+		return
+	}
+	if len(out) > len(a.req.Bytes()) && !a.flow.Proto().Reliable() {
+		s.stats.Silent.Add(1)
+		a.tx.Drop()
+		return
+	}
+	// A challenge over a connection or to a listed source is followed by an ACK; both are fine without state.
+	_ = a.tx.RespondOnce(out)
+}
+
+// answerProven says which rule fired. A listed datagram source gets the sentence only where it fits into what it sent.
+func (s *Server) answerProven(a *arrival, v verdict) {
+	b := s.verdictResponse(a, v, true)
+	if out := b.Bytes(); out != nil && (a.proven || len(out) <= len(a.req.Bytes())) {
+		_ = a.tx.Respond(out)
+		return
+	}
+	if out := s.verdictResponse(a, v, false).Bytes(); out != nil {
+		_ = a.tx.Respond(out)
+		return
+	}
+	a.tx.Drop()
+}
+
+func (s *Server) verdictResponse(a *arrival, v verdict, say bool) *sip.Builder {
+	b := s.response(a.req, v.status, v.phrase)
+	for _, value := range a.challenge {
+		b.Header("Proxy-Authenticate", value)
+	}
+	if v.retry {
+		b.Header("Retry-After", s.retryAfter())
+	}
+	if say {
+		s.explain(b, v)
+	}
+	b.Body("", nil)
+	return b
+}
+
+// explain writes the sentence into Reason and Warning.
+func (s *Server) explain(b *sip.Builder, v verdict) {
+	if value := v.reasonHeader(); value != "" {
+		b.Header("Reason", value)
+	}
+	if value := v.warningHeader(s.cfg.Name); value != "" {
+		b.Header("Warning", value)
+	}
+}
+
+func (s *Server) retryAfter() string {
+	s.random.mu.Lock()
+	defer s.random.mu.Unlock()
+	return strconv.Itoa(retryMin + s.random.rng.IntN(retryMax-retryMin+1))
+}
+
+// response begins a response with a To-tag of its own.
+func (s *Server) response(req *sip.Message, status int, phrase string) *sip.Builder {
+	b := sip.NewBuilder(make([]byte, 0, 1024))
+	if phrase == "" {
+		phrase = sip.ReasonPhrase(status)
+	}
+	sip.AppendResponse(b, req, status, phrase, s.random.token(8))
+	return b
+}
+
+// answerEarly answers what precheck refused: the request breaks the protocol, whoever sent it.
+func (s *Server) answerEarly(a *arrival, status int, header, value string) {
+	s.stats.Malformed.Add(1)
+	b := s.response(a.req, status, "")
+	if header != "" {
+		b.Header(header, value)
+	}
+	b.Body("", nil)
+	s.sendOnce(a.tx, a.req, b.Bytes())
+}
+
+// answerStateless answers without state and without a reason.
+func (s *Server) answerStateless(tx *transaction.Server, req *sip.Message, status int) {
+	b := s.response(req, status, "")
+	if status == 405 {
+		b.Header("Allow", allowed)
+	}
+	b.Body("", nil)
+	s.sendOnce(tx, req, b.Bytes())
+}
+
+// sendOnce sends an answer without keeping state, or nothing where it would be larger than the request.
+func (s *Server) sendOnce(tx *transaction.Server, req *sip.Message, out []byte) {
+	if out == nil || len(out) > len(req.Bytes()) && !tx.Flow().Proto().Reliable() {
+		s.stats.Silent.Add(1)
+		tx.Drop()
+		return
+	}
+	_ = tx.RespondOnce(out)
+}
+
+// onOther answers requests outside of dialogs that this node does not serve: 405 for methods it knows, 501 for others
+// (RFC 3261 section 8.2.1).
+func (s *Server) onOther(tx *transaction.Server, req *sip.Message) {
+	s.stats.Other.Add(1)
+	if req.Method() == sip.MethodUnknown {
+		s.answerStateless(tx, req, 501)
+		return
+	}
+	s.answerStateless(tx, req, 405)
+}
+
+// Malformed answers a message that did not parse but says where it came from. It completes transport.Handler together
+// with the transaction layer.
+func (s *Server) Malformed(f transport.Flow, m *sip.Message, err *sip.ParseError) {
+	s.stats.Malformed.Add(1)
+	if err.Status == 0 || !m.Answerable() || m.Method() == sip.Ack {
+		return
+	}
+	b := s.response(m, err.Status, "")
+	b.Header("Warning", fmt.Sprintf("399 %s %s", s.cfg.Name, quoted(err.Reason)))
+	b.Body("", nil)
+	out := b.Bytes()
+	if out == nil || len(out) > len(m.Bytes()) && !f.Proto().Reliable() {
+		b = s.response(m, err.Status, "")
+		b.Body("", nil)
+		out = b.Bytes()
+	}
+	if out == nil || len(out) > len(m.Bytes()) && !f.Proto().Reliable() {
+		s.stats.Silent.Add(1)
+		return
+	}
+	if err := transport.ReplyFlow(f, m).Send(out); err != nil {
+		s.stats.SendErrors.Add(1)
+	}
+}

@@ -1,0 +1,41 @@
+package sbc
+
+import (
+	"sync/atomic"
+
+	"carillon/call"
+)
+
+// Stats counts what the plane did. All fields only grow.
+type Stats struct {
+	Calls       atomic.Uint64 // calls let in
+	Answered    atomic.Uint64 // of these, answered
+	Options     atomic.Uint64 // OPTIONS answered with 200
+	Other       atomic.Uint64 // requests of methods that are not served
+	Malformed   atomic.Uint64 // messages that broke the protocol
+	Silent      atomic.Uint64 // answers not sent, because they would have been larger than the request
+	Strays      atomic.Uint64 // responses and ACKs that belong to nothing
+	SendErrors  atomic.Uint64 // stateless answers that could not be sent
+	PlainDrops  atomic.Uint64 // in-dialog requests dropped because they came in the clear to an encrypted leg
+	Overflows   atomic.Uint64 // events refused because a call's mailbox was full
+	Unrecorded  atomic.Uint64 // refusals that were not recorded because of MaxRefusalRecords
+	RecordFails atomic.Uint64 // records that could not be written
+
+	refusals [256]atomic.Uint64
+	endings  [256]atomic.Uint64
+}
+
+func (s *Stats) refused(r call.Reason) { s.refusals[r].Add(1) }
+func (s *Stats) ended(r call.Reason)   { s.endings[r].Add(1) }
+
+// Refused returns how many requests were refused for a reason.
+func (s *Stats) Refused(r call.Reason) uint64 { return s.refusals[r].Load() }
+
+// Ended returns how many calls ended with a reason.
+func (s *Stats) Ended(r call.Reason) uint64 { return s.endings[r].Load() }
+
+// Stats returns the counters, which go on counting.
+func (s *Server) Stats() *Stats { return &s.stats }
+
+// Active returns the number of calls up.
+func (s *Server) Active() int { return s.actives.now() }

@@ -1,0 +1,46 @@
+package sbc
+
+import "sync"
+
+// tasks counts goroutines and can be waited for while new ones still begin, which sync.WaitGroup does not allow.
+type tasks struct {
+	mu   sync.Mutex
+	n    int
+	idle []chan struct{}
+}
+
+// Go runs f on its own goroutine.
+func (t *tasks) Go(f func()) {
+	t.mu.Lock()
+	t.n++
+	t.mu.Unlock()
+	go func() {
+		defer t.done()
+		f()
+	}()
+}
+
+func (t *tasks) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n--; t.n > 0 {
+		return
+	}
+	for _, c := range t.idle {
+		close(c)
+	}
+	t.idle = nil
+}
+
+// Idle returns a channel that is closed when none is running.
+func (t *tasks) Idle() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := make(chan struct{})
+	if t.n == 0 {
+		close(c)
+		return c
+	}
+	t.idle = append(t.idle, c)
+	return c
+}
