@@ -1,7 +1,6 @@
 package sip
 
 import (
-	"bytes"
 	"net/netip"
 	"strconv"
 )
@@ -96,7 +95,13 @@ func (v *Via) hostDiffers(addr netip.Addr) bool {
 // with ";rport" (RFC 3581) where rport is set. Port 0 is left out; an IPv6 host
 // needs its brackets.
 func AppendVia(dst []byte, v *Via) []byte {
-	dst = append(append(dst, "SIP/2.0/"...), bytes.ToUpper(v.Transport)...)
+	dst = append(dst, "SIP/2.0/"...)
+	for _, c := range v.Transport {
+		if c-'a' < 26 {
+			c -= 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
 	dst = append(append(dst, ' '), v.Host...)
 	if v.Port != 0 {
 		dst = strconv.AppendUint(append(dst, ':'), uint64(v.Port), 10)
