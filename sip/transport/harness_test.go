@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -74,11 +75,28 @@ func response(m *sip.Message, code int) []byte {
 	return bytes.Clone(b.Bytes())
 }
 
-// start makes a Transport that is closed at the end of the test, which then checks that no
-// goroutine is left.
+// TestMain checks that no test left a goroutine of a transport behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	end := time.Now().Add(patience)
+	for code == 0 {
+		buf := make([]byte, 1<<20)
+		stacks := string(buf[:runtime.Stack(buf, true)])
+		if strings.Count(stacks, "carillon/sip/transport") == strings.Count(stacks, "carillon/sip/transport.TestMain") {
+			break
+		}
+		if time.Now().After(end) {
+			os.Stderr.WriteString("goroutines left:\n" + stacks)
+			code = 1
+		}
+		time.Sleep(time.Millisecond)
+	}
+	os.Exit(code)
+}
+
+// start makes a Transport that is closed at the end of the test, with nothing left in it.
 func start(t *testing.T, limits Limits) (*Transport, *recorder, *clocktest.Fake) {
 	t.Helper()
-	before := runtime.NumGoroutine()
 	r, c := &recorder{t: t, ch: make(chan got, 10000)}, clocktest.New()
 	tr, err := New(Config{Handler: r, Clock: c, Limits: limits})
 	if err != nil {
@@ -86,7 +104,6 @@ func start(t *testing.T, limits Limits) (*Transport, *recorder, *clocktest.Fake)
 	}
 	t.Cleanup(func() {
 		tr.Close()
-		eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before })
 		if n := len(tr.closers) + len(tr.pool) + len(tr.accepted); n != 0 {
 			t.Errorf("%d things left in the transport", n)
 		}

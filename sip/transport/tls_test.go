@@ -1,0 +1,325 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+func tlsTarget(addr netip.AddrPort, c ClientTLS) Target {
+	return Target{Proto: TLS, Addr: addr, TLS: &c}
+}
+
+// TestDialTLSChecksThePeer holds the policies against peers that do and do not satisfy them.
+func TestDialTLSChecksThePeer(t *testing.T) {
+	good, evil := newAuthority(), newAuthority()
+	named, literal := good.issue("carrier-a.test"), good.issue("127.0.0.1")
+	forged := evil.issue("carrier-a.test")
+	pin := func(c *tls.Certificate) []SPKIHash { return []SPKIHash{{}, HashSPKI(c.Leaf)} }
+	for _, tt := range []struct {
+		name  string
+		cert  *tls.Certificate
+		c     ClientTLS
+		check PeerCheck
+		fails func(error) bool
+	}{
+		{"right name", named, ClientTLS{ServerName: "carrier-a.test", Roots: good.pool}, PeerVerified, nil},
+		{"name in another case, with a dot", named, ClientTLS{ServerName: "Carrier-A.test.", Roots: good.pool}, PeerVerified, nil},
+		{"wrong name", named, ClientTLS{ServerName: "carrier-b.test", Roots: good.pool}, 0, isVerification},
+		{"wrong root", forged, ClientTLS{ServerName: "carrier-a.test", Roots: good.pool}, 0, isVerification},
+		{"system's roots", named, ClientTLS{ServerName: "carrier-a.test"}, 0, isVerification},
+		{"IP literal", literal, ClientTLS{ServerName: "127.0.0.1", Roots: good.pool}, PeerVerified, nil},
+		{"IP literal, certificate for a name", named, ClientTLS{ServerName: "127.0.0.1", Roots: good.pool}, 0, isVerification},
+		{"pinned", forged, ClientTLS{ServerName: "carrier-a.test", Roots: good.pool, Pins: pin(forged)}, PeerPinned, nil},
+		{"pinned without a name", forged, ClientTLS{Pins: pin(forged)}, PeerPinned, nil},
+		{"other key than pinned", named, ClientTLS{ServerName: "carrier-a.test", Roots: good.pool, Pins: pin(forged)}, 0,
+			func(err error) bool { return errors.Is(err, ErrPinMismatch) }},
+		{"pin outranks opting out", named, ClientTLS{Pins: pin(forged), SkipVerify: true}, 0,
+			func(err error) bool { return errors.Is(err, ErrPinMismatch) }},
+		{"opted out", forged, ClientTLS{ServerName: "carrier-b.test", SkipVerify: true}, PeerNotVerified, nil},
+		{"nobody named", named, ClientTLS{Roots: good.pool}, 0, func(err error) bool { return errors.Is(err, ErrNoServerName) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server, _, _ := start(t, Limits{})
+			addr := listenTLS(t, server, ServerTLS{}, tt.cert)
+			client, _, _ := start(t, Limits{})
+			f, err := dial(t, client, tlsTarget(addr, tt.c))
+			if tt.fails != nil {
+				if err == nil || !tt.fails(err) {
+					t.Errorf("dial: %v", err)
+				}
+				if n := client.stats.DialErrors.Load(); n != 1 {
+					t.Errorf("counted %d dial errors, want 1", n)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := f.TLS().Check; got != tt.check {
+				t.Errorf("peer %v, want %v", got, tt.check)
+			}
+		})
+	}
+}
+
+func isVerification(err error) bool {
+	var v *tls.CertificateVerificationError
+	return errors.As(err, &v)
+}
+
+func TestTLSInfo(t *testing.T) {
+	a := newAuthority()
+	for _, tt := range []struct {
+		max  uint16
+		name string
+	}{{tls.VersionTLS12, "TLS 1.2"}, {tls.VersionTLS13, "TLS 1.3"}} {
+		tr, r, _ := start(t, Limits{})
+		addr := listenTLS(t, tr, ServerTLS{}, a.issue("other.test"), a.issue("sbc.test"))
+		c := must(tls.Dial("tcp", addr.String(), &tls.Config{RootCAs: a.pool, ServerName: "sbc.test", MaxVersion: tt.max}))
+		c.Write(options("TLS 192.0.2.9;rport", ""))
+		g := r.next("message")
+		state := c.ConnectionState()
+		info := g.flow.TLS()
+		if info.VersionName() != tt.name || info.Version != tt.max || info.ServerName != "sbc.test" ||
+			info.Cipher != tls.CipherSuiteName(state.CipherSuite) || info.Check != PeerNotVerified || info.Names != nil {
+			t.Errorf("got %+v", info)
+		}
+		wantRead(t, c, "SIP/2.0 200")
+		c.Close()
+		if g := r.next("closed"); g.err != nil {
+			t.Errorf("closed with %v, want nil", g.err)
+		}
+	}
+}
+
+func TestTLSServerRefusesOldVersions(t *testing.T) {
+	a := newAuthority()
+	tr, _, _ := start(t, Limits{})
+	addr := listenTLS(t, tr, ServerTLS{}, a.issue("sbc.test"))
+	_, err := tls.Dial("tcp", addr.String(), &tls.Config{RootCAs: a.pool, ServerName: "sbc.test", MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	if err == nil {
+		t.Error("TLS 1.1 was accepted")
+	}
+	eventually(t, "counted", func() bool { return tr.stats.HandshakeFail.Load() == 1 })
+}
+
+// A client certificate counts only when it leads to our roots; another one is no reason to refuse.
+func TestTLSClientCertificates(t *testing.T) {
+	a, stranger := newAuthority(), newAuthority()
+	for _, tt := range []struct {
+		name  string
+		cert  *tls.Certificate
+		check PeerCheck
+		names []string
+	}{
+		{"none", nil, PeerNotVerified, nil},
+		{"ours", a.issue("phone.test", "192.0.2.5"), PeerVerified, []string{"phone.test", "192.0.2.5"}},
+		{"a maker's", stranger.issue("phone.test"), PeerNotVerified, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server, r, _ := start(t, Limits{})
+			addr := listenTLS(t, server, ServerTLS{ClientRoots: a.pool}, a.issue("sbc.test"))
+			client, _, _ := start(t, Limits{})
+			f, err := dial(t, client, tlsTarget(addr, ClientTLS{ServerName: "sbc.test", Roots: a.pool, Certificate: tt.cert}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Send(options("TLS 192.0.2.9;rport", ""))
+			info := r.next("message").flow.TLS()
+			if info.Check != tt.check || !slices.Equal(info.Names, tt.names) {
+				t.Errorf("got %v %v, want %v %v", info.Check, info.Names, tt.check, tt.names)
+			}
+		})
+	}
+}
+
+// A session must not be resumed: it would carry the proof of another handshake.
+func TestTLSSessionsAreNotResumed(t *testing.T) {
+	a := newAuthority()
+	tr, r, _ := start(t, Limits{})
+	addr := listenTLS(t, tr, ServerTLS{}, a.issue("sbc.test"))
+	conf := &tls.Config{RootCAs: a.pool, ServerName: "sbc.test", ClientSessionCache: tls.NewLRUClientSessionCache(4)}
+	for range 2 {
+		c := must(tls.Dial("tcp", addr.String(), conf))
+		c.Write(options("TLS 192.0.2.9;rport", ""))
+		wantRead(t, c, "SIP/2.0 200") // and with it any ticket
+		r.next("message")
+		if c.ConnectionState().DidResume {
+			t.Error("session was resumed")
+		}
+		c.Close()
+		r.next("closed")
+	}
+}
+
+// A half-open handshake is gone after its time, however it dribbles.
+func TestTLSHandshakeTime(t *testing.T) {
+	a := newAuthority()
+	tr, _, clock := start(t, Limits{})
+	addr := listenTLS(t, tr, ServerTLS{}, a.issue("sbc.test"))
+	c := connect(t, addr)
+	c.Write([]byte("\x16\x03\x01\x02\x00\x01"))
+	eventually(t, "watched", func() bool { return clock.Pending() == 1 })
+	clock.Advance(DefaultHandshake - time.Millisecond)
+	c.Write([]byte("\x00"))
+	if n := tr.stats.LateHandshake.Load(); n != 0 {
+		t.Fatal("closed before its time")
+	}
+	clock.Advance(time.Millisecond)
+	wantClosed(t, c)
+	if n := tr.stats.LateHandshake.Load(); n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+	if n := tr.stats.Accepted.Load(); n != 0 {
+		t.Errorf("counted %d accepted, want 0", n)
+	}
+}
+
+// Two carriers behind one address: what was verified for the one must not carry the other's.
+func TestConnectionsAreNotSharedBetweenIdentities(t *testing.T) {
+	a := newAuthority()
+	server, r, _ := start(t, Limits{})
+	certA := a.issue("carrier-a.test")
+	addr := listenTLS(t, server, ServerTLS{}, certA)
+	client, _, _ := start(t, Limits{})
+	toA := tlsTarget(addr, ClientTLS{ServerName: "carrier-a.test", Roots: a.pool})
+	f, err := dial(t, client, toA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := dial(t, client, toA); err != nil || again != f {
+		t.Errorf("same identity: %v, shared %v, want the same connection", err, again == f)
+	}
+	if _, err := dial(t, client, tlsTarget(addr, ClientTLS{ServerName: "carrier-b.test", Roots: a.pool})); !isVerification(err) {
+		t.Errorf("carrier-b reached over carrier-a's connection or otherwise: %v", err)
+	}
+	other := []ClientTLS{
+		{ServerName: "carrier-a.test", SkipVerify: true},
+		{ServerName: "carrier-b.test", SkipVerify: true},
+		{ServerName: "carrier-a.test", Roots: a.pool, Pins: []SPKIHash{HashSPKI(certA.Leaf)}},
+		{ServerName: "carrier-a.test", Roots: a.pool.Clone()},
+		{ServerName: "carrier-a.test", Roots: a.pool, Certificate: a.issue("us.test")},
+		{ServerName: "carrier-a.test", Roots: a.pool, Certificate: a.issue("us.test")},
+	}
+	seen := map[Flow]bool{f: true}
+	for i, c := range other {
+		g, err := dial(t, client, tlsTarget(addr, c))
+		if err != nil {
+			t.Fatalf("policy %d: %v", i, err)
+		}
+		if seen[g] {
+			t.Errorf("policy %d shares a connection", i)
+		}
+		seen[g] = true
+	}
+	if got := client.stats.Dialed.Load(); got != uint64(len(seen)) {
+		t.Errorf("made %d connections, want %d", got, len(seen))
+	}
+	_ = r
+}
+
+// Plain TCP never shares with TLS, and a connection that a peer made is none for new requests.
+func TestAcceptedConnectionsAreNotReused(t *testing.T) {
+	one, r1, _ := start(t, Limits{})
+	two, r2, _ := start(t, Limits{})
+	addr1, addr2 := listenTCP(t, one), listenTCP(t, two)
+	f, err := dial(t, one, Target{Proto: TCP, Addr: addr2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Send(options("TCP 192.0.2.9;rport", ""))
+	accepted := r2.next("message").flow
+	r1.next("message") // the 200
+	back, err := dial(t, two, Target{Proto: TCP, Addr: accepted.Remote()})
+	if err == nil {
+		t.Errorf("reached the peer's own end of its connection: %v", back.Remote())
+	}
+	back, err = dial(t, two, Target{Proto: TCP, Addr: addr1})
+	if err != nil || back == accepted {
+		t.Errorf("dial: %v, reused %v", err, back == accepted)
+	}
+	if err := accepted.Send(options("TCP 192.0.2.9;rport", "")); err != nil {
+		t.Errorf("the holder of the flow cannot use it: %v", err)
+	}
+	r1.next("message")
+}
+
+func TestDialOnceForMany(t *testing.T) {
+	server, _, _ := start(t, Limits{})
+	addr := listenTCP(t, server)
+	client, r, _ := start(t, Limits{})
+	var all sync.WaitGroup
+	flows := make([]Flow, 50)
+	for i := range flows {
+		all.Go(func() { flows[i], _ = dial(t, client, Target{Proto: TCP, Addr: addr}) })
+	}
+	all.Wait()
+	for _, f := range flows {
+		if f != flows[0] || f.IsZero() {
+			t.Fatal("connections differ")
+		}
+	}
+	flows[0].Close()
+	r.next("closed")
+	again, err := dial(t, client, Target{Proto: TCP, Addr: addr})
+	if err != nil || again == flows[0] {
+		t.Errorf("after Close: %v, same flow %v", err, again == flows[0])
+	}
+}
+
+func TestDialLimits(t *testing.T) {
+	server, _, _ := start(t, Limits{})
+	client, r, clock := start(t, Limits{Dialed: 1})
+	silent := must(net.Listen("tcp", "127.0.0.1:0")) // accepts, and says nothing
+	defer silent.Close()
+	target := tlsTarget(silent.Addr().(*net.TCPAddr).AddrPort(), ClientTLS{ServerName: "x.test"})
+
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := client.Dial(ctx, target); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("caller that gives up: %v", err)
+	}
+	if _, err := dial(t, client, Target{Proto: TCP, Addr: listenTCP(t, server)}); !errors.Is(err, ErrTooManyConnections) {
+		t.Errorf("over the limit: %v, want ErrTooManyConnections", err)
+	}
+	failed := make(chan error)
+	go func() {
+		_, err := client.Dial(context.Background(), target)
+		failed <- err
+	}()
+	eventually(t, "timer", func() bool { return clock.Pending() > 0 })
+	time.Sleep(10 * time.Millisecond)
+	clock.Advance(DefaultDial)
+	if err := <-failed; !errors.Is(err, errDialTimeout) {
+		t.Errorf("silent peer: %v, want %v", err, errDialTimeout)
+	}
+	eventually(t, "room", func() bool { return client.stats.DialedNow.Load() == 0 })
+	f, err := dial(t, client, Target{Proto: TCP, Addr: listenTCP(t, server)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(DefaultIdle)
+	if g := r.next("closed"); g.flow != f || g.err != errIdle {
+		t.Errorf("closed %v", g.err)
+	}
+	for _, bad := range []Target{{}, {Proto: TCP}, {Proto: 9, Addr: f.Remote()}, {Proto: TLS, Addr: f.Remote()}} {
+		if _, err := dial(t, client, bad); err == nil {
+			t.Errorf("dialed %+v", bad)
+		}
+	}
+}
+
+func TestServerTLSNeedsCertificates(t *testing.T) {
+	tr, _, _ := start(t, Limits{})
+	if _, err := tr.ListenTLS(loopback, ServerTLS{ClientRoots: x509.NewCertPool()}); err == nil {
+		t.Error("listened for TLS without certificates")
+	}
+}
