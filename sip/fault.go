@@ -110,13 +110,12 @@ var (
 	drops   = faultErrors(false)
 )
 
-func faultErrors(answer bool) *[faultCount]ParseError {
-	var t [faultCount]ParseError
+func faultErrors(answer bool) (t [faultCount]*ParseError) {
 	for f, text := range faultTexts {
-		t[f] = ParseError{Reason: text.reason, Fault: Fault(f)}
+		t[f] = &ParseError{Reason: text.reason, Fault: Fault(f)}
 		if answer {
 			t[f].Status = text.status
 		}
 	}
-	return &t
+	return t
 }

@@ -71,7 +71,7 @@ func (f *Framer) Next() (msg []byte, ok bool, err error) {
 	if f.total == 0 {
 		head, fault := f.readHead()
 		if fault != FaultNone {
-			f.err = &answers[fault]
+			f.err = answers[fault]
 			return head, false, f.err
 		}
 		if head == nil {

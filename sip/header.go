@@ -224,7 +224,7 @@ func ParseHeaderID(name []byte) HeaderID {
 	if len(name) == 1 {
 		return compacts[first]
 	}
-	for _, id := range &shapes[len(name)][first] {
+	for _, id := range shapes[len(name)][first] {
 		if id == HdrOther {
 			break
 		}

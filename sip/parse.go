@@ -59,9 +59,9 @@ func (m *Message) note(f Fault) {
 
 func (m *Message) refusal() error {
 	if m.Answerable() {
-		return &answers[m.fault]
+		return answers[m.fault]
 	}
-	return &drops[m.fault]
+	return drops[m.fault]
 }
 
 // parseHead reads the start line and the headers, and returns where the body
