@@ -199,7 +199,8 @@ func listConnectors(r *request, in *wire.ListVoiceConnectorsRequest) (any, error
 	if in.MaxResults != nil {
 		limit = int(*in.MaxResults)
 	}
-	if in.NextToken != nil {
+	// Shells send an empty token for a variable that is not set.
+	if in.NextToken != nil && *in.NextToken != "" {
 		var err error
 		if after, err = r.readToken("ListVoiceConnectors", *in.NextToken); err != nil {
 			return nil, err
