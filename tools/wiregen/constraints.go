@@ -12,6 +12,9 @@ var kinds = map[string]string{
 	"structure": "Structure", "list": "List", "map": "Map", "string": "String", "boolean": "Boolean", "integer": "Integer",
 }
 
+// scalars are the types of members that may travel in the path or the query.
+var scalars = []string{"string", "boolean", "integer"}
+
 // constraints writes the restjson shapes of all inputs of one namespace.
 func (g *generator) constraints(ns int) (string, error) {
 	m := g.models[ns]
@@ -96,6 +99,9 @@ func (g *generator) parts(s *source, ns int, name string) error {
 	s.line("Members: []restjson.Member{")
 	for _, member := range slices.Sorted(maps.Keys(shape.Members)) {
 		ref := shape.Members[member]
+		if kind := g.models[ns].Shapes[ref.Shape].Type; ref.Location != "" && !slices.Contains(scalars, kind) {
+			return fmt.Errorf("shape %s: member %s of type %s cannot travel outside the body", name, member, kind)
+		}
 		bound := ""
 		switch ref.Location {
 		case "":

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"go/format"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -33,6 +35,7 @@ func generate(folder string) (map[string][]byte, error) {
 	sources["enums_gen.go"] = g.enumTypes()
 	sources["exceptions_gen.go"] = g.exceptions()
 	sources["operations_gen.go"] = g.operations()
+	sources["messages_gen_test.go"] = g.messages()
 	for ns, name := range prefix {
 		if sources["constraints_"+name+"_gen.go"], err = g.constraints(ns); err != nil {
 			return nil, err
@@ -88,11 +91,24 @@ func (g *generator) operations() string {
 	return s.String()
 }
 
+// messages writes the table of Go types that the tests of package wire range over.
+func (g *generator) messages() string {
+	s := newSource()
+	s.line("// messages makes the request and the response of every operation.\nvar messages = [...]func() (request, response any){")
+	for _, name := range g.operationNames() {
+		op := goName(name)
+		s.line("Op%s: func() (any, any) { return new(%sRequest), new(%sResponse) },", op, op, op)
+	}
+	s.line("}")
+	return s.String()
+}
+
 func (g *generator) operationRow(s *source, name string) {
 	op := g.models[either].Operations[name]
 	path, query, _ := strings.Cut(op.HTTP.RequestURI, "?")
 	s.line("Op%s: {", goName(name))
-	s.line("ID: Op%s, Name: %q, Status: %d,", goName(name), name, max(op.HTTP.ResponseCode, 0)+defaultStatus(op.HTTP.ResponseCode))
+	status := cmp.Or(op.HTTP.ResponseCode, http.StatusOK) // some answer 200 without saying so in the model
+	s.line("ID: Op%s, Name: %q, Status: %d,", goName(name), name, status)
 	s.line("Route: restjson.Route{Method: %q, Template: %q%s},", op.HTTP.Method, path, selectors(query))
 	if op.Output != nil {
 		s.line("HasOutput: true,")
@@ -121,14 +137,6 @@ func (g *generator) operationRow(s *source, name string) {
 		s.line("Errors: []string{%s},},", strings.Join(names, ", "))
 	}
 	s.line("},},")
-}
-
-// defaultStatus is what an operation without a responseCode answers.
-func defaultStatus(modelled int) int {
-	if modelled == 0 {
-		return 200
-	}
-	return 0
 }
 
 func selectors(query string) string {
