@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ type follower struct {
 	state    map[trunk.EntityKey]trunk.Entity
 	revision int64
 	problem  error
-	at       chan int64
+	at       chan view
 }
 
 func (f *follower) apply(c trunk.Change) error {
@@ -39,15 +40,21 @@ func (f *follower) apply(c trunk.Change) error {
 		f.state[e.EntityKey()] = e
 	}
 	if f.problem == nil && !c.Partial {
-		f.at <- c.Revision
+		f.at <- view{c.Revision, maps.Clone(f.state)}
 	}
 	return f.problem
+}
+
+// view is a complete state at a revision.
+type view struct {
+	revision int64
+	state    map[trunk.EntityKey]trunk.Entity
 }
 
 // startFollowing returns a function that waits for a revision and returns the state there.
 func startFollowing(t *testing.T, s Store) func(revision int64) map[trunk.EntityKey]trunk.Entity {
 	t.Helper()
-	f := &follower{at: make(chan int64)}
+	f := &follower{at: make(chan view)}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Follow(ctx, f.apply) }()
@@ -66,20 +73,17 @@ func startFollowing(t *testing.T, s Store) func(revision int64) map[trunk.Entity
 	})
 	return func(revision int64) map[trunk.EntityKey]trunk.Entity {
 		t.Helper()
+		last := int64(0)
 		for {
 			select {
 			case at := <-f.at:
-				if at >= revision {
-					copied := map[trunk.EntityKey]trunk.Entity{}
-					for k, e := range f.state {
-						copied[k] = e
-					}
-					return copied
+				if last = at.revision; last >= revision {
+					return at.state
 				}
 			case err := <-ended:
 				t.Fatalf("Follow ended: %v", err)
 			case <-time.After(patience):
-				t.Fatalf("revision %d never came, the last is %d", revision, f.revision)
+				t.Fatalf("revision %d never came, the last is %d", revision, last)
 			}
 		}
 	}
