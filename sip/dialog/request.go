@@ -8,7 +8,8 @@ import (
 
 // NextRequest spends one CSeq number and writes the start of a request inside the dialog (RFC 3261 §12.2.1.1): request
 // line, via (left out when empty), Route, From, To, Call-ID and CSeq. The caller adds Max-Forwards, Contact, the rest
-// and the body. method is any but ACK and CANCEL: those repeat the number of their INVITE.
+// and the body. method is any but ACK and CANCEL: those repeat the number of their INVITE. A value that cannot be
+// written shows in b.Err after Body; the number is spent all the same.
 func (d *Dialog) NextRequest(b *sip.Builder, method string, via []byte) error {
 	if d.LocalSeq >= MaxSeq {
 		return ErrSeq
@@ -42,14 +43,15 @@ func (d *Dialog) write(b *sip.Builder, method string, via []byte, seq uint32) er
 	if d.strictRoute { // the strict router takes the last Route for its Request-URI (RFC 3261 §12.2.1.1)
 		b.Header("Route", "<"+d.Target+">")
 	}
-	b.Header("From", tagged(d.Local, d.ID.Local))
-	b.Header("To", tagged(d.Remote, d.ID.Remote))
+	writeParty(b, "From", d.Local, d.ID.Local)
+	writeParty(b, "To", d.Remote, d.ID.Remote)
 	b.Header("Call-ID", d.ID.CallID)
 	b.Open("CSeq")
 	b.WriteUint(uint64(seq))
-	b.WriteText(" " + method)
+	b.WriteText(" ")
+	b.WriteText(method)
 	b.Close()
-	return b.Err()
+	return nil
 }
 
 // NextHop is the URI whose host the request is sent to (RFC 3261 §8.1.2): the first route, else the target.
@@ -91,11 +93,14 @@ func withoutMethod(params []byte) []byte {
 	return out
 }
 
-func tagged(party, tag string) string {
-	if tag == "" { // a peer of RFC 2543 has none, and an empty one must not be sent (RFC 3261 §12.2.1.1)
-		return party
+func writeParty(b *sip.Builder, name, party, tag string) {
+	b.Open(name)
+	b.WriteText(party)
+	if tag != "" { // a peer of RFC 2543 has none, and an empty one must not be sent (RFC 3261 §12.2.1.1)
+		b.WriteText(";tag=")
+		b.WriteText(tag)
 	}
-	return party + ";tag=" + tag
+	b.Close()
 }
 
 // Verdict is the judgement of a request received inside the dialog.

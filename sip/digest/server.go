@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Server struct {
 	clock   clock.Clock
 	random  io.Reader
 	life    time.Duration
+	dummy   HA1
 	replays *replays
 	stats   struct{ ok, none, stale, replayed, wrong atomic.Uint64 }
 }
@@ -55,7 +57,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.NonceLife < 0 || cfg.MaxNonces < 0 {
 		return nil, errors.New("digest limits must not be negative")
 	}
-	s := &Server{key: slices.Clone(cfg.Key), clock: cfg.Clock, random: cfg.Rand, life: cfg.NonceLife}
+	s := &Server{key: slices.Clone(cfg.Key), dummy: newDummy(cfg.Key), clock: cfg.Clock, random: cfg.Rand, life: cfg.NonceLife}
 	if s.clock == nil {
 		s.clock = clock.System()
 	}
@@ -206,11 +208,9 @@ func (s *Server) judge(r *Request, c *Credentials, lookup Lookup) Result {
 	if err != nil || !SameTarget(&target, r.URI) {
 		return wrong(WhyURI)
 	}
-	// Both are computed for every user, known or not, so that time does not tell which names exist.
-	dummy := s.dummyHA1(c.Username)
 	ha1, found := lookup(c.Username)
-	if !found {
-		ha1 = dummy
+	if !found { // the same work for a user who does not exist, so that time does not tell which names do
+		ha1 = s.dummy
 	}
 	in := input{alg: alg, method: r.Method, uri: c.URI, nonce: c.Nonce, qop: c.QOP, nc: c.NC, cnonce: c.CNonce}
 	var room [2 * sha256.Size]byte
@@ -229,7 +229,7 @@ func (s *Server) judge(r *Request, c *Credentials, lookup Lookup) Result {
 	if r.Method != "ACK" && r.Method != "CANCEL" && !s.replays.use(nonce, nc, now.Add(-s.life)) {
 		return stale(WhyReplay)
 	}
-	return Result{Outcome: OK, User: c.Username, Algorithm: alg}
+	return Result{Outcome: OK, User: strings.Clone(c.Username), Algorithm: alg} // not a part of the header that lives as long as the call
 }
 
 // wellFormed checks what qop=auth needs (RFC 7616 §3.4) and reads the nonce count.
@@ -256,12 +256,10 @@ func sameResponse(want []byte, got string) bool {
 	return subtle.ConstantTimeCompare(a[:n], b[:n]) == 1
 }
 
-// dummyHA1 stands in for a user who does not exist. Nobody can know a password for it.
-func (s *Server) dummyHA1(user string) HA1 {
-	mac := hmac.New(sha256.New, s.key)
+// newDummy makes the HA1 that stands in for users who do not exist. Nobody can know a password for it.
+func newDummy(key []byte) (ha1 HA1) {
+	mac := hmac.New(sha256.New, key)
 	io.WriteString(mac, "carillon digest no such user\x00")
-	io.WriteString(mac, user)
-	var ha1 HA1
 	mac.Sum(ha1.SHA256[:0])
 	copy(ha1.MD5[:], ha1.SHA256[:])
 	return ha1
