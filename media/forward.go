@@ -33,7 +33,7 @@ type path struct {
 
 // worker is what one relay loop brings to a packet.
 type worker struct {
-	stats counters
+	stats *counters
 	now   time.Time
 	buf   [MaxPacket + srtp.Overhead]byte
 	send  func(s *socket, b []byte, to netip.AddrPort) bool

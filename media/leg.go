@@ -27,7 +27,7 @@ type leg struct {
 	told      []byte   // that description
 	now       *applied // what is in use; nil before the first answer
 	since     time.Time
-	// lastRemote is the address last reported, for reports after Close.
+	// lastRemote is the address that was in use at Close.
 	lastRemote netip.AddrPort
 
 	// The relay loop's part.
@@ -105,7 +105,6 @@ func (lg *leg) report() call.LegReport {
 	r.Codec, r.Local, r.Remote = lg.now.codec, lg.local(), lg.now.addr
 	if p := lg.path.Load(); p != nil {
 		r.Remote = p.rtp.remote()
-		lg.lastRemote = r.Remote
 	} else if lg.lastRemote.IsValid() {
 		r.Remote = lg.lastRemote
 	}

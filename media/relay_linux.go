@@ -40,12 +40,13 @@ type relay struct {
 // loop is one thread. Everything a packet touches belongs to the loop of its session.
 type loop struct {
 	worker
-	clock   clock.Clock
-	log     *slog.Logger
-	epoll   int
-	wake    int
-	sockets []*socket // by file descriptor; touched by the loop alone
-	done    chan struct{}
+	counters counters
+	clock    clock.Clock
+	log      *slog.Logger
+	epoll    int
+	wake     int
+	sockets  []*socket // by file descriptor; touched by the loop alone
+	done     chan struct{}
 
 	mu       sync.Mutex
 	commands []func()
@@ -67,7 +68,7 @@ func startRelay(loops int, c clock.Clock, log *slog.Logger) (*relay, error) {
 
 func newLoop(c clock.Clock, log *slog.Logger) (*loop, error) {
 	l := &loop{clock: c, log: log, done: make(chan struct{})}
-	l.worker.send = sendTo
+	l.worker.stats, l.worker.send = &l.counters, sendTo
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
@@ -147,7 +148,7 @@ func (r *relay) close() error {
 
 func (r *relay) addTo(s *Stats) {
 	for _, l := range r.loops {
-		l.worker.stats.addTo(s)
+		l.counters.addTo(s)
 	}
 }
 
@@ -174,6 +175,13 @@ func (l *loop) do(f func()) {
 	if err != nil {
 		l.log.Error("wake media loop", "error", err)
 	}
+}
+
+// settle waits until the loop is past the packets it was at.
+func (l *loop) settle(*Session) {
+	past := make(chan struct{})
+	l.do(func() { close(past) })
+	<-past
 }
 
 func (l *loop) watch(s *socket) {

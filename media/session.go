@@ -30,7 +30,8 @@ type Session struct {
 	timer   clock.Timer
 	silent  bool
 
-	guard sync.Mutex // serves relays that read a session's sockets from several goroutines
+	// guard stands in for the single relay thread where a session's sockets are read by several goroutines.
+	guard sync.Mutex
 }
 
 func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
@@ -134,10 +135,6 @@ func (s *Session) Confirm(side call.Side) {
 func (s *Session) Report() call.MediaReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.report()
-}
-
-func (s *Session) report() call.MediaReport {
 	var r call.MediaReport
 	for side, lg := range s.legs {
 		r.Legs[side] = lg.report()
@@ -147,24 +144,35 @@ func (s *Session) report() call.MediaReport {
 
 // Close ends the relaying at once and returns the final counts. The ports drain. It is idempotent.
 func (s *Session) Close() call.MediaReport {
+	if s.shut() {
+		// A packet on its way through the loop is still counted.
+		s.legs[call.Customer].loop.settle(s)
+	}
+	return s.Report()
+}
+
+// shut stops the session and reports whether it was open.
+func (s *Session) shut() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return s.report()
+		return false
 	}
 	s.closed = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	for _, lg := range s.legs {
-		lg.path.Store(nil)
+		if p := lg.path.Swap(nil); p != nil {
+			lg.lastRemote = p.rtp.remote()
+		}
 	}
 	s.pending = nil
 	s.plane.mu.Lock()
 	delete(s.plane.sessions, s)
 	s.plane.mu.Unlock()
 	s.releasePorts()
-	return s.report()
+	return true
 }
 
 // String names the session without its descriptions.

@@ -1,0 +1,331 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"carillon/call"
+	"carillon/egress"
+	"carillon/rtp"
+)
+
+const gcm = "AEAD_AES_128_GCM"
+
+func TestForgedPacketsNeverPass(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, gcm, "", plainLeg)
+	good := a.send("good")
+	b.hear("good")
+	speech := strings.Repeat("\xff", 160)
+	a.write(a.rtp, good, a.far)                                               // replay
+	a.write(a.rtp, a.packet(speech), a.far)                                   // in the clear
+	a.write(a.rtp, append(a.packet(speech), make([]byte, 16)...), a.far)      // a wrong tag
+	a.write(a.rtp, []byte{1, 2, 3}, a.far)                                    // rubbish
+	a.write(a.rtp, make([]byte, MaxPacket+1), a.far)                          // too long
+	report := rtp.AppendCNAME(rtp.AppendRR(nil, 1), 1, "clear")               // RTCP in the clear
+	a.write(a.rtcp, report, netip.AddrPortFrom(a.far.Addr(), a.far.Port()+1)) //
+	stranger := newPhone(t, 66)                                               // a stranger on the plain leg
+	stranger.write(stranger.rtp, stranger.packet("spit"), b.far)              //
+	stranger.write(stranger.rtcp, report, netip.AddrPortFrom(b.far.Addr(), b.far.Port()+1))
+	b.hearNothing()
+	a.hearNothing()
+	if b, ok := b.read(b.rtcp, shortSleep); ok {
+		t.Errorf("RTCP in the clear was relayed: %q", b)
+	}
+	talk(a, b)
+	stats := p.Stats()
+	r := s.Close()
+	ca, cb := r.Legs[call.Customer], r.Legs[call.Carrier]
+	if ca.Replays != 1 || ca.PlainDropped != 2 || ca.AuthFailures != 1 || ca.PlainSent != 0 {
+		t.Errorf("encrypted leg: %+v; want 1 replay, 2 plain dropped, 1 authentication failure, 0 plain sent", ca)
+	}
+	if cb.WrongSource != 2 || ca.PacketsReceived != 2 {
+		t.Errorf("wrong source %d, received %d; want 2 and 2", cb.WrongSource, ca.PacketsReceived)
+	}
+	if stats.Malformed != 1 || stats.Oversize != 1 || stats.Replays != 1 || stats.Dropped != 8 {
+		t.Errorf("stats %+v", stats)
+	}
+}
+
+func TestSecureLatchFollowsAuthenticPackets(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, gcm, "", plainLeg)
+	talk(a, b)
+	// The same keys from another port, as after a NAT rebinding.
+	moved := newPhone(t, 1)
+	held := a.protect(a.packet("held back"))
+	moved.out, moved.in, moved.secure, moved.far, moved.seq = a.out, a.in, true, a.far, a.seq
+	moved.send("moved")
+	b.hear("moved")
+	b.send("to the new place")
+	moved.hear("to the new place")
+	// An older packet from the old place is authentic, but does not move the stream back.
+	a.write(a.rtp, held, a.far)
+	b.hear("held back")
+	b.send("still here")
+	moved.hear("still here")
+	a.hearNothing()
+	if got := s.Report().Legs[call.Customer].Remote.Port(); int(got) != port(moved.rtp) {
+		t.Errorf("remote port %d; want %d", got, port(moved.rtp))
+	}
+}
+
+func TestPlainLatchBehindNAT(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Egress = egress.Policy{AllowLoopback: true} })
+	behind := plainLeg
+	s := open(t, p, call.Customer, behind)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.connAddr = "10.1.2.3" // private and not where its signalling comes from
+	dial(t, s, a, b, "", "", plainLeg)
+	b.send("nowhere to go")
+	a.hearNothing()
+	a.send("here I am")
+	b.hear("here I am")
+	talk(a, b)
+	stranger := newPhone(t, 66)
+	stranger.write(stranger.rtp, stranger.packet("me too"), a.far)
+	b.hearNothing()
+	if got := s.Report().Legs[call.Customer].WrongSource; got != 1 {
+		t.Errorf("wrong source %d; want 1", got)
+	}
+	// The same description again keeps the latch.
+	dial(t, s, a, b, "", "", plainLeg)
+	b.send("still there")
+	a.hear("still there")
+}
+
+func TestPolicies(t *testing.T) {
+	unsafe := `7 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj UNENCRYPTED_SRTP`
+	good := `8 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4`
+	clearSIP := call.Leg{SRTP: call.SRTPOff}
+	offerClear := call.Leg{SRTP: call.SRTPOffer}
+	offTLS := call.Leg{SRTP: call.SRTPOff, SecureSignalling: true}
+	tests := []struct {
+		name     string
+		from, to call.Leg
+		proto    string
+		crypto   []string
+		want     call.Reason
+		offered  string
+	}{
+		{"plain to plain", clearSIP, clearSIP, "RTP/AVP", nil, 0, "RTP/AVP"},
+		{"feedback stays", clearSIP, secureLeg, "RTP/AVPF", nil, 0, "RTP/SAVPF"},
+		{"plain where encryption is required", secureLeg, clearSIP, "RTP/AVP", nil, call.ReasonMediaNotEncrypted, ""},
+		{"best effort where it is required", secureLeg, clearSIP, "RTP/AVP", []string{good}, call.ReasonMediaNotEncrypted, ""},
+		{"no key", secureLeg, clearSIP, "RTP/SAVP", nil, call.ReasonNoCommonSuite, ""},
+		{"unencrypted key only", secureLeg, clearSIP, "RTP/SAVP", []string{unsafe}, call.ReasonNoCommonSuite, ""},
+		{"unknown suite, unencrypted, good", secureLeg, clearSIP, "RTP/SAVP", []string{"1 F8_128_HMAC_SHA1_80 inline:AAAA", unsafe, good}, 0, "RTP/AVP"},
+		{"key over clear signalling", clearSIP, clearSIP, "RTP/SAVP", []string{good}, call.ReasonKeyInCleartext, ""},
+		{"required but clear signalling", call.Leg{SRTP: call.SRTPRequire}, clearSIP, "RTP/SAVP", []string{good}, call.ReasonKeyInCleartext, ""},
+		{"insisting offer on a leg that is off", offTLS, clearSIP, "RTP/SAVP", []string{good}, 0, "RTP/AVP"},
+		{"offer over TLS", clearSIP, offerLeg, "RTP/AVP", nil, 0, "RTP/SAVP"},
+		{"offer over UDP sends no key", clearSIP, offerClear, "RTP/AVP", nil, 0, "RTP/AVP"},
+		{"required over UDP sends no key", clearSIP, call.Leg{SRTP: call.SRTPRequire}, "RTP/AVP", nil, call.ReasonKeyInCleartext, ""},
+		{"DTLS", offerLeg, clearSIP, "UDP/TLS/RTP/SAVPF", nil, call.ReasonNoCommonSuite, ""},
+		{"fax", offerLeg, clearSIP, "udptl", nil, call.ReasonNoCommonCodec, ""},
+	}
+	p := newPlane(t, nil)
+	for _, tt := range tests {
+		s := open(t, p, call.Customer, tt.from)
+		out, refusal := s.Offer(call.Customer, newPhone(t, 1).sdp(tt.proto, tt.crypto...), tt.to)
+		s.Close()
+		if got := reason(refusal); got != tt.want {
+			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
+			continue
+		}
+		if tt.want == 0 && !strings.Contains(string(out), " "+tt.offered+" ") {
+			t.Errorf("%s: want %s in\n%s", tt.name, tt.offered, out)
+		}
+		if strings.Contains(string(out), "crypto") != strings.Contains(tt.offered, "SAVP") {
+			t.Errorf("%s: keys do not go with %s:\n%s", tt.name, tt.offered, out)
+		}
+	}
+}
+
+func reason(r *call.Refusal) call.Reason {
+	if r == nil {
+		return call.ReasonNone
+	}
+	return r.Reason
+}
+
+func TestDescriptionsRefused(t *testing.T) {
+	audio := "m=audio 4000 RTP/AVP 0\r\n"
+	head := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+	tests := []struct {
+		name, body string
+		want       call.Reason
+	}{
+		{"empty", "", call.ReasonBadDescription},
+		{"rubbish", "hello", call.ReasonBadDescription},
+		{"no address", head + audio, call.ReasonBadDescription},
+		{"a name", head + "c=IN IP4 media.example.com\r\n" + audio, call.ReasonBadDescription},
+		{"metadata service", head + "c=IN IP4 169.254.169.254\r\n" + audio, call.ReasonBadDescription},
+		{"RTCP to the metadata service", head + "c=IN IP4 127.0.0.1\r\n" + audio + "a=rtcp:80 IN IP4 169.254.169.254\r\n", call.ReasonBadDescription},
+		{"multicast", head + "c=IN IP4 224.2.1.1/127\r\n" + audio, call.ReasonBadDescription},
+		{"broadcast", head + "c=IN IP4 255.255.255.255\r\n" + audio, call.ReasonBadDescription},
+		{"our own SIP port", head + "c=IN IP4 127.0.0.1\r\nm=audio 5061 RTP/AVP 0\r\n", call.ReasonBadDescription},
+		{"our own media port", head + "c=IN IP4 127.0.0.1\r\nm=audio 21004 RTP/AVP 0\r\n", call.ReasonBadDescription},
+		{"IPv6 without an IPv6 address of ours", head + "c=IN IP6 ::1\r\n" + audio, call.ReasonBadDescription},
+		{"rejected audio", head + "c=IN IP4 127.0.0.1\r\nm=audio 0 RTP/AVP 0\r\n", call.ReasonNoCommonCodec},
+		{"video only", head + "c=IN IP4 127.0.0.1\r\nm=video 4000 RTP/AVP 96\r\n", call.ReasonNoCommonCodec},
+		{"no format", head + "c=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP\r\n", call.ReasonNoCommonCodec},
+		{"no media", head, call.ReasonNoCommonCodec},
+		{"a thousand sections", head + strings.Repeat(audio, 400), call.ReasonBadDescription},
+	}
+	p := newPlane(t, func(c *Config) { c.Egress.Own = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5061")} })
+	for _, tt := range tests {
+		s := open(t, p, call.Customer, plainLeg)
+		if _, refusal := s.Offer(call.Customer, []byte(tt.body), plainLeg); reason(refusal) != tt.want {
+			t.Errorf("%s: %v; want %v", tt.name, reason(refusal), tt.want)
+		}
+		s.Close()
+	}
+}
+
+func TestBadAnswersAreRefused(t *testing.T) {
+	p := newPlane(t, nil)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	s := open(t, p, call.Customer, plainLeg)
+	if _, refusal := s.Answer(call.Carrier, b.offer("")); reason(refusal) != call.ReasonInternal {
+		t.Errorf("answer without an offer: %v", refusal)
+	}
+	offered, _ := s.Offer(call.Customer, a.offer(""), secureLeg)
+	_, echo, _ := strings.Cut(string(offered), "a=crypto:1 ")
+	echo, _, _ = strings.Cut(echo, "\r\n")
+	for name, tt := range map[string]struct {
+		body []byte
+		want call.Reason
+	}{
+		"plain":          {b.sdp("RTP/AVP"), call.ReasonMediaNotEncrypted},
+		"no key":         {b.sdp("RTP/SAVP"), call.ReasonNoCommonSuite},
+		"unknown tag":    {b.sdp("RTP/SAVP", "99 AEAD_AES_128_GCM inline:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw=="), call.ReasonNoCommonSuite},
+		"our own key":    {b.sdp("RTP/SAVP", "1 "+echo), call.ReasonNoCommonSuite},
+		"rejected audio": {[]byte(strings.Replace(string(b.sdp("RTP/SAVP")), "m=audio "+fmt.Sprint(port(b.rtp)), "m=audio 0", 1)), call.ReasonNoCommonCodec},
+	} {
+		if _, refusal := s.Answer(call.Carrier, tt.body); reason(refusal) != tt.want {
+			t.Errorf("%s: %v; want %v", name, reason(refusal), tt.want)
+		}
+	}
+	if _, refusal := s.Answer(call.Customer, b.offer("")); reason(refusal) != call.ReasonInternal {
+		t.Errorf("answer from the offerer: %v", refusal)
+	}
+	// Best effort: the peer of a leg that only prefers SRTP may answer in the clear.
+	s = open(t, p, call.Customer, plainLeg)
+	dial(t, s, a, b, "", "", offerLeg)
+	talk(a, b)
+}
+
+func TestPortsRunOutAndComeBack(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.PortLo, c.PortHi, c.DrainTime = 23101, 23108, 20*time.Millisecond })
+	// 23102 to 23107: three pairs, so one call.
+	s := open(t, p, call.Customer, plainLeg)
+	if _, refusal := p.Open(call.Open{ID: "second", Leg: plainLeg}); reason(refusal) != call.ReasonNodeFull {
+		t.Fatalf("second call: %v; want %v", refusal, call.ReasonNodeFull)
+	}
+	if st := p.Stats(); st.Sessions != 1 || st.PortsInUse != 4 || st.PortsTotal != 6 || st.Refused != 1 {
+		t.Errorf("stats %+v; want 1 session on 4 of 6 ports and 1 refused", st)
+	}
+	s.Close()
+	s.Close()
+	if st := p.Stats(); st.Sessions != 0 || st.PortsInUse != 0 || st.PortsDraining < 4 {
+		t.Errorf("stats after the call %+v; want 4 ports draining", st)
+	}
+	deadline := time.Now().Add(patience)
+	for p.Stats().PortsDraining > 0 && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	open(t, p, call.Customer, plainLeg).Close()
+}
+
+func TestDrainingPortsRelayNothing(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, "", "", plainLeg)
+	talk(a, b)
+	s.Close()
+	a.send("after the call")
+	b.hearNothing()
+	if st := p.Stats(); st.Unready != 1 {
+		t.Errorf("unready %d; want 1", st.Unready)
+	}
+	if _, refusal := s.Offer(call.Customer, a.offer(""), plainLeg); refusal == nil {
+		t.Error("a closed session took an offer")
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	before, files := runtime.NumGoroutine(), countFiles(t)
+	p, err := New(Config{IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, PortLo: 23200, PortHi: 23400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		s := open(t, p, call.Customer, plainLeg)
+		if i%2 == 0 {
+			s.Close()
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+	if _, refusal := p.Open(call.Open{Leg: plainLeg}); refusal == nil {
+		t.Error("a closed plane opened a session")
+	}
+	deadline := time.Now().Add(patience)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if got := runtime.NumGoroutine(); got > before {
+		t.Errorf("%d goroutines; want %d", got, before)
+	}
+	if got := countFiles(t); got != files {
+		t.Errorf("%d open files; want %d", got, files)
+	}
+}
+
+func countFiles(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+func TestCallsSideBySide(t *testing.T) {
+	p := newPlane(t, nil)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		s := open(t, p, call.Customer, secureLeg)
+		a, b := newPhone(t, uint32(2*i)), newPhone(t, uint32(2*i+1))
+		dial(t, s, a, b, gcm, "", plainLeg)
+		wg.Go(func() {
+			for range 20 {
+				talk(a, b)
+				s.Report()
+				p.Stats()
+			}
+			s.Close()
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,124 @@
+//go:build !linux
+
+package media
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+
+	"carillon/clock"
+)
+
+// socket is one bound media port.
+type socket struct {
+	conn  *net.UDPConn
+	rtcp  bool
+	local netip.AddrPort
+	leg   *leg
+}
+
+// relay reads each socket in a goroutine of its own: slower than the loops for Linux, but it runs everywhere.
+type relay struct {
+	all   loop
+	clock clock.Clock
+
+	mu      sync.Mutex
+	pairs   map[*pair]struct{}
+	readers sync.WaitGroup
+}
+
+// loop holds what the readers share; sessions are not spread over loops here.
+type loop struct{ counters }
+
+// settle waits until no reader is at a packet of the session.
+func (*loop) settle(s *Session) {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+}
+
+func startRelay(_ int, c clock.Clock, _ *slog.Logger) (*relay, error) {
+	return &relay{clock: c, pairs: map[*pair]struct{}{}}, nil
+}
+
+func (r *relay) bind(s *socket, addr netip.AddrPort) error {
+	network := "udp6"
+	if addr.Addr().Is4() {
+		network = "udp4"
+	}
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return fmt.Errorf("bind media socket to %s: %w", addr, err)
+	}
+	s.conn, s.local = conn, addr
+	return nil
+}
+
+func (r *relay) unbind(s *socket) { _ = s.conn.Close() }
+
+func (r *relay) pick(uint32) *loop { return &r.all }
+
+func (r *relay) add(p *pair, lg *leg, _ *loop) {
+	r.mu.Lock()
+	r.pairs[p] = struct{}{}
+	r.mu.Unlock()
+	for _, s := range []*socket{&p.rtp, &p.rtcp} {
+		s.leg = lg
+		r.readers.Go(func() { r.read(s) })
+	}
+}
+
+func (r *relay) remove(p *pair, then func()) {
+	r.mu.Lock()
+	delete(r.pairs, p)
+	r.mu.Unlock()
+	_, _ = p.rtp.conn.Close(), p.rtcp.conn.Close()
+	then()
+}
+
+func (r *relay) close() error {
+	r.mu.Lock()
+	var err error
+	for p := range r.pairs {
+		err = errors.Join(err, p.rtp.conn.Close(), p.rtcp.conn.Close())
+	}
+	clear(r.pairs)
+	r.mu.Unlock()
+	r.readers.Wait()
+	return err
+}
+
+func (r *relay) addTo(s *Stats) { r.all.counters.addTo(s) }
+
+// read delivers the socket's datagrams until it is closed. The session's guard stands for the single thread
+// that the packet path counts on.
+func (r *relay) read(s *socket) {
+	w := &worker{stats: &r.all.counters, send: sendTo}
+	for {
+		n, src, err := s.conn.ReadFromUDPAddrPort(w.buf[:MaxPacket+1])
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue
+		}
+		if n > MaxPacket {
+			w.stats.received.Add(1)
+			w.stats.oversize.Add(1)
+			continue
+		}
+		w.now = r.clock.Now()
+		src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
+		s.leg.session.guard.Lock()
+		s.leg.receive(w, s, w.buf[:n], src)
+		s.leg.session.guard.Unlock()
+	}
+}
+
+func sendTo(s *socket, b []byte, to netip.AddrPort) bool {
+	_, err := s.conn.WriteToUDPAddrPort(b, to)
+	return err == nil
+}

@@ -1,0 +1,305 @@
+package media
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"carillon/call"
+)
+
+func TestRelayBetweenAllProfiles(t *testing.T) {
+	const gcm, cm = "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"
+	p := newPlane(t, nil)
+	for _, a := range []string{"", gcm, cm, "AES_CM_256_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"} {
+		for _, b := range []string{"", gcm, cm} {
+			for _, mux := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s to %s mux %v", a, b, mux), func(t *testing.T) {
+					legA, legB := plainLeg, plainLeg
+					if a != "" {
+						legA = secureLeg
+					}
+					if b != "" {
+						legB = secureLeg
+					}
+					s := open(t, p, call.Customer, legA)
+					pa, pb := newPhone(t, 1), newPhone(t, 2)
+					pa.mux, pb.mux = mux, mux
+					dial(t, s, pa, pb, a, b, legB)
+					for range 3 {
+						talk(pa, pb)
+					}
+					pa.sendReport("alice")
+					pb.hearReport("alice")
+					pb.sendReport("bob")
+					pa.hearReport("bob")
+					checkReport(t, s.Close(), a, b)
+				})
+			}
+		}
+	}
+}
+
+func checkReport(t *testing.T, r call.MediaReport, suites ...string) {
+	t.Helper()
+	for side, suite := range suites {
+		l := r.Legs[side]
+		if l.PacketsReceived != 3 || l.PacketsSent != 3 || l.RTCPReceived != 1 || l.RTCPSent != 1 {
+			t.Errorf("leg %d: %+v; want 3 packets and 1 RTCP each way", side, l)
+		}
+		if l.Codec != "PCMU/8000" || !l.Local.IsValid() || !l.Remote.IsValid() {
+			t.Errorf("leg %d: codec %q, local %v, remote %v", side, l.Codec, l.Local, l.Remote)
+		}
+		secure, plain, profile := uint64(0), uint64(4), "RTP/AVP"
+		if suite != "" {
+			secure, plain, profile = 4, 0, "RTP/SAVP"
+		}
+		if l.Protected != secure || l.Unprotected != secure || l.PlainSent != plain || l.Profile != profile {
+			t.Errorf("leg %d: protected %d, unprotected %d, plain %d, %s; want %d, %d, %d, %s", side,
+				l.Protected, l.Unprotected, l.PlainSent, l.Profile, secure, secure, plain, profile)
+		}
+		if (l.Suite != "") != (suite != "") || strings.Contains(l.Suite, "CM_256") {
+			t.Errorf("leg %d: suite %q; want the IANA name of %q", side, l.Suite, suite)
+		}
+	}
+}
+
+func TestNothingOfOneSideReachesTheOther(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, offerLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.extra = "a=candidate:1 1 UDP 1 10.9.8.7 5000 typ host\r\na=ice-ufrag:xyz\r\na=note:see 127.0.0.1\r\nm=video 4000 RTP/AVP 96\r\n"
+	offered, refusal := s.Offer(call.Customer, a.offer("AEAD_AES_128_GCM"), offerLeg)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	for _, leak := range []string{"carol", fmt.Sprint(port(a.rtp)), fmt.Sprint(port(a.rtcp)), "candidate", "ice-", "a=note", a.offerKey(), "a=rtcp:"} {
+		if strings.Contains(string(offered), leak) {
+			t.Errorf("the offer holds %q:\n%s", leak, offered)
+		}
+	}
+	if !strings.Contains(string(offered), "m=video 0 RTP/AVP 96") {
+		t.Errorf("video was not rejected:\n%s", offered)
+	}
+	answered, refusal := s.Answer(call.Carrier, b.answer(offered, "AEAD_AES_256_GCM"))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.learn(answered)
+	for _, leak := range []string{b.offerKey(), b.farKey, fmt.Sprint(port(b.rtp))} {
+		if strings.Contains(string(answered), leak) {
+			t.Errorf("the answer holds %q:\n%s", leak, answered)
+		}
+	}
+	if !strings.Contains(string(answered), "a=crypto:7 AEAD_AES_128_GCM inline:") || strings.Count(string(answered), "m=") != 2 {
+		t.Errorf("answer:\n%s", answered)
+	}
+	talk(a, b)
+}
+
+func TestLateOffer(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Carrier, plainLeg)
+	carrier, customer := newPhone(t, 1), newPhone(t, 2)
+	offered, refusal := s.Offer(call.Carrier, carrier.offer(""), secureLeg)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	if !strings.Contains(string(offered), "RTP/SAVP") {
+		t.Fatalf("our late offer is in the clear:\n%s", offered)
+	}
+	if _, refusal = s.Answer(call.Customer, customer.sdp("RTP/AVP")); refusal == nil || refusal.Reason != call.ReasonMediaNotEncrypted {
+		t.Fatalf("plain answer: %v; want %v", refusal, call.ReasonMediaNotEncrypted)
+	}
+	customer.write(customer.rtp, customer.packet("early"), s.legs[call.Customer].local())
+	carrier.hearNothing()
+	answered, refusal := s.Answer(call.Customer, customer.answer(offered, "AEAD_AES_128_GCM"))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	carrier.learn(answered)
+	talk(carrier, customer)
+	if r := s.Close(); r.Legs[call.Customer].PlainSent != 0 || r.Legs[call.Customer].Suite != "AEAD_AES_128_GCM" {
+		t.Errorf("customer leg %+v", r.Legs[call.Customer])
+	}
+}
+
+func TestSameAnswerTwice(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	offered, _ := s.Offer(call.Customer, a.offer("AES_CM_128_HMAC_SHA1_80"), secureLeg)
+	answer := b.answer(offered, "AES_CM_128_HMAC_SHA1_80")
+	first, refusal := s.Answer(call.Carrier, answer)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.learn(first)
+	talk(a, b)
+	second, refusal := s.Answer(call.Carrier, answer)
+	if refusal != nil || string(first) != string(second) {
+		t.Errorf("second answer %v:\n%s\nwant\n%s", refusal, second, first)
+	}
+	talk(a, b)
+	// Another fork answers: other address and key, same offer.
+	c := newPhone(t, 3)
+	third, refusal := s.Answer(call.Carrier, c.answer(offered, "AEAD_AES_128_GCM"))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.learn(third)
+	talk(a, c)
+	b.send("late")
+	a.hearNothing()
+}
+
+func TestEachTargetHasItsOwnKey(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b, c := newPhone(t, 1), newPhone(t, 2), newPhone(t, 3)
+	first, _ := s.Offer(call.Customer, a.offer(""), secureLeg)
+	answered, refusal := s.Answer(call.Carrier, b.answer(first, "AEAD_AES_128_GCM"))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.learn(answered)
+	talk(a, b)
+	second, refusal := s.Offer(call.Customer, a.offer(""), secureLeg)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	for line := range strings.Lines(string(first)) {
+		if _, key, ok := strings.Cut(strings.TrimSpace(line), "inline:"); ok && strings.Contains(string(second), key) {
+			t.Errorf("the second target was sent a key of the first")
+		}
+	}
+	answered, refusal = s.Answer(call.Carrier, c.answer(second, "AEAD_AES_128_GCM"))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.learn(answered)
+	talk(a, c)
+}
+
+func TestReofferKeepsKeysAndPorts(t *testing.T) {
+	const suite = "AES_CM_128_HMAC_SHA1_80"
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	// The sequence number wraps before the re-offer: only a kept rollover counter can go on.
+	a.seq, b.seq = 65533, 65533
+	dial(t, s, a, b, suite, suite, secureLeg)
+	for range 4 {
+		talk(a, b)
+	}
+	s.Confirm(call.Customer)
+	s.Confirm(call.Carrier)
+	keyA, keyB, farA, farB, versionA := a.farKey, b.farKey, a.far, b.far, a.lastSDP
+	dial(t, s, a, b, suite, suite, secureLeg)
+	if a.farKey != keyA || b.farKey != keyB || a.far != farA || b.far != farB {
+		t.Error("a re-offer that changes nothing changed keys or ports")
+	}
+	if a.lastSDP != versionA {
+		t.Errorf("answer to the same offer:\n%s\nwant\n%s", a.lastSDP, versionA)
+	}
+	talk(a, b)
+	// Hold and resume in the other direction, offered by b.
+	b.direct, b.version = "sendonly", 2
+	offered, refusal := s.Offer(call.Carrier, b.offer(suite), secureLeg)
+	if refusal != nil || !strings.Contains(string(offered), "a=sendonly") {
+		t.Fatalf("hold: %v\n%s", refusal, offered)
+	}
+	a.direct = "recvonly"
+	answered, refusal := s.Answer(call.Customer, a.answer(offered, suite))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	b.learn(answered)
+	if a.farKey != keyA || b.farKey != keyB {
+		t.Error("hold changed keys")
+	}
+	b.send("music")
+	a.hear("music")
+	// a moves to another port: its receiver has lost our rollover counter, so it gets a new key.
+	moved := newPhone(t, 9)
+	moved.seq = 10
+	offered, refusal = s.Offer(call.Customer, moved.offer(suite), secureLeg)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	answered, refusal = s.Answer(call.Carrier, b.answer(offered, suite))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	moved.learn(answered)
+	if moved.farKey == keyA || b.farKey != keyB {
+		t.Error("want a new key for the side that moved and the old one for the other")
+	}
+	talk(moved, b)
+}
+
+func TestRefusedReofferChangesNothing(t *testing.T) {
+	const suite = "AEAD_AES_128_GCM"
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, suite, suite, secureLeg)
+	talk(a, b)
+	if _, refusal := s.Offer(call.Customer, a.sdp("RTP/AVP"), secureLeg); refusal == nil || refusal.Reason != call.ReasonMediaNotEncrypted {
+		t.Errorf("re-offer in clear: %v", refusal)
+	}
+	talk(a, b)
+	if _, refusal := s.Offer(call.Carrier, newPhone(t, 4).offer(suite), secureLeg); refusal != nil {
+		t.Fatal(refusal)
+	}
+	talk(a, b)
+	s.Reject()
+	talk(a, b)
+	if _, refusal := s.Answer(call.Customer, a.offer(suite)); refusal == nil {
+		t.Error("a rejected offer was answered")
+	}
+}
+
+func TestHoldByAddress(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, "", "", plainLeg)
+	talk(a, b)
+	a.connAddr, a.version = "0.0.0.0", 2
+	offered, refusal := s.Offer(call.Customer, a.offer(""), plainLeg)
+	if refusal != nil || !strings.Contains(string(offered), "c=IN IP4 0.0.0.0") || strings.Contains(string(offered), "o=- 0") {
+		t.Fatalf("hold: %v\n%s", refusal, offered)
+	}
+	if _, refusal = s.Answer(call.Carrier, b.offer("")); refusal != nil {
+		t.Fatal(refusal)
+	}
+	b.send("unheard")
+	a.hearNothing()
+	a.connAddr, a.version = "127.0.0.1", 3
+	dial(t, s, a, b, "", "", plainLeg)
+	talk(a, b)
+}
+
+func TestHoldUntilConfirmed(t *testing.T) {
+	p := newPlane(t, nil)
+	elsewhere := plainLeg
+	elsewhere.HoldUntilConfirmed, elsewhere.Signalling = true, netip.MustParseAddr("127.0.0.9")
+	s := open(t, p, call.Customer, elsewhere)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, "", "", plainLeg)
+	b.send("too early")
+	a.hearNothing()
+	a.send("from a")
+	b.hear("from a")
+	s.Confirm(call.Customer)
+	talk(a, b)
+
+	listed := elsewhere
+	listed.Trusted = func(addr netip.Addr) bool { return addr == netip.MustParseAddr("127.0.0.1") }
+	s = open(t, p, call.Customer, listed)
+	a, b = newPhone(t, 1), newPhone(t, 2)
+	dial(t, s, a, b, "", "", plainLeg)
+	talk(a, b)
+}
