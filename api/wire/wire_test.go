@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"os"
 	"reflect"
@@ -87,7 +86,6 @@ func replay(t *testing.T, router *restjson.Router, ns Namespace, r recorded) Ope
 	if !op.In(ns).Offered {
 		t.Fatalf("%s %s reached %s, which %s does not have", r.method, r.target, op.Name, ns)
 	}
-	var plain *http.Request
 	for _, as := range []Namespace{ns, Either} {
 		in, _ := messages[op.ID]()
 		err = restjson.Decode(op.In(as).Input, restjson.Request{Labels: m.Labels, Query: u.Query(), Body: []byte(r.body)}, in)
@@ -99,7 +97,6 @@ func replay(t *testing.T, router *restjson.Router, ns Namespace, r recorded) Ope
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain = again
 		if again.Method != r.method || again.URL.EscapedPath() != u.EscapedPath() || !reflect.DeepEqual(again.URL.Query(), u.Query()) {
 			t.Errorf("%s: wrote %s %s, want %s %s", op.Name, again.Method, again.URL, r.method, r.target)
 		}
@@ -107,7 +104,6 @@ func replay(t *testing.T, router *restjson.Router, ns Namespace, r recorded) Ope
 			t.Errorf("%s: wrote %s, want %s", op.Name, body, r.body)
 		}
 	}
-	_ = plain
 	return op.ID
 }
 

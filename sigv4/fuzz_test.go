@@ -1,0 +1,80 @@
+package sigv4
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func FuzzAuthorization(f *testing.F) {
+	f.Add("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("a", 64))
+	f.Add("AWS4-HMAC-SHA256 Credential=/////,SignedHeaders=;,Signature=")
+	f.Add("AWS4-HMAC-SHA256")
+	f.Add("Bearer x")
+	f.Fuzz(func(t *testing.T, header string) {
+		c, err := parseAuthorization(header)
+		if err != nil {
+			if err.Fault == 0 || err.Message == "" {
+				t.Errorf("empty refusal: %+v", err)
+			}
+			return
+		}
+		if c.scope != c.day+"/"+c.region+"/"+c.service+"/"+terminator || len(c.signature) != 64 || c.accessKeyID == "" {
+			t.Errorf("accepted %q as %+v", header, c)
+		}
+		if !strings.Contains(";"+c.signedHeaders+";", ";host;") {
+			t.Errorf("accepted without host: %q", c.signedHeaders)
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	f.Add("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fchime%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Expires=3600&X-Amz-Signature="+strings.Repeat("0", 64), "/")
+	f.Add("a=%&b=%4&c=%zz&=&&d", "//a/../b")
+	f.Fuzz(func(t *testing.T, query, path string) {
+		v := newVerifier(Key{Secret: testKey.SecretAccessKey})
+		r := &http.Request{Method: "GET", RequestURI: path + "?" + query, Host: "h", Header: http.Header{}}
+		// Nobody can guess a signature: whatever this is, it must be refused, and calmly.
+		if id, err := v.Verify(t.Context(), r, nil, testNow); err == nil {
+			t.Errorf("accepted as %+v", id)
+		}
+		// Decoding what was encoded must give it back, or two readers of one query could disagree.
+		if got := unescape(string(appendEscaped(nil, query, false))); got != query {
+			t.Errorf("escape round trip: %q became %q", query, got)
+		}
+		if p := normalizePath(path); !strings.HasPrefix(p, "/") || strings.Contains(p, "//") || strings.Contains(p+"/", "/../") {
+			t.Errorf("normalizePath(%q) = %q", path, p)
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	v := newVerifier(Key{Secret: testKey.SecretAccessKey})
+	r, body := signedRequest(b)
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(ctx, r, body, testNow); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerifyRefused(b *testing.B) {
+	for name, id := range map[string]string{"unknown": "AKIDOTHER", "mismatch": testKey.AccessKeyID} {
+		b.Run(name, func(b *testing.B) {
+			v := newVerifier(Key{Secret: testKey.SecretAccessKey})
+			r, body := signedRequest(b)
+			if _, err := v.Verify(b.Context(), r, body, testNow); err != nil {
+				b.Fatal(err)
+			}
+			r.Method = "PUT"
+			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), testKey.AccessKeyID, id, 1))
+			for b.Loop() {
+				if _, err := v.Verify(b.Context(), r, body, testNow); err == nil {
+					b.Fatal("accepted")
+				}
+			}
+		})
+	}
+}
