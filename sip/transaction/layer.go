@@ -16,11 +16,12 @@ import (
 
 // Defaults of Config.
 const (
-	// DefaultMaxServer bounds the server transactions, finished ones included: about 20 s of
-	// 10,000 requests a second.
-	DefaultMaxServer = 200_000
-	// DefaultMaxClient bounds the client transactions, finished ones included.
-	DefaultMaxClient = 200_000
+	// DefaultMaxServer bounds the server transactions, finished ones included: 10,000 requests a
+	// second over the 32 s of timer J, some 160 MB.
+	DefaultMaxServer = 320_000
+	// DefaultMaxClient bounds the client transactions, finished ones included: as many a
+	// second over the 5 s of timer K, and as many INVITEs under way.
+	DefaultMaxClient = 100_000
 	// maxQueued bounds what waits for a callback of one transaction to return. Beyond it
 	// messages the peer repeats anyway are dropped and counted.
 	maxQueued = 32

@@ -20,6 +20,8 @@ type output struct {
 	minor  bool // the peer repeats it anyway: the first to go when too much waits
 }
 
+func (o output) isEvent() bool { return o.kind != 0 }
+
 // performer is a transaction carrying out its outputs.
 type performer interface {
 	// perform is called without the lock.
@@ -33,13 +35,14 @@ type performer interface {
 type outbox struct {
 	mu    sync.Mutex // guards the whole transaction
 	busy  bool
+	held  bool // events wait: the user does not know the transaction yet
 	queue []output
 }
 
 // post performs outs after everything posted before. It is called with the lock held and
 // releases it. It returns how many outputs were dropped.
 func (o *outbox) post(p performer, outs ...output) (dropped int) {
-	if o.busy {
+	if o.busy || o.held && slices.ContainsFunc(outs, output.isEvent) {
 		dropped = o.enqueue(outs)
 		o.mu.Unlock()
 		return dropped
@@ -49,15 +52,27 @@ func (o *outbox) post(p performer, outs ...output) (dropped int) {
 	for _, out := range outs {
 		p.perform(out)
 	}
+	o.mu.Lock()
 	o.finish(p)
 	return 0
 }
 
-// finish performs what was queued meanwhile and lets the next one in. It is called without the
-// lock by the goroutine that made the outbox busy.
-func (o *outbox) finish(p performer) {
+// release ends the holding back of events.
+func (o *outbox) release(p performer) {
 	o.mu.Lock()
-	for len(o.queue) > 0 {
+	o.held = false
+	if o.busy {
+		o.mu.Unlock() // whoever is sending goes on with the events
+		return
+	}
+	o.finish(p)
+}
+
+// finish performs what was queued meanwhile and lets the next one in. It is called with the lock
+// held and releases it.
+func (o *outbox) finish(p performer) {
+	o.busy = true
+	for len(o.queue) > 0 && !o.held {
 		queue := o.queue
 		o.queue = nil
 		o.mu.Unlock()
@@ -67,7 +82,9 @@ func (o *outbox) finish(p performer) {
 		o.mu.Lock()
 	}
 	o.busy = false
-	p.settled()
+	if len(o.queue) == 0 {
+		p.settled()
+	}
 	o.mu.Unlock()
 }
 

@@ -49,18 +49,18 @@ func (l *Layer) request(f transport.Flow, m *sip.Message) {
 		return
 	}
 	l.core.Request(tx, m)
-	tx.finish(tx)
+	tx.release(tx)
 }
 
-// enter finds the transaction of a request or begins it. A new one is busy: its events wait until
-// the user knows of it.
+// enter finds the transaction of a request or begins it. The events of a new one are held
+// back until the user knows of it.
 func (l *Layer) enter(f transport.Flow, m *sip.Message) (tx *Server, isNew bool) {
 	k := l.seeds.server(f.Proto(), m, m.Method())
 	if tx = l.servers.get(k); tx != nil {
 		return tx, false
 	}
 	tx = &Server{layer: l, flow: transport.ReplyFlow(f, m), method: m.Method(), repeat: never, end: never}
-	tx.busy = true
+	tx.held = true
 	if tx.method == sip.Invite {
 		tx.state = stateProceeding
 	}
@@ -101,7 +101,7 @@ func (l *Layer) cancel(f transport.Flow, m *sip.Message) {
 	}
 	l.stats.Cancels.Add(1)
 	l.respond(tx, m, 200, invite.toTag())
-	tx.finish(tx)
+	tx.release(tx)
 	invite.cancelled(f, m)
 }
 

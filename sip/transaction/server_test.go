@@ -295,3 +295,19 @@ func TestAnswersFollowTheVia(t *testing.T) {
 		t.Errorf("with rport answers go to %s, want %s", got, want)
 	}
 }
+
+// A failure to send what the user answers at once is told when the user knows the transaction.
+func TestTransportErrorWithinRequest(t *testing.T) {
+	for _, method := range []string{"INVITE", "BYE"} {
+		h := newHarness(t, transport.TLS, Timers{})
+		h.near.Cut()
+		h.onNew = func(tx *Server, req *sip.Message) {
+			if err := tx.Respond(siptest.Response(t, req, 404, "x")); err != nil {
+				t.Error(err)
+			}
+			h.note("answered")
+		}
+		h.send(siptest.Request{Method: method, Transport: "TLS"}.Bytes())
+		h.wantTold("0s new "+method, "0s answered", "0s TransportError: wire cut")
+	}
+}
