@@ -46,6 +46,8 @@ func frames(stream string, max int, sizes ...int) (messages []string, pings int,
 	return messages, pings, nil
 }
 
+// Two lengths, a body that is a request, pipelining, delivery octet by octet and
+// keep-alives: what desynchronises a stream, and what must not.
 func TestFramer(t *testing.T) {
 	one := streamed("body")
 	inner := streamed("", "Subject: smuggled")
