@@ -56,11 +56,11 @@ func (x *machineFuzz) do(op byte, n int) {
 	switch {
 	case op < 4:
 		x.send(siptest.Request{Method: methods[op], Branch: "z9hG4bK" + strconv.Itoa(n), Transport: x.far.Proto().String()}.Bytes())
-	case op < 9 && len(x.servers) > 0:
+	case op >= 4 && op < 9 && len(x.servers) > 0:
 		x.actAsUser(op, n%len(x.servers))
 	case op == 9:
 		x.clients = append(x.clients, x.start(methods[n%2], nil))
-	case op < 13 && len(x.clients) > 0:
+	case op >= 10 && op < 13 && len(x.clients) > 0:
 		x.actAsPeer(op, n%len(x.clients))
 	case op == 13:
 		x.clock.Advance(time.Duration(n) * time.Second)
