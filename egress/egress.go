@@ -37,6 +37,9 @@ type Policy struct {
 	AllowLoopback bool
 	// AllowPrivate admits RFC 1918, RFC 4193 and RFC 6598 addresses.
 	AllowPrivate bool
+	// SingleAccount admits private addresses while it reports true: an installation of one account cannot be made to
+	// reach a network that is not its own. It may be nil and must not block.
+	SingleAccount func() bool
 	// Own lists this node's listeners. A port of 0 stands for every port of the address.
 	Own []netip.AddrPort
 }
@@ -120,7 +123,7 @@ func (p Policy) check(a netip.Addr) error {
 			return ErrLoopback
 		}
 	case IsPrivate(a), a.Is6() && siteLocal.Contains(a):
-		if !p.AllowPrivate {
+		if !p.AllowPrivate && (p.SingleAccount == nil || !p.SingleAccount()) {
 			return ErrPrivate
 		}
 	}

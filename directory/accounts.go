@@ -1,0 +1,4 @@
+package directory
+
+// Accounts returns how many accounts have connectors.
+func (s *Snapshot) Accounts() int { return s.counts.Len() }
