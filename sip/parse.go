@@ -46,7 +46,6 @@ func (m *Message) reset() {
 	m.buf, m.token, m.reason, m.body, m.callID, m.cseqMethod = nil, nil, nil, nil, nil, nil
 	m.fault, m.method, m.known, m.status, m.response = FaultNone, MethodUnknown, 0, 0, false
 	m.cseq, m.maxForwards = 0, 0
-	m.to.tag = nil // AppendResponse reads it of a To that did not parse, too
 	m.received = noAddrPort
 }
 
