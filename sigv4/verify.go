@@ -40,8 +40,7 @@ type Keys interface {
 type Config struct {
 	// Keys is where access keys come from.
 	Keys Keys
-	// Services are the service names accepted in a credential scope, "chime"; the first is named to a client that used
-	// another.
+	// Services are the service names accepted in a credential scope, "chime"; a client that used another is told them.
 	Services []string
 	// CacheSize bounds the number of derived signing keys kept; 0 means DefaultCacheSize.
 	CacheSize int
@@ -140,7 +139,7 @@ func (v *Verifier) unsignedParameter(name string) bool {
 
 func (v *Verifier) checkScope(c *claim) *Error {
 	if !slices.Contains(v.config.Services, c.service) {
-		return refuse(InvalidCredentialScope, "Credential should be scoped to correct service: '"+v.config.Services[0]+"'.")
+		return refuse(InvalidCredentialScope, "Credential should be scoped to correct service: '"+strings.Join(v.config.Services, "' or '")+"'.")
 	}
 	if day := c.date[:len(dayLayout)]; c.day != day {
 		return refuse(InvalidCredentialScope, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: the date is '"+c.date+"'.")
