@@ -62,7 +62,7 @@ func feed(t *testing.T, parts ...[]byte) counting {
 		t.Fatal(err)
 	}
 	near, far := net.Pipe()
-	tr.accept(TCP, near, ServerTLS{})
+	tr.accept(TCP, near, nil)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)

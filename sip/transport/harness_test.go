@@ -234,6 +234,14 @@ func listenTLS(t *testing.T, tr *Transport, c ServerTLS, certs ...*tls.Certifica
 	return must(tr.ListenTLS(loopback, c))
 }
 
+// tlsPeer connects to a new TLS listener.
+func tlsPeer(tb testing.TB, tr *Transport, a *authority) net.Conn {
+	tb.Helper()
+	cert := a.issue("sbc.test")
+	addr := must(tr.ListenTLS(loopback, ServerTLS{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }}))
+	return must(tls.Dial("tcp", addr.String(), &tls.Config{RootCAs: a.pool, ServerName: "sbc.test"}))
+}
+
 func dial(t *testing.T, tr *Transport, target Target) (Flow, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -18,7 +18,7 @@ const (
 
 // ListenTCP accepts TCP connections and returns the bound address. Port 0 picks one.
 func (t *Transport) ListenTCP(addr netip.AddrPort) (netip.AddrPort, error) {
-	return t.listen(TCP, addr, ServerTLS{})
+	return t.listen(TCP, addr, nil)
 }
 
 // ListenTLS accepts TLS connections and returns the bound address. Port 0 picks one.
@@ -26,7 +26,7 @@ func (t *Transport) ListenTLS(addr netip.AddrPort, c ServerTLS) (netip.AddrPort,
 	if c.GetCertificate == nil {
 		return netip.AddrPort{}, errors.New("listen for TLS without certificates")
 	}
-	return t.listen(TLS, addr, c)
+	return t.listen(TLS, addr, &serverSide{ServerTLS: c, conf: c.config()})
 }
 
 // ListenUDPAndTCP binds both protocols to one number: with port 0 it tries until a number is
@@ -48,7 +48,7 @@ func (t *Transport) ListenUDPAndTCP(addr netip.AddrPort) (netip.AddrPort, error)
 	}
 }
 
-func (t *Transport) listen(proto Proto, addr netip.AddrPort, c ServerTLS) (netip.AddrPort, error) {
+func (t *Transport) listen(proto Proto, addr netip.AddrPort, c *serverSide) (netip.AddrPort, error) {
 	ln, err := net.ListenTCP(network("tcp", addr), net.TCPAddrFromAddrPort(addr))
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("listen on %v %v: %w", proto, addr, err)
@@ -66,7 +66,7 @@ type listener struct {
 	t     *Transport
 	proto Proto
 	ln    *net.TCPListener
-	tls   ServerTLS
+	tls   *serverSide // nil for TCP
 }
 
 // Close stops accepting; connections that were accepted stay.
@@ -94,7 +94,7 @@ func (l *listener) serve() {
 }
 
 // accept admits a connection or closes it at once, before any memory is spent on it.
-func (t *Transport) accept(proto Proto, conn net.Conn, c ServerTLS) {
+func (t *Transport) accept(proto Proto, conn net.Conn, c *serverSide) {
 	source, ok := t.admit(addrOf(conn.RemoteAddr()).Addr())
 	if !ok {
 		conn.Close()
@@ -107,9 +107,9 @@ func (t *Transport) accept(proto Proto, conn net.Conn, c ServerTLS) {
 	}
 }
 
-func (s *stream) serveAccepted(source netip.Prefix, c ServerTLS) {
+func (s *stream) serveAccepted(source netip.Prefix, c *serverSide) {
 	defer s.t.leave(source)
-	if s.proto == TLS {
+	if c != nil {
 		if err := s.handshakeServer(c); err != nil {
 			s.watch.stop()
 			s.fail(err)

@@ -128,9 +128,9 @@ func (s *stream) expired(p phase) {
 }
 
 // handshakeServer makes the TLS session of an accepted connection.
-func (s *stream) handshakeServer(c ServerTLS) error {
+func (s *stream) handshakeServer(c *serverSide) error {
 	s.watch.start(phaseHandshake, s.t.limits.Handshake)
-	session := tls.Server(s.queue, c.config())
+	session := tls.Server(s.queue, c.conf)
 	if err := session.Handshake(); err != nil {
 		s.t.stats.HandshakeFail.Add(1)
 		return fmt.Errorf("TLS handshake with %v: %w", s.remote, err)

@@ -163,6 +163,12 @@ type ServerTLS struct {
 	ClientRoots *x509.CertPool
 }
 
+// serverSide is a ServerTLS with the settings all connections of its listener share.
+type serverSide struct {
+	ServerTLS
+	conf *tls.Config
+}
+
 func (c ServerTLS) config() *tls.Config {
 	conf := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
