@@ -347,3 +347,13 @@ func talk(a, b *phone) {
 
 // offerKey is the phone's own key as its description has it.
 func (p *phone) offerKey() string { return base64.StdEncoding.EncodeToString(p.keySalt) }
+
+func listen6(t testing.TB) *net.UDPConn {
+	t.Helper()
+	conn, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if err != nil {
+		t.Skip("no IPv6 on this machine")
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}

@@ -1,0 +1,51 @@
+package media
+
+import (
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSystemCallsDoNotAllocate(t *testing.T) {
+	r := &relay{}
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		var s socket
+		if err := r.bind(&s, netip.MustParseAddrPort(addr)); err != nil {
+			t.Logf("skip %s: %v", addr, err)
+			continue
+		}
+		local, err := boundTo(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, buf := []byte("datagram"), make([]byte, 64)
+		if n := testing.AllocsPerRun(200, func() {
+			if !sendTo(&s, b, local) {
+				t.Fatal("send refused")
+			}
+			n, src, ok := recvFrom(s.fd, buf)
+			if !ok || src != local || string(buf[:n]) != "datagram" {
+				t.Fatalf("received %q from %v, %v; want %q from %v", buf[:n], src, ok, b, local)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations a datagram; want 0", addr, n)
+		}
+		if _, _, ok := recvFrom(s.fd, buf); ok {
+			t.Errorf("%s: received from an empty socket", addr)
+		}
+		r.unbind(&s)
+	}
+}
+
+// boundTo asks the kernel which port it picked.
+func boundTo(s *socket) (netip.AddrPort, error) {
+	sa, err := unix.Getsockname(s.fd)
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), err
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), err
+	}
+	return netip.AddrPort{}, err
+}

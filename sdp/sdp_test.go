@@ -1,0 +1,283 @@
+package sdp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const key30 = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+
+func lines(s ...string) []byte { return []byte(strings.Join(s, "\r\n") + "\r\n") }
+
+func TestParse(t *testing.T) {
+	d, err := Parse(lines("v=0", "o=- 1 2 IN IP4 198.51.100.1", "s=call", "b=AS:80", "c=IN IP4 198.51.100.1", "t=0 0", "a=sendonly",
+		"m=audio 4000/2 RTP/SAVP 0 101", "b=TIAS:64000", "c=IN IP4 198.51.100.2/127", "a=rtpmap:0 PCMU/8000", "a=rtpmap:101 telephone-event/8000",
+		"a=fmtp:101 0-15", "a=ptime:20", "a=rtcp:4009 IN IP4 198.51.100.3", "a=rtcp-mux", "a=recvonly", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30,
+		"m=image 5000 udptl t38", "a=T38FaxVersion:0", "m=application 9 TCP/MSRP *"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Media) != 3 {
+		t.Fatalf("%d sections; want 3", len(d.Media))
+	}
+	m := d.Media[0]
+	want := Media{
+		Type: "audio", Port: 4000, Count: 2, Proto: "RTP/SAVP", Direction: RecvOnly, PTime: 20, Mux: true,
+		Formats: []Format{{Name: "0", Encoding: "PCMU/8000"}, {Name: "101", Encoding: "telephone-event/8000", Parameters: "0-15"}},
+		Addr:    netip.MustParseAddr("198.51.100.2"), RTCP: netip.MustParseAddrPort("198.51.100.3:4009"),
+		Crypto: []Secret{Secret("1 AES_CM_128_HMAC_SHA1_80 inline:" + key30)},
+		first:  7, end: 18,
+	}
+	if !reflect.DeepEqual(m, want) {
+		t.Errorf("audio %+v; want %+v", m, want)
+	}
+	if x := d.Media[1]; x.Type != "image" || x.Proto != "udptl" || x.Formats[0].Name != "t38" || x.Direction != SendOnly || x.Addr.String() != "198.51.100.1" {
+		t.Errorf("image %+v", x)
+	}
+}
+
+// Bodies that real trunks send and strict parsers reject.
+func TestTolerance(t *testing.T) {
+	for name, body := range map[string]string{
+		"no s= and t=":       "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n",
+		"no o=":              "v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n",
+		"b= before c=":       "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nb=AS:64\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n",
+		"LF only":            "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n",
+		"no last line end":   "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0",
+		"blank line":         "v=0\r\nc=IN IP4 192.0.2.1\r\n\r\nm=audio 4000 RTP/AVP 0\r\n\r\n",
+		"unknown types":      "v=0\r\nx=?\r\nc=IN IP4 192.0.2.1\r\nw\r\nm=audio 4000 RTP/AVP 0\r\nq=1\r\n",
+		"five fields in o=":  "v=0\r\no=- 1 IN IP4 192.0.2.1\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n",
+		"lower case in":      "v=0\r\nc=in ip4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n",
+		"trailing blanks":    "v=0 \r\nc=IN IP4 192.0.2.1 \r\nm=audio 4000 RTP/AVP 0 \r\na=sendrecv \r\n",
+		"upper case media":   "v=0\r\nc=IN IP4 192.0.2.1\r\nm=AUDIO 4000 rtp/avp 0\r\n",
+		"attribute twice":    "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\na=ptime:20\r\na=ptime:20\r\n",
+		"rtpmap of a nobody": "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:99 x/1\r\na=rtpmap:\r\n",
+	} {
+		d, err := Parse([]byte(body))
+		if err != nil || len(d.Media) != 1 || d.Media[0].Addr.String() != "192.0.2.1" || d.Media[0].Type != "audio" {
+			t.Errorf("%s: %v, %+v", name, err, d)
+			continue
+		}
+		out := d.Rewrite(edit(d, 0))
+		again, err := Parse(out)
+		if err != nil || len(again.Media) != 1 || again.Media[0].Port != 6000 || again.Media[0].Addr.String() != "203.0.113.7" {
+			t.Errorf("%s: rewritten %v\n%s", name, err, out)
+		}
+		if bytes.Contains(out, []byte("192.0.2.1")) {
+			t.Errorf("%s: the address is still there:\n%s", name, out)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	head := "v=0\r\nc=IN IP4 192.0.2.1\r\n"
+	for name, tt := range map[string]struct {
+		body string
+		want error
+	}{
+		"empty":          {"", ErrSyntax},
+		"not sdp":        {"hello\r\n", ErrSyntax},
+		"short m=":       {head + "m=audio 4000\r\n", ErrSyntax},
+		"port":           {head + "m=audio 70000 RTP/AVP 0\r\n", ErrSyntax},
+		"port is text":   {head + "m=audio x RTP/AVP 0\r\n", ErrSyntax},
+		"no ports":       {head + "m=audio 4000/0 RTP/AVP 0\r\n", ErrSyntax},
+		"short c=":       {"v=0\r\nc=IN\r\n", ErrSyntax},
+		"a=rtcp":         {head + "m=audio 4000 RTP/AVP 0\r\na=rtcp:x\r\n", ErrSyntax},
+		"stray CR":       {head + "a=x\rm=audio 4000 RTP/AVP 0\r\n", ErrSyntax},
+		"NUL":            {head + "a=\x00\r\n", ErrSyntax},
+		"too long":       {head + strings.Repeat("a", MaxSize), ErrTooLarge},
+		"too many lines": {head + strings.Repeat("a=x\n", MaxLines), ErrTooLarge},
+		"too many media": {head + strings.Repeat("m=audio 4000 RTP/AVP 0\r\n", MaxMedia+1), ErrTooLarge},
+		"many formats":   {head + "m=audio 4000 RTP/AVP" + strings.Repeat(" 0", MaxFormats+1) + "\r\n", ErrTooLarge},
+	} {
+		if _, err := Parse([]byte(tt.body)); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v; want %v", name, err, tt.want)
+		}
+	}
+}
+
+func edit(d *Description, media int) Edit {
+	return Edit{
+		ID: 11, Version: 3, Origin: netip.MustParseAddr("203.0.113.7"), Addr: netip.MustParseAddr("203.0.113.7"),
+		Media: media, Port: 6000, Profile: Profile{Secure: true}, Mux: true,
+		Crypto: []Crypto{{Tag: 1, Suite: "AEAD_AES_128_GCM", KeySalt: bytes.Repeat([]byte{1}, 28)}},
+	}
+}
+
+func TestRewrite(t *testing.T) {
+	d, err := Parse(lines("v=0", "o=alice 890 1 IN IP4 pc33.example.com", "s=to pc33.example.com", "i=about", "u=http://192.0.2.8/", "e=a@example.com", "p=+1",
+		"c=IN IP4 192.0.2.8", "b=AS:80", "t=0 0", "k=clear:secret", "a=group:BUNDLE a v", "a=ice-lite", "a=tool:x 1",
+		"m=video 7000 RTP/AVP 96", "a=rtpmap:96 H264/90000",
+		"m=audio 4000 RTP/AVP 8 0", "i=speech", "c=IN IP4 192.0.2.9", "b=AS:64", "k=clear:secret", "a=rtpmap:8  PCMA/8000", "a=candidate:1 1 udp 1 192.0.2.9 4000 typ host",
+		"a=fingerprint:sha-1 00", "a=setup:actpass", "a=rtcp:4001", "a=key-mgmt:mikey AAAA", "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30,
+		"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30, "a=x-seen:192.0.2.9", "a=x-hidden:sdes Inline:abc", "a=ptime:20", "a=sendrecv",
+		"m=image 5000 udptl t38", "a=T38FaxVersion:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(d.Rewrite(edit(d, 1)))
+	want := string(lines("v=0", "o=- 11 3 IN IP4 203.0.113.7", "s=-", "i=about", "c=IN IP4 203.0.113.7", "b=AS:80", "t=0 0", "a=tool:x 1",
+		"m=video 0 RTP/AVP 96",
+		"m=audio 6000 RTP/SAVP 8 0", "i=speech", "b=AS:64", "a=crypto:1 AEAD_AES_128_GCM inline:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ==", "a=rtcp-mux",
+		"a=rtpmap:8  PCMA/8000", "a=ptime:20", "a=sendrecv",
+		"m=image 0 udptl t38"))
+	if got != want {
+		t.Errorf("rewritten:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// An answer has one section for each of the offer's, whatever the peer's answer had.
+func TestRewriteMatchesTheOffer(t *testing.T) {
+	offer, err := Parse(lines("v=0", "c=IN IP4 192.0.2.1", "m=audio 1 RTP/AVP 0", "m=video 2 RTP/AVP 96", "m=text 3 RTP/AVP 98"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3, 5} {
+		answer, err := Parse(lines(append([]string{"v=0", "c=IN IP4 192.0.2.2", "m=audio 9 RTP/AVP 0"}, strings.Split(strings.Repeat("m=video 0 RTP/AVP 96\n", n-1), "\n")...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := edit(answer, 0)
+		e.Like = offer
+		again, err := Parse(answer.Rewrite(e))
+		if err != nil || len(again.Media) != 3 || again.Media[0].Port != 6000 || again.Media[1].Port != 0 || again.Media[2].Port != 0 {
+			t.Errorf("answer of %d sections: %v, %+v", n, err, again.Media)
+		}
+	}
+}
+
+func TestParseCrypto(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		mki  []byte
+		want error
+	}{
+		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + key30, nil, nil},
+		{"999999999 x inline:" + key30 + "|2^48", nil, nil},
+		{"1 x inline:" + key30 + "|1048576|1:4", []byte{0, 0, 0, 1}, nil},
+		{"1 x inline:" + key30 + "|258:2", []byte{1, 2}, nil},
+		{"1 x INLINE:" + key30 + " WSH=64 -UNKNOWN", nil, nil},
+		{"1 x inline:AAAA==", nil, nil},
+		{"", nil, ErrCrypto},
+		{"1 x", nil, ErrCrypto},
+		{"x x inline:" + key30, nil, ErrCrypto},
+		{"-1 x inline:" + key30, nil, ErrCrypto},
+		{"1000000000 x inline:" + key30, nil, ErrCrypto},
+		{"1 x inline:" + strings.Repeat("A", MaxCryptoLine), nil, ErrCrypto},
+		{"1 x uri:" + key30, nil, ErrCryptoKey},
+		{"1 x inline:", nil, ErrCryptoKey},
+		{"1 x inline:!!!!", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|2^49", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|0", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|1:0", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|256:1", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|1:129", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + "|2^20|1:1|x", nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + ";inline:" + key30, nil, ErrCryptoKey},
+		{"1 x inline:" + key30 + " UNENCRYPTED_SRTP", nil, ErrCryptoParameter},
+		{"1 x inline:" + key30 + " WSH=64 unencrypted_srtcp", nil, ErrCryptoParameter},
+		{"1 x inline:" + key30 + " UNAUTHENTICATED_SRTP", nil, ErrCryptoParameter},
+		{"1 x inline:" + key30 + " KDR=1", nil, ErrCryptoParameter},
+		{"1 x inline:" + key30 + " FEC_KEY=inline:" + key30, nil, ErrCryptoParameter},
+		{"1 x inline:" + key30 + " SOMETHING=new", nil, ErrCryptoParameter},
+	} {
+		c, err := ParseCrypto(Secret(tt.line))
+		if !errors.Is(err, tt.want) || err == nil && !bytes.Equal(c.MKI, tt.mki) {
+			t.Errorf("ParseCrypto(%q) = mki %x, %v; want %x, %v", tt.line, c.MKI, err, tt.mki, tt.want)
+		}
+	}
+}
+
+func TestSecretsNeverPrint(t *testing.T) {
+	c, err := ParseCrypto(Secret("1 AES_CM_128_HMAC_SHA1_80 inline:" + key30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Parse(lines("v=0", "c=IN IP4 192.0.2.1", "m=audio 1 RTP/SAVP 0", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for _, v := range []any{c, &c, d, d.Media, c.KeySalt, struct{ C Crypto }{c}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
+	}
+	for _, leak := range []string{key30[:10], fmt.Sprintf("%x", []byte(c.KeySalt))[:10], strings.Trim(fmt.Sprint([]byte(c.KeySalt)[:4]), "[]")} {
+		if strings.Contains(out.String(), leak) {
+			t.Errorf("output holds %q", leak)
+		}
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	for _, s := range []string{"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF"} {
+		if p, ok := ParseProfile(strings.ToLower(s)); !ok || p.String() != s {
+			t.Errorf("ParseProfile(%q) = %v, %v", s, p, ok)
+		}
+	}
+	for _, s := range []string{"", "udptl", "UDP/TLS/RTP/SAVPF", "TCP/RTP/AVP"} {
+		if p, ok := ParseProfile(s); ok {
+			t.Errorf("ParseProfile(%q) = %v", s, p)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(lines("v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "t=0 0", "m=audio 4000 RTP/SAVP 0", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30))
+	f.Add([]byte("v=0\nm=image 1 udptl t38\nb=AS:1\nc=IN IP6 ::1\nm=audio 2/2 RTP/AVP\n"))
+	f.Add([]byte("v=0\r\nm=a 1 inline:x 0\r\nk=\r\na=acap:1 inline:\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := Parse(b)
+		if err != nil {
+			for _, secret := range []string{key30} {
+				if strings.Contains(err.Error(), secret) {
+					t.Fatalf("error holds a key: %v", err)
+				}
+			}
+			return
+		}
+		for i := range d.Media {
+			e := edit(d, i)
+			e.Like = d
+			out := d.Rewrite(e)
+			again, err := Parse(out)
+			if err != nil {
+				t.Fatalf("edited text does not parse: %v\n%q\nfrom %q", err, out, b)
+			}
+			if len(again.Media) != len(d.Media) || again.Media[i].Port != 6000 || len(again.Media[i].Crypto) != 1 {
+				t.Fatalf("edited text says something else:\n%q\nfrom %q", out, b)
+			}
+			if bytes.Contains(out, []byte(key30)) && !bytes.Contains(b[:bytes.Index(b, []byte(key30))], []byte("m=")) {
+				t.Fatalf("a key passed:\n%q", out)
+			}
+		}
+	})
+}
+
+func FuzzCrypto(f *testing.F) {
+	f.Add("1 AES_CM_128_HMAC_SHA1_80 inline:" + key30 + "|2^20|1:4 WSH=64")
+	f.Add("1 AES_CM_256_HMAC_SHA1_80 inline:AAAA= UNENCRYPTED_SRTP")
+	f.Fuzz(func(t *testing.T, line string) {
+		c, err := ParseCrypto(Secret(line))
+		if err != nil {
+			if len(c.KeySalt) > 0 && !errors.Is(err, ErrCryptoParameter) {
+				t.Fatal("a key of a line that was not read")
+			}
+			return
+		}
+		again, err := ParseCrypto(Secret(strings.TrimPrefix(c.Line(), "a=crypto:")))
+		if err != nil || again.Tag != c.Tag || again.Suite != c.Suite || !bytes.Equal(again.KeySalt, c.KeySalt) {
+			t.Fatalf("line %q reads back as %v, %v", line, again, err)
+		}
+	})
+}
