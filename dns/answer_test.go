@@ -289,6 +289,7 @@ func TestRateLimit(t *testing.T) {
 		{"another network too", "198.51.100.1", plainHost, false, 11},
 		{"an IPv6 network", "2001:db8:0:1::1", plainHost, false, 11},
 		{"the same /56", "2001:db8:0:2::1", plainHost, false, 0},
+		{"nor is this machine", "127.0.0.1", plainHost, false, 100},
 		{"TCP is not limited", "192.0.2.1", plainHost, true, 100},
 	} {
 		full, slipped, dropped := send(tt.from, tt.name, tt.stream)

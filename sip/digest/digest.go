@@ -8,7 +8,8 @@
 // not: the -sess variants (a session key outlives the request it was checked for), auth-int (an SBC rewrites bodies),
 // userhash and the RFC 2069 form without qop. The last has neither client nonce nor count, so a captured response could
 // be replayed until the nonce ends, and a middle man who strips qop from our challenge would reach it on purpose.
-// SIPp 3.6.1 and baresip 1.0.0 both answer qop=auth.
+// Both peers tried answer qop=auth: SIPp 3.6.1 (MD5 only; its digest-uri is the remote address unless -auth_uri names the
+// Request-URI's user and host) and baresip 1.0.0 (which gives up where a second challenge follows the MD5 one).
 //
 // The replay table is per node. A response replayed within the nonce's life, from the same IP address, for the same
 // method and digest-uri, to another node of the installation, passes there once; nonces bound to the IP address keep

@@ -22,7 +22,7 @@ import (
 // Defaults of ServerConfig.
 const (
 	DefaultNonceLife = 2 * time.Minute // longer than any INVITE's retransmissions; the client re-challenged after it is not refused
-	DefaultMaxNonces = 1 << 18         // about 2,000 new nonces a second for a whole life; some 25 MB when full
+	DefaultMaxNonces = 1 << 18         // about 2,000 new nonces a second for a whole life; some 30 MB when full
 	MinKeyLen        = 32              // octets
 )
 

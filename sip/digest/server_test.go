@@ -192,14 +192,14 @@ func TestCheckPicksOurRealm(t *testing.T) {
 func TestReplay(t *testing.T) {
 	s, fake := startServer(t, ServerConfig{NonceLife: time.Minute})
 	nonce := challenge(t, s)
-	send := func(method string, nc int) Outcome {
+	send := func(method string, nc uint32) Outcome {
 		return s.Check(request(t, method, credentials(nonce, func(_ *Credentials, in *input, _ *HA1) {
 			in.method, in.nc = method, fmt.Sprintf("%08x", nc)
 		})), lookup).Outcome
 	}
 	for _, tt := range []struct {
 		name, method string
-		nc           int
+		nc           uint32
 		want         Outcome
 	}{
 		{"first", "INVITE", 1, OK},

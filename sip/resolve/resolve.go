@@ -174,8 +174,16 @@ func (s *search) run(ctx context.Context) error {
 	return nil
 }
 
+// part bounds one step, so that a server which is silent on one record type (some middleboxes drop NAPTR) leaves time for
+// the others.
+func (s *search) part(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.r.cfg.Timeout/3)
+}
+
 // naptr gives the services of the host this query may use, best first; none where the DNS has none or is in trouble.
 func (s *search) naptr(ctx context.Context) ([]service, time.Duration) {
+	ctx, cancel := s.part(ctx)
+	defer cancel()
 	ans, err := s.r.lookup(ctx, key{s.host, typeNAPTR})
 	if err != nil {
 		s.trouble = s.trouble || errors.Is(err, ErrTemporary)
@@ -208,6 +216,11 @@ func (s *search) anyTransport(ctx context.Context) (found bool, err error) {
 	protos := []Proto{UDP, TCP}
 	if s.q.Secure {
 		protos = []Proto{TLS}
+	}
+	ctx, cancel := s.part(ctx)
+	defer cancel()
+	for _, p := range protos[1:] { // asked at the same time as the first
+		go s.r.lookup(ctx, key{p.service() + s.host, typeSRV})
 	}
 	denied := 0
 	for _, p := range protos {

@@ -306,6 +306,17 @@ func TestTimeoutBoundsTheCaller(t *testing.T) {
 	}
 }
 
+// Servers that drop whole record types still leave a call its addresses, in time.
+func TestSilentTypes(t *testing.T) {
+	s := startNameServer(t, zone)
+	s.set(func() { s.silent["NAPTR"], s.silent["SRV"] = true, true })
+	r, _ := startResolver(t, s, func(c *Config) { c.Order, c.Timeout, c.Attempt = IPv4Only, 900*time.Millisecond, time.Second })
+	got, err := r.Resolve(t.Context(), Query{Host: "plain.example.com"})
+	if want := "UDP 192.0.2.7:5060 plain.example.com 60; UDP 192.0.2.8:5060 plain.example.com 60"; summary(got) != want {
+		t.Errorf("got %s, %v, want %s", summary(got), err, want)
+	}
+}
+
 // A thousand records: the answer comes over TCP, what is kept is bounded.
 func TestThousandRecords(t *testing.T) {
 	var big strings.Builder

@@ -21,9 +21,9 @@ type nameServer struct {
 
 	mu      sync.Mutex
 	records []dns.RR
-	rcode   map[string]int // by name: answer this and nothing else
-	silent  map[string]bool
-	asked   map[string]int // "name TYPE"
+	rcode   map[string]int  // by name: answer this and nothing else
+	silent  map[string]bool // by name or by type
+	asked   map[string]int  // "name TYPE"
 	tcp     int
 	mangle  func(*dns.Msg)
 }
@@ -90,7 +90,7 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[name+" "+dns.TypeToString[q.Qtype]]++
-	if s.silent[name] {
+	if s.silent[name] || s.silent[dns.TypeToString[q.Qtype]] {
 		return
 	}
 	resp := new(dns.Msg)
