@@ -131,11 +131,19 @@ func isKeepAlive(b []byte) bool {
 // udpLink makes flows of a socket. Closing one does not close the socket, which others share.
 type udpLink struct{ s *udpSocket }
 
-func (l udpLink) Proto() Proto          { return UDP }
-func (l udpLink) Local() netip.AddrPort { return l.s.local }
-func (l udpLink) TLS() *TLSInfo         { return nil }
-func (l udpLink) Close() error          { return nil }
+// Proto returns UDP.
+func (l udpLink) Proto() Proto { return UDP }
 
+// Local returns the socket's bound address.
+func (l udpLink) Local() netip.AddrPort { return l.s.local }
+
+// TLS returns nil.
+func (l udpLink) TLS() *TLSInfo { return nil }
+
+// Close does nothing: the socket is everybody's.
+func (l udpLink) Close() error { return nil }
+
+// Send sends one datagram, whatever its size; fragmenting it is the caller's choice.
 func (l udpLink) Send(b []byte, to netip.AddrPort) error {
 	if _, err := l.s.conn.WriteToUDPAddrPort(b, to); err != nil {
 		l.s.t.stats.SendErrors.Add(1)
