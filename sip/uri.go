@@ -134,7 +134,14 @@ func validOther(b []byte) bool {
 // parseSIP reads [userinfo "@"] hostport [params] [headers]. "@" must be
 // escaped everywhere else, so the first one ends the userinfo.
 func (u *URI) parseSIP(b []byte) bool {
-	if at := bytes.IndexByte(b, '@'); at >= 0 {
+	plain := 0 // most users have no escape and no password: one pass finds and checks them
+	for plain < len(b) && chars[b[plain]]&chUser != 0 {
+		plain++
+	}
+	if plain > 0 && plain < len(b) && b[plain] == '@' {
+		u.User = b[:plain:plain]
+		b = b[plain+1:]
+	} else if at := bytes.IndexByte(b, '@'); at >= 0 {
 		if !u.parseUserinfo(b[:at:at]) {
 			return false
 		}
