@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"time"
+
+	"crypto/rand"
+
+	"carillon/api"
+	"carillon/iam"
+	"carillon/trunk"
+)
+
+// Numbers of a trial node's pool: +12065550100 to +12065550199, which are kept for fiction and examples.
+const (
+	poolFirst = 12065550100
+	poolSize  = 100
+)
+
+// bootstrap makes what an installation needs to be used at all, once: its account, the operator's key and, on a trial
+// node, a pool of numbers. It returns when this node's snapshot has it.
+func (n *Node) bootstrap(ctx context.Context) error {
+	now := n.clock.Now().UTC().Truncate(time.Millisecond)
+	account, err := newAccount(n)
+	if err != nil {
+		return err
+	}
+	operator, err := api.NewAccessKey(n.random, account, 0, now)
+	if err != nil {
+		return err
+	}
+	operator.Operator, operator.Name = true, operatorKey
+	var installation *trunk.Installation
+	revision, err := n.store.Update(ctx, func(tx trunk.Tx) error {
+		existing, found, err := trunk.Get[*trunk.Installation](tx, (&trunk.Installation{}).EntityKey())
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			installation = &trunk.Installation{Domain: n.config.Domain, Account: account, Created: now}
+			tx.Create(installation)
+			tx.Create(operator)
+			if n.config.Dev {
+				createPool(tx, now)
+			}
+		default:
+			installation = existing
+			if n.config.Domain != "" && n.config.Domain != existing.Domain {
+				changed := *existing
+				changed.Domain = n.config.Domain
+				installation = &changed
+				tx.Put(installation)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.directory.Await(ctx, revision); err != nil {
+		return fmt.Errorf("wait for the first snapshot: %w", err)
+	}
+	n.ready.Domain = installation.Domain
+	key, ok := n.operatorKey(installation.Account)
+	if !ok {
+		n.log.Warn("the operator's key is gone; make one with an operator's credentials", "account", installation.Account)
+		n.ready.AccountID = installation.Account
+		return nil
+	}
+	n.ready.credentials(installation.Account, key.ID, key.Secret)
+	return nil
+}
+
+// operatorKey is the name of the key that is made with the installation.
+const operatorKey = "operator"
+
+// operatorKey finds the operator's key that was made with the installation, the oldest that still works.
+func (n *Node) operatorKey(account string) (*iam.AccessKey, bool) {
+	var oldest *iam.AccessKey
+	for _, k := range n.directory.Snapshot().AccessKeys(account) {
+		if k.Operator && k.Usable(n.clock.Now()) && (oldest == nil || k.Created.Before(oldest.Created)) {
+			oldest = k
+		}
+	}
+	return oldest, oldest != nil
+}
+
+func createPool(tx trunk.Tx, now time.Time) {
+	for i := range poolSize {
+		tx.Create(&trunk.PhoneNumber{
+			E164: trunk.Number(fmt.Sprintf("+%d", poolFirst+i)), Created: now, Updated: now,
+		})
+	}
+}
+
+// newAccount draws a 12-digit account id that does not begin with 0: some tools drop leading zeros.
+func newAccount(n *Node) (string, error) {
+	v, err := rand.Int(n.random, big.NewInt(900_000_000_000))
+	if err != nil {
+		return "", fmt.Errorf("make an account id: %w", err)
+	}
+	return fmt.Sprintf("%d", v.Int64()+100_000_000_000), nil
+}

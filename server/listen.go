@@ -1,0 +1,200 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"carillon/config"
+	"carillon/sip/transport"
+)
+
+// addresses are where a node listens.
+type addresses struct {
+	udp, tcp, tls, api, dns, metrics netip.AddrPort
+}
+
+// own lists every address of this node's listeners, those of a wildcard listener one by one, so that nothing learned
+// from others can make the node call itself.
+func (a addresses) own() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range []netip.AddrPort{a.udp, a.tcp, a.tls, a.api, a.dns, a.metrics} {
+		switch {
+		case !l.IsValid():
+		case l.Addr().IsUnspecified():
+			for _, ip := range interfaceAddrs() {
+				all = append(all, netip.AddrPortFrom(ip, l.Port()))
+			}
+		default:
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+func interfaceAddrs() []netip.Addr {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var ips []netip.Addr
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			ips = append(ips, p.Addr().Unmap())
+		}
+	}
+	return ips
+}
+
+// parseListen returns the address of a listener; an empty host means every address.
+func parseListen(l config.Listen) (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(l.String())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	switch host {
+	case "":
+		host = "0.0.0.0"
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	return netip.ParseAddrPort(net.JoinHostPort(host, port))
+}
+
+// listenSIP binds the SIP sockets. UDP and TCP share a number when both are given port 0 on one host.
+func (n *Node) listenSIP(context.Context) error {
+	n.gate = newGate()
+	t, err := transport.New(transport.Config{
+		Handler: n.gate, Clock: n.clock, Logger: n.log.With("plane", "sip"),
+		Limits: transport.Limits{Accepted: n.config.MaxConnections, AcceptedPerIP: n.config.MaxConnectionsPerIP},
+	})
+	if err != nil {
+		return err
+	}
+	n.transport = t
+	udp, tcp := n.config.SIPUDP, n.config.SIPTCP
+	if udp.Enabled() && udp == tcp {
+		addr, err := parseListen(udp)
+		if err != nil {
+			return err
+		}
+		if addr.Port() == 0 {
+			both, err := t.ListenUDPAndTCP(addr)
+			n.bound.udp, n.bound.tcp = both, both
+			udp, tcp = config.Off, config.Off
+			if err != nil {
+				return fmt.Errorf("listen on %s: %w", addr, err)
+			}
+		}
+	}
+	for _, l := range []struct {
+		at    config.Listen
+		bound *netip.AddrPort
+		open  func(netip.AddrPort) (netip.AddrPort, error)
+	}{
+		{udp, &n.bound.udp, t.ListenUDP},
+		{tcp, &n.bound.tcp, t.ListenTCP},
+		{n.config.SIPTLS, &n.bound.tls, func(a netip.AddrPort) (netip.AddrPort, error) {
+			return t.ListenTLS(a, transport.ServerTLS{GetCertificate: n.identity.forHello})
+		}},
+	} {
+		if !l.at.Enabled() {
+			continue
+		}
+		addr, err := parseListen(l.at)
+		if err != nil {
+			return err
+		}
+		if *l.bound, err = l.open(addr); err != nil {
+			return fmt.Errorf("listen on %s: %w", addr, err)
+		}
+	}
+	n.ready.SIP = ReadySIP{UDP: n.reachable(n.bound.udp), TCP: n.reachable(n.bound.tcp), TLS: n.reachable(n.bound.tls)}
+	return nil
+}
+
+// reachable is a listener's address as a client on this machine dials it; empty for none.
+func (n *Node) reachable(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	if a.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port()).String()
+	}
+	return a.String()
+}
+
+// port returns the port the node listens on for a protocol, 0 for none.
+func (n *Node) port(p transport.Proto) uint16 {
+	switch p {
+	case transport.UDP:
+		return n.bound.udp.Port()
+	case transport.TCP:
+		return n.bound.tcp.Port()
+	default:
+		return n.bound.tls.Port()
+	}
+}
+
+// sipAddrs are the addresses connectors' host names resolve to.
+func (n *Node) sipAddrs() []netip.Addr {
+	if ip, err := netip.ParseAddr(n.config.SIPAdvertise); err == nil {
+		return []netip.Addr{ip}
+	}
+	var addrs []netip.Addr
+	for _, l := range []netip.AddrPort{n.bound.tls, n.bound.udp, n.bound.tcp} {
+		if l.IsValid() && !l.Addr().IsUnspecified() {
+			addrs = appendNew(addrs, l.Addr())
+		}
+	}
+	if len(addrs) > 0 {
+		return addrs
+	}
+	if n.config.MediaAdvertise.IsValid() {
+		return []netip.Addr{n.config.MediaAdvertise}
+	}
+	return n.config.MediaIP
+}
+
+// sipName is the host in Contact and Via.
+func (n *Node) sipName() string {
+	if n.config.SIPAdvertise != "" {
+		return n.config.SIPAdvertise
+	}
+	if addrs := n.sipAddrs(); len(addrs) > 0 {
+		return addrs[0].String()
+	}
+	return "localhost"
+}
+
+// certificateIPs are the addresses in the node's own certificate, for peers that dial an address.
+func (n *Node) certificateIPs() []netip.Addr {
+	var ips []netip.Addr
+	for _, l := range []config.Listen{n.config.SIPTLS, n.config.API} {
+		if !l.Enabled() {
+			continue
+		}
+		if a, err := parseListen(l); err == nil && !a.Addr().IsUnspecified() {
+			ips = appendNew(ips, a.Addr())
+		}
+	}
+	if ip, err := netip.ParseAddr(n.config.SIPAdvertise); err == nil {
+		ips = appendNew(ips, ip)
+	}
+	for _, ip := range append(n.config.MediaIP, n.config.MediaAdvertise) {
+		if ip.IsValid() && !ip.IsUnspecified() {
+			ips = appendNew(ips, ip)
+		}
+	}
+	return ips
+}
+
+func appendNew(addrs []netip.Addr, a netip.Addr) []netip.Addr {
+	for _, have := range addrs {
+		if have == a {
+			return addrs
+		}
+	}
+	return append(addrs, a)
+}

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"carillon/api"
+	"carillon/call"
+	"carillon/cdr"
+	"carillon/config"
+	"carillon/dns"
+	"carillon/media"
+	"carillon/numbering"
+	"carillon/sbc"
+	"carillon/sip/digest"
+	"carillon/sip/resolve"
+	"carillon/sip/transaction"
+	"carillon/trunk"
+)
+
+// startSignalling builds the signalling plane and opens the gate.
+func (n *Node) startSignalling(context.Context) error {
+	nonces, err := digest.NewServer(digest.ServerConfig{Key: n.store.Box().Derive("digest nonces"), Clock: n.clock, Rand: n.random})
+	if err != nil {
+		return err
+	}
+	resolver, err := resolve.New(resolve.Config{Clock: n.clock, Rand: n.random})
+	if err != nil {
+		return err
+	}
+	own, err := n.identity.own()
+	if err != nil {
+		return err
+	}
+	n.health = newHealth(n.store, n.clock, n.log)
+	n.running.Go(func() { n.health.run(n.background) })
+	n.sbc, err = sbc.New(sbc.Config{
+		Directory: n.directory, Media: mediaPlane{n.media}, Records: n.records, Digest: nonces, Resolver: resolver,
+		Health: n.health, Egress: n.policy(), Name: n.sipName(), Domain: n.ready.Domain, Ports: n.port,
+		Roots: n.identity.roots, Certificate: own, Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "sbc"),
+		Limits: sbc.Limits{
+			Calls: n.config.MaxCalls, TargetSilent: n.config.TargetSilence, Ring: n.config.RingTime,
+			Duration: n.config.MaxCallTime, Drain: n.config.Drain,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	n.layer, err = transaction.New(transaction.Config{
+		Core: n.sbc, Clock: n.clock, Rand: n.random, MaxServer: n.config.MaxTransactions, MaxClient: n.config.MaxTransactions,
+	})
+	if err != nil {
+		return err
+	}
+	n.sbc.Attach(n.layer, n.transport)
+	n.gate.layer, n.gate.sbc = n.layer, n.sbc
+	n.gate.open()
+	return nil
+}
+
+// mediaPlane lets signalling use the media plane without either knowing the other.
+type mediaPlane struct{ *media.Plane }
+
+// Open implements sbc.MediaPlane.
+func (m mediaPlane) Open(o call.Open) (sbc.MediaSession, *call.Refusal) {
+	s, refusal := m.Plane.Open(o)
+	if refusal != nil {
+		return nil, refusal // and not a nil *media.Session, which would be no nil MediaSession
+	}
+	return s, nil
+}
+
+// zone answers DNS from the snapshot that SIP reads.
+type zone struct{ n *Node }
+
+// Host implements dns.Zone.
+func (z zone) Host(name string) (dns.HostInfo, bool) {
+	c, ok := z.n.directory.Snapshot().ConnectorByHost(name)
+	if !ok {
+		return dns.HostInfo{}, false
+	}
+	b := z.n.bound
+	info := dns.HostInfo{
+		RequireEncryption: c.RequireEncryption,
+		Ports:             dns.Ports{UDP: b.udp.Port(), TCP: b.tcp.Port(), TLS: b.tls.Port()},
+	}
+	for _, a := range z.n.sipAddrs() {
+		// An IPv4 connector never uses IPv6.
+		if a.Is4() || c.NetworkType == trunk.DualStack {
+			info.Addrs = append(info.Addrs, a)
+		}
+	}
+	return info, true
+}
+
+// startDNS answers for the installation's domain.
+func (n *Node) startDNS(ctx context.Context) error {
+	if !n.config.DNS.Enabled() {
+		return nil
+	}
+	s, err := dns.New(dns.Config{
+		Zone: zone{n}, Domains: []string{n.ready.Domain}, Clock: n.clock, Logger: n.log.With("plane", "dns"),
+		NameServers: []dns.NameServer{{Name: "ns." + n.ready.Domain, Addrs: n.sipAddrs()}},
+		Serial:      func() uint32 { return uint32(n.directory.Snapshot().Revision() & math.MaxUint32) },
+	})
+	if err != nil {
+		return err
+	}
+	udp, tcp, err := listenBoth(ctx, n.config.DNS)
+	if err != nil {
+		return err
+	}
+	n.bound.dns = udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	n.ready.DNS = n.reachable(n.bound.dns)
+	n.running.Go(func() { n.watch("DNS over UDP", s.ServeUDP(n.background, udp)) })
+	n.running.Go(func() { n.watch("DNS over TCP", s.ServeTCP(n.background, tcp)) })
+	return nil
+}
+
+// watch logs the end of something that should run as long as the node.
+func (n *Node) watch(what string, err error) {
+	if err != nil && n.background.Err() == nil {
+		n.log.Error("serve "+what, "error", err)
+	}
+}
+
+// portTries is how often a free port is looked for that UDP and TCP can share.
+const portTries = 50
+
+// listenBoth binds UDP and TCP to one number.
+func listenBoth(ctx context.Context, at config.Listen) (*net.UDPConn, net.Listener, error) {
+	addr, err := parseListen(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	var lc net.ListenConfig
+	for try := 0; ; try++ {
+		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		tcp, err := lc.Listen(ctx, "tcp", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp, nil
+		}
+		udp.Close()
+		if addr.Port() != 0 || try == portTries {
+			return nil, nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+	}
+}
+
+// startAPI serves the API.
+func (n *Node) startAPI(ctx context.Context) error {
+	if !n.config.API.Enabled() {
+		return nil
+	}
+	rules := trunk.DefaultRules()
+	rules.ShortestIPv4, rules.ShortestIPv6 = n.config.ShortestPrefixIPv4, n.config.ShortestPrefixIPv6
+	rules.Country = numbering.ValidCountry
+	s, err := api.New(api.Config{
+		Store: n.store, Directory: n.directory, Calls: calls{n.records}, Clock: n.clock, Random: n.random,
+		Logger: n.log.With("plane", "api"), Metrics: n.metrics, Rules: rules, TokenKey: n.store.Box().Derive("api tokens"),
+		DualStack: n.dualStack(),
+	})
+	if err != nil {
+		return err
+	}
+	ln, addr, err := n.listenTCP(ctx, n.config.API)
+	if err != nil {
+		return err
+	}
+	n.bound.api = addr
+	scheme := "http"
+	server := api.HTTPServer(s.Handler(), n.log.With("plane", "api"))
+	if n.config.APITLS {
+		scheme = "https"
+		ln = n.tlsListener(ln)
+	}
+	n.ready.API = scheme + "://" + n.reachable(addr)
+	n.serve(server, ln)
+	return nil
+}
+
+// dualStack reports whether peers can reach this node over IPv6.
+func (n *Node) dualStack() bool {
+	for _, a := range n.sipAddrs() {
+		if a.Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// startMetrics serves the metrics in Prometheus' form.
+func (n *Node) startMetrics(ctx context.Context) error {
+	n.registerMetrics()
+	if !n.config.Metrics.Enabled() {
+		return nil
+	}
+	ln, addr, err := n.listenTCP(ctx, n.config.Metrics)
+	if err != nil {
+		return err
+	}
+	n.bound.metrics = addr
+	n.ready.Metrics = "http://" + n.reachable(addr) + "/metrics"
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}))
+	n.serve(api.HTTPServer(mux, n.log), ln)
+	return nil
+}
+
+func (n *Node) listenTCP(ctx context.Context, at config.Listen) (net.Listener, netip.AddrPort, error) {
+	addr, err := parseListen(at)
+	if err != nil {
+		return nil, addr, err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, addr, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return ln, ln.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
+// calls reads call records for the API.
+type calls struct{ log *cdr.Log }
+
+// List implements api.Calls.
+func (c calls) List(_ context.Context, f api.CallFilter, limit int, after string) ([]call.Record, string, error) {
+	page, err := c.log.List(cdr.Filter{Account: f.Account, ConnectorID: f.ConnectorID}, limit, after)
+	return page.Records, page.Next, err
+}
+
+// Show implements api.Calls.
+func (c calls) Show(_ context.Context, id call.ID) (call.Record, bool, error) { return c.log.Show(id) }
