@@ -1,0 +1,283 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "carillon/api/v1"
+	"carillon/call"
+	"carillon/iam"
+	"carillon/sigv4"
+	"carillon/trunk"
+)
+
+func decode[T any](t *testing.T, a answer) T {
+	t.Helper()
+	var v T
+	d := json.NewDecoder(strings.NewReader(a.Body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("%s: %v", a.Body, err)
+	}
+	return v
+}
+
+func TestCarriers(t *testing.T) {
+	n := startNode(t)
+	if got := n.do(t, operatorAccount, "GET", v1.Carriers, "").want(t, 200).Body; got != `{"carriers":[]}` {
+		t.Errorf("empty list: %s", got)
+	}
+	body := `{"targets":["sip:203.0.113.9:5061;transport=tls","sips:b.example"],"prefixes":["+1"],"srtp":"require",` +
+		`"sources":["198.51.100.0/24","2001:db8::1"],"probe_seconds":30,"user":"u","password":"geheim"}`
+	got := decode[v1.Carrier](t, n.do(t, operatorAccount, "PUT", v1.Carriers+"/one", body).want(t, 200))
+	if got.Name != "one" || got.Password != "" || got.SRTP != "require" || got.ProbeSeconds != 30 ||
+		!slices.Equal(got.Targets, []string{"sip:203.0.113.9:5061;transport=tls", "sip:b.example;transport=tls"}) ||
+		!slices.Equal(got.Sources, []string{"198.51.100.0/24", "2001:db8::1/128"}) {
+		t.Errorf("got %+v", got)
+	}
+	c, _ := n.directory.Snapshot().Carrier("one")
+	if c.Password.Reveal() != "geheim" {
+		t.Error("the password was not kept")
+	}
+	n.do(t, operatorAccount, "PUT", v1.Carriers+"/one", `{"targets":["sip:c.example"],"user":"u"}`).want(t, 200)
+	if c, _ = n.directory.Snapshot().Carrier("one"); c.Password.Reveal() != "geheim" || len(c.Targets) != 1 {
+		t.Errorf("a put without password: %v", c)
+	}
+	n.do(t, operatorAccount, "PUT", v1.Carriers+"/one", `{"targets":["sip:c.example"],"user":"other"}`).want(t, 400)
+	list := n.do(t, operatorAccount, "GET", v1.Carriers, "").want(t, 200)
+	if strings.Contains(list.Body, "geheim") || len(decode[v1.CarrierList](t, list).Carriers) != 1 {
+		t.Errorf("list: %s", list.Body)
+	}
+	n.do(t, operatorAccount, "DELETE", v1.Carriers+"/one", "").want(t, 204)
+	n.do(t, operatorAccount, "DELETE", v1.Carriers+"/one", "").want(t, 404)
+	n.put(t, &trunk.Carrier{Name: "lab", Lab: true, Targets: []trunk.Target{{Host: "lab.invalid", Transport: trunk.UDP}}})
+	before := n.revision(t)
+	for _, c := range []struct{ name, method, path, body, says string }{
+		{"lab", "PUT", "/lab", `{"targets":["sip:a.example"]}`, "lab"},
+		{"lab", "DELETE", "/lab", ``, "lab"},
+		{"claims to be the lab", "PUT", "/two", `{"targets":["sip:a.example"],"lab":true}`, "lab"},
+		{"no target", "PUT", "/two", `{}`, "targets"},
+		{"bad target", "PUT", "/two", `{"targets":["sip:a b"]}`, "a b"},
+		{"keys in the clear", "PUT", "/two", `{"targets":["sip:a.example;transport=udp"],"srtp":"require"}`, "TLS"},
+		{"bad srtp", "PUT", "/two", `{"targets":["sip:a.example"],"srtp":"yes"}`, "srtp"},
+		{"bad prefix", "PUT", "/two", `{"targets":["sip:a.example"],"prefixes":["1"]}`, "Prefix"},
+		{"everybody", "PUT", "/two", `{"targets":["sip:a.example"],"sources":["0.0.0.0/0"]}`, "Source"},
+		{"host bits", "PUT", "/two", `{"targets":["sip:a.example"],"sources":["10.0.0.1/8"]}`, "Source"},
+		{"probe", "PUT", "/two", `{"targets":["sip:a.example"],"probe_seconds":-1}`, "probe"},
+		{"other name", "PUT", "/two", `{"name":"three","targets":["sip:a.example"]}`, "name"},
+		{"bad name", "PUT", "/a%2Fb", `{"targets":["sip:a.example"]}`, "name"},
+		{"user alone", "PUT", "/two", `{"targets":["sip:a.example"],"user":"u"}`, "password"},
+		{"unknown member", "PUT", "/two", `{"target":"sip:a.example"}`, "target"},
+		{"password of another type", "PUT", "/two", `{"password":12345}`, "password"},
+		{"no JSON", "PUT", "/two", `{`, "JSON"},
+		{"two values", "PUT", "/two", `{} {}`, "end"},
+	} {
+		a := n.do(t, operatorAccount, c.method, v1.Carriers+c.path, c.body)
+		if a.Status != 400 && a.Status != 403 || !strings.Contains(a.text(t, "Message"), c.says) || strings.Contains(a.Body, "12345") {
+			t.Errorf("%s: got %d %s, want a refusal with %q", c.name, a.Status, a.Body, c.says)
+		}
+	}
+	if n.revision(t) != before {
+		t.Error("something was stored")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	n := startNode(t)
+	id := n.create(t, accountA, true)
+	imported := func(body string) v1.NumberList {
+		t.Helper()
+		return decode[v1.NumberList](t, n.do(t, operatorAccount, "POST", v1.Numbers, body).want(t, 200))
+	}
+	if got := imported(`{"numbers":["+12065550100","+12065550101","+12065550101"]}`); len(got.Numbers) != 2 || got.Numbers[0].Account != "" {
+		t.Errorf("pool: %+v", got)
+	}
+	imported(`{"numbers":["+12065550101"],"account":"` + accountB + `"}`)
+	if got := imported(`{"numbers":["+12065550100","+12065550102"],"connector_id":"` + id + `"}`); got.Numbers[0].Account != accountA || got.Numbers[1].ConnectorID != id {
+		t.Errorf("connector: %+v", got)
+	}
+	// Importing once more into the pool takes nothing away from anybody.
+	if got := imported(`{"numbers":["+12065550100"]}`); got.Numbers[0].ConnectorID != id {
+		t.Errorf("import again: %+v", got)
+	}
+	if !n.directory.Snapshot().OwnsNumber(accountB, "+12065550101") {
+		t.Error("the account does not own its number")
+	}
+	for _, c := range []struct{ query, want string }{
+		{"", "100 101 102"}, {"?account=" + accountA, "100 102"}, {"?connector=" + id, "100 102"}, {"?max-results=1", "100"},
+	} {
+		a := n.do(t, operatorAccount, "GET", v1.Numbers+c.query, "").want(t, 200)
+		var got []string
+		for _, n := range decode[v1.NumberList](t, a).Numbers {
+			got = append(got, strings.TrimPrefix(n.Number, "+12065550"))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("list%s: got %v, want %s", c.query, got, c.want)
+		}
+	}
+	first := decode[v1.NumberList](t, n.do(t, operatorAccount, "GET", v1.Numbers+"?max-results=2", ""))
+	rest := decode[v1.NumberList](t, n.do(t, operatorAccount, "GET", v1.Numbers+"?max-results=2&next-token="+*first.NextToken, "").want(t, 200))
+	if len(rest.Numbers) != 1 || rest.NextToken != nil {
+		t.Errorf("second page: %+v", rest)
+	}
+	before := n.revision(t)
+	for _, body := range []string{
+		`{}`, `{"numbers":[]}`, `{"numbers":["12065550100"]}`, `{"numbers":["+1 206"]}`, `{"numbers":["+12065550100"],"account":"1"}`,
+		`{"numbers":["` + strings.Repeat(`+12065550100","`, v1.MaxImport) + `+1"]}`,
+	} {
+		n.do(t, operatorAccount, "POST", v1.Numbers, body).want(t, 400)
+	}
+	n.do(t, operatorAccount, "POST", v1.Numbers, `{"numbers":["+12065550100"],"connector_id":"nobody"}`).want(t, 404)
+	n.do(t, operatorAccount, "POST", v1.Numbers, `{"numbers":["+12065550100"],"connector_id":"`+id+`","account":"`+accountB+`"}`).want(t, 404)
+	if n.revision(t) != before {
+		t.Error("something was stored")
+	}
+}
+
+func TestKeys(t *testing.T) {
+	n := startNode(t)
+	made := decode[v1.Credentials](t, n.do(t, operatorAccount, "POST", v1.Keys, `{"account":"333333333333","name":"ci"}`).want(t, 201))
+	key := sigv4.Credentials{AccessKeyID: made.AccessKeyID, SecretAccessKey: made.SecretAccessKey}
+	n.as(t, key, "POST", "/voice-connectors", create).want(t, 201)
+	n.as(t, key, "GET", v1.Carriers, "").want(t, 403)
+	list := n.do(t, operatorAccount, "GET", v1.Keys+"?account=333333333333", "").want(t, 200)
+	if keys := decode[v1.KeyList](t, list).Keys; len(keys) != 1 || keys[0].Name != "ci" || strings.Contains(list.Body, made.SecretAccessKey) {
+		t.Errorf("list: %s", list.Body)
+	}
+	n.do(t, operatorAccount, "POST", v1.Keys+"/"+made.AccessKeyID+"?operation=disable", "").want(t, 204)
+	n.as(t, key, "GET", "/voice-connectors", "").want(t, 403)
+	n.do(t, operatorAccount, "DELETE", v1.Keys+"/"+made.AccessKeyID, "").want(t, 204)
+	n.do(t, operatorAccount, "DELETE", v1.Keys+"/"+made.AccessKeyID, "").want(t, 404)
+
+	temporary := decode[v1.Credentials](t, n.do(t, operatorAccount, "POST", v1.Keys, `{"expires_seconds":60,"operator":true}`).want(t, 201))
+	key = sigv4.Credentials{AccessKeyID: temporary.AccessKeyID, SecretAccessKey: temporary.SecretAccessKey, SessionToken: temporary.SessionToken}
+	if temporary.AccountID != operatorAccount || !strings.HasPrefix(temporary.AccessKeyID, "ASIA") || temporary.SessionToken == "" {
+		t.Errorf("got %+v", temporary)
+	}
+	n.as(t, key, "GET", v1.Carriers, "").want(t, 200)
+	n.clock.Advance(minute)
+	if a := n.as(t, key, "GET", v1.Carriers, "").want(t, 403); a.errorType() != "ExpiredTokenException" {
+		t.Errorf("expired: %v", a)
+	}
+	before := n.revision(t)
+	own := n.keys[operatorAccount].AccessKeyID
+	n.do(t, operatorAccount, "DELETE", v1.Keys+"/"+own, "").want(t, 409)
+	n.do(t, operatorAccount, "POST", v1.Keys+"/"+own+"?operation=disable", "").want(t, 409)
+	for _, body := range []string{
+		`{"account":"1"}`, `{"policy":"{}"}`, `{"expires_seconds":-1}`, `{"expires_seconds":99999999999}`,
+		`{"name":"` + strings.Repeat("n", 65) + `"}`, `{"secret":"x"}`,
+	} {
+		n.do(t, operatorAccount, "POST", v1.Keys, body).want(t, 400)
+	}
+	if n.revision(t) != before {
+		t.Error("something was stored")
+	}
+}
+
+func TestSettings(t *testing.T) {
+	n := startNode(t)
+	id := n.create(t, accountA, true)
+	path := v1.Connectors + "/" + id + "/settings"
+	if got := n.do(t, operatorAccount, "GET", path, "").want(t, 200).Body; got != `{"digest":["md5","sha-256"],"peers":{},"plain_emergency":false}` {
+		t.Errorf("defaults: %s", got)
+	}
+	pin := strings.Repeat("aB", 32)
+	n.do(t, operatorAccount, "PUT", path, `{"digest":["sha-256"],"peers":{"SBC.example":{"pin":"`+pin+`"}},"plain_emergency":true}`).want(t, 200)
+	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true}`
+	got := n.do(t, operatorAccount, "PUT", path, `{"digest":["md5"]}`).want(t, 200).Body
+	if strings.Replace(got, strings.ToLower(pin), "PIN", 1) != want || n.do(t, operatorAccount, "GET", path, "").Body != got {
+		t.Errorf("got %s", got)
+	}
+	tenant := n.key(t, accountA, func(k *iam.AccessKey) {
+		k.Policy = `{"Statement":{"Effect":"Allow","Action":"carillon:*","Resource":"*"}}`
+	})
+	n.as(t, tenant, "PUT", path, `{"digest":[]}`).want(t, 200)
+	before := n.revision(t)
+	n.as(t, tenant, "PUT", path, `{"plain_emergency":true}`).want(t, 403)
+	n.do(t, accountA, "PUT", path, `{"digest":[]}`).want(t, 403)
+	for _, body := range []string{
+		`{"digest":["sha-512"]}`, `{"digest":["md5","md5"]}`, `{"peers":{"a b":{"no_verify":true}}}`, `{"peers":{"a.example":{}}}`,
+		`{"peers":{"a.example":{"pin":"00"}}}`, `{"peers":{"a.example":{"pin":"` + pin + `","no_verify":true}}}`, `{"digset":["md5"]}`,
+	} {
+		n.do(t, operatorAccount, "PUT", path, body).want(t, 400)
+	}
+	n.do(t, operatorAccount, "GET", v1.Connectors+"/nobody/settings", "").want(t, 404)
+	if n.revision(t) != before {
+		t.Error("something was stored")
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	n := startNode(t)
+	path := v1.Quotas + "/" + strings.ReplaceAll(trunk.QuotaCPS, " ", "%20")
+	n.do(t, operatorAccount, "PUT", path, `{"value":5}`).want(t, 200)
+	n.do(t, operatorAccount, "PUT", path, `{"value":7,"account":"`+accountA+`"}`).want(t, 200)
+	list := decode[v1.QuotaList](t, n.do(t, operatorAccount, "GET", v1.Quotas, "").want(t, 200))
+	if len(list.Quotas) != 2 || *list.Quotas[0].Value != 5 || *list.Quotas[1].Value != 7 || list.Quotas[1].Account != accountA || !slices.Equal(list.Names, trunk.QuotaNames()) {
+		t.Errorf("got %+v", list)
+	}
+	before := n.revision(t)
+	for _, c := range [][2]string{{path, `{}`}, {path, `{"value":-1}`}, {path, `{"value":1,"account":"x"}`}, {v1.Quotas + "/x", `{"value":1}`}, {path, `{"value":1,"name":"x"}`}} {
+		n.do(t, operatorAccount, "PUT", c[0], c[1]).want(t, 400)
+	}
+	if n.revision(t) != before {
+		t.Error("something was stored")
+	}
+}
+
+func TestCalls(t *testing.T) {
+	n := startNode(t)
+	for i := range 5 {
+		n.calls.records = append(n.calls.records, call.Record{ID: call.ID(fmt.Sprint("call-", i)), Account: []string{accountA, accountB}[i%2]})
+	}
+	reader := n.key(t, accountA, func(k *iam.AccessKey) {
+		k.Policy = `{"Statement":{"Effect":"Allow","Action":["carillon:ListCalls","carillon:GetCall"],"Resource":"*"}}`
+	})
+	if got := decode[v1.CallList](t, n.do(t, operatorAccount, "GET", v1.Calls, "").want(t, 200)); len(got.Calls) != 5 || got.NextToken != nil {
+		t.Errorf("operator: %+v", got)
+	}
+	page := decode[v1.CallList](t, n.as(t, reader, "GET", v1.Calls+"?max-results=2", "").want(t, 200))
+	if len(page.Calls) != 2 || page.Calls[1].ID != "call-2" || page.NextToken == nil {
+		t.Fatalf("first page: %+v", page)
+	}
+	page = decode[v1.CallList](t, n.as(t, reader, "GET", v1.Calls+"?max-results=2&next-token="+*page.NextToken, "").want(t, 200))
+	if len(page.Calls) != 1 || page.Calls[0].ID != "call-4" || page.NextToken != nil {
+		t.Errorf("second page: %+v", page)
+	}
+	n.as(t, reader, "GET", v1.Calls+"/call-0", "").want(t, 200)
+	n.as(t, reader, "GET", v1.Calls+"/call-1", "").want(t, 404)
+	n.as(t, reader, "GET", v1.Calls+"/call-9", "").want(t, 404)
+	n.as(t, reader, "GET", v1.Calls+"?account="+accountB, "").want(t, 403)
+	n.as(t, reader, "GET", v1.Calls+"?account=x", "").want(t, 400)
+	n.as(t, reader, "GET", v1.Calls+"?max-results=1001", "").want(t, 400)
+	n.as(t, reader, "GET", v1.Calls+"?next-token=call-0", "").want(t, 400)
+	n.do(t, accountA, "GET", v1.Calls, "").want(t, 403)
+	n.calls.err = trunk.Errorf(trunk.Unavailable, "The log is being opened.")
+	n.as(t, reader, "GET", v1.Calls, "").want(t, 503)
+}
+
+// TestOperatorRows: no policy opens what belongs to the installation to a tenant.
+func TestOperatorRows(t *testing.T) {
+	n := startNode(t)
+	everything := n.key(t, accountA, func(k *iam.AccessKey) { k.Policy = `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}` })
+	before, checked := n.revision(t), 0
+	for _, op := range Operations() {
+		if !op.OperatorOnly {
+			continue
+		}
+		checked++
+		path := strings.NewReplacer("{name}", "x", "{id}", "x").Replace(op.Path)
+		if a := n.as(t, everything, op.Method, path, `{}`); a.Status != 403 || a.errorType() != "AccessDeniedException" {
+			t.Errorf("%s: %v", op.Name, a)
+		}
+		if a := n.send(t, newRequest(op.Method, path, `{}`)); a.errorType() != "MissingAuthenticationTokenException" {
+			t.Errorf("%s unsigned: %v", op.Name, a)
+		}
+	}
+	if checked < 9 || n.revision(t) != before {
+		t.Errorf("%d rows checked, revision %d to %d", checked, before, n.revision(t))
+	}
+}
