@@ -19,7 +19,7 @@ const (
 	// DefaultMaxServer bounds the server transactions, finished ones included: 10,000 requests a
 	// second over the 32 s of timer J, some 160 MB.
 	DefaultMaxServer = 320_000
-	// DefaultMaxClient bounds the client transactions, finished ones included: as many a
+	// DefaultMaxClient bounds the client transactions, finished ones included: 10,000 requests a
 	// second over the 5 s of timer K, and as many INVITEs under way.
 	DefaultMaxClient = 100_000
 	// maxQueued bounds what waits for a callback of one transaction to return. Beyond it

@@ -11,19 +11,33 @@ import (
 
 // Defaults of Limits.
 const (
-	DefaultAccepted      = 10000
+	// DefaultAccepted bounds the accepted connections of all listeners.
+	DefaultAccepted = 10000
+	// DefaultAcceptedPerIP bounds those of one IPv4 address or IPv6 /64.
 	DefaultAcceptedPerIP = 100
-	DefaultDialed        = 2000
-	DefaultHandshake     = 5 * time.Second
-	DefaultFirstMessage  = 10 * time.Second
-	DefaultMessage       = 10 * time.Second
-	DefaultIdle          = 10 * time.Minute
-	DefaultWrite         = 5 * time.Second
-	DefaultDial          = 4 * time.Second
-	DefaultWriteQueue    = 256 << 10
+	// DefaultDialed bounds the outgoing connections, apart from the accepted ones so that a flood
+	// of these cannot stop calls on their way out.
+	DefaultDialed = 2000
+	// DefaultHandshake is the time for a TLS handshake.
+	DefaultHandshake = 5 * time.Second
+	// DefaultFirstMessage is the time from connecting to the end of the first message.
+	DefaultFirstMessage = 10 * time.Second
+	// DefaultMessage is the time from the first octet of a message to its last.
+	DefaultMessage = 10 * time.Second
+	// DefaultIdle is twice what clients are told to keep connections alive with (RFC 5626 §4.4.1).
+	DefaultIdle = 4 * time.Minute
+	// DefaultWrite is how long a peer may take nothing.
+	DefaultWrite = 5 * time.Second
+	// DefaultDial is the time to connect, TLS handshake included.
+	DefaultDial = 4 * time.Second
+	// DefaultWriteQueue bounds the octets that wait for one peer to read.
+	DefaultWriteQueue = 256 << 10
+	// DefaultSTUNPerSecond bounds the STUN answers of one UDP socket.
 	DefaultSTUNPerSecond = 1000
+	// DefaultReceiveBuffer is asked of the system for each UDP socket, in octets.
 	DefaultReceiveBuffer = 4 << 20
-	maxDatagram          = 65535
+
+	maxDatagram = 65535
 )
 
 // Limits bounds what peers can make the transport hold. A field that is 0 or less means the
