@@ -1,0 +1,65 @@
+# make demo   the whole story in one process: create, encrypted call, refused plain call
+# make test   everything CI runs, on a machine with nothing but make, git and Go; installs Debian packages
+# make check  the same without installing anything: needs what `make packages` would install
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+.PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop bench generate clean
+
+GO      ?= go
+BINARY  := bin/carillon
+FUZZ    ?= 60s
+# Protocol arithmetic must hold where int has 32 bits.
+SMALL   := ./rtp/... ./srtp/... ./sdp/... ./sip/... ./cdr/... ./numbering/...
+
+build:
+	$(GO) build -trimpath -o $(BINARY) ./cmd/carillon
+
+demo: build
+	$(BINARY) demo
+
+test: packages
+	@$(MAKE) --no-print-directory check
+
+check: vet layers unit fuzz-short interop
+	@echo "make test: all of it passed"
+
+packages:
+	tools/packages.sh
+
+vet:
+	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)"; \
+	if [ -n "$$unformatted" ]; then echo "gofmt these:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	GOARCH=386 CGO_ENABLED=0 $(GO) build $(SMALL)
+
+# The rules of the house come before the long tests: they fail in a second.
+layers:
+	$(GO) test -count=1 .
+
+unit:
+	$(GO) test -race -shuffle=on -timeout 8m ./...
+
+fuzz:
+	tools/fuzz.sh $(FUZZ)
+
+fuzz-short:
+	tools/fuzz.sh 3s
+
+# Real clients and phones, in a module of their own. They drive the binary.
+interop: build
+	cd interop && $(GO) test -count=1 -timeout 8m ./...
+
+bench:
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Pages and tables that are made from the code.
+generate:
+	$(GO) generate ./...
+	$(GO) test ./config -run TestDocument -update
+	$(GO) test . -run 'TestMap|TestLimits' -update
+
+clean:
+	rm -rf bin
