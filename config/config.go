@@ -56,10 +56,8 @@ type Config struct {
 	TargetSilence time.Duration `name:"target-silence" group:"Times" placeholder:"DURATION" default:"3.5s" min:"100ms" help:"How long a target may be silent before the next one is tried."`
 	RingTime      time.Duration `name:"ring-time" group:"Times" placeholder:"DURATION" default:"3m" min:"1s" help:"How long a target may ring."`
 	MediaSilence  time.Duration `name:"media-silence" group:"Times" placeholder:"DURATION" default:"1m" min:"1s" help:"How long promised media may be silent before the call is ended."`
-	SessionTime   time.Duration `name:"session-time" group:"Times" placeholder:"DURATION" default:"30m" min:"90s" help:"Session interval that is asked for (RFC 4028)."`
 	MaxCallTime   time.Duration `name:"max-call-time" group:"Times" placeholder:"DURATION" default:"4h" min:"1s" help:"Longest time a call may last."`
 	Drain         time.Duration `name:"drain" group:"Times" placeholder:"DURATION" default:"5m" min:"1s" help:"How long running calls may go on after SIGTERM."`
-	StoreStale    time.Duration `name:"store-stale" group:"Times" placeholder:"DURATION" default:"30s" min:"1s" help:"How long an external store may be out of reach before new calls are refused as store_stale."`
 }
 
 // Default returns the defaults, those of a trial node if dev is set.

@@ -126,8 +126,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"media-advertise": "192.0.2.9", "allow-private": "true", "allow-loopback": "true", "tls-cert": "/crt",
 		"tls-key": "/key", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
 		"max-transactions": "4", "max-record-bytes": "5MiB", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
-		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "session-time": "11m", "max-call-time": "12h",
-		"drain": "13s", "store-stale": "14s",
+		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
+		"drain": "13s",
 	}
 	env, file := map[string]string{}, ""
 	for _, f := range Fields() {
@@ -224,7 +224,7 @@ func TestCheckSentences(t *testing.T) {
 		{"trust empty", func(c *Config) { c.TLSTrust = os.DevNull }, "no certificate"},
 		{"prefix too short", func(c *Config) { c.ShortestPrefixIPv4 = 0 }, "--shortest-prefix-ipv4 0 is less than 1"},
 		{"prefix too long", func(c *Config) { c.ShortestPrefixIPv4 = 33 }, "--shortest-prefix-ipv4 33 is more than 32"},
-		{"session too short", func(c *Config) { c.SessionTime = time.Minute }, "--session-time 1m0s is less than 1m30s"},
+		{"silence too short", func(c *Config) { c.TargetSilence = time.Millisecond }, "--target-silence 1ms is less than 100ms"},
 		{"records too small", func(c *Config) { c.MaxRecordBytes = 1 }, "--max-record-bytes 1 is less than 1MiB"},
 		{"cluster without data", func(c *Config) { c.Data, c.Store = "", Store{[]string{"h:1"}} }, "--data"},
 	}
