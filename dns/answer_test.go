@@ -119,6 +119,17 @@ func TestAmplification(t *testing.T) {
 		z[domain] = HostInfo{Addrs: addrs("192.0.2.1", "2001:db8::1", "2001:db8::2"), Ports: Ports{UDP: 5060}}
 		c.Zone = z
 	})
+	// Names so short that not one AAAA record fits into twice the question.
+	short, _ := startServer(t, func(c *Config) {
+		c.Domains = []string{"v.io"}
+		c.Zone = fakeZone{"v.io": {Addrs: addrs("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"), Ports: Ports{UDP: 5060}}}
+	})
+	if resp, in, out := ask(t, short, question("v.io", "AAAA"), false); !resp.Truncated || out > 2*in {
+		t.Errorf("AAAA v.io: truncated %v, %d octets for %d", resp.Truncated, out, in)
+	}
+	if resp, in, out := ask(t, short, question("v.io", "A"), false); len(resp.Answer) != 1 || out > 2*in {
+		t.Errorf("A v.io: %d records, %d octets for %d", len(resp.Answer), out, in)
+	}
 	for _, name := range []string{plainHost, safeHost, wideHost, domain, "ns1." + domain} {
 		for _, q := range []struct{ prefix, qtype string }{
 			{"", "A"}, {"", "AAAA"}, {"_sips._tcp.", "SRV"}, {"_sip._udp.", "SRV"}, {"_sip._tcp.", "SRV"},

@@ -40,13 +40,13 @@ func (n *rawNonce) issued() time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:])))
 }
 
-// nonceTag is the HMAC over head, bound to the address so that a nonce seen by one host is of no use to another. IPv4
-// and IPv4-mapped IPv6 are the same client.
+// nonceTag is the HMAC over head, bound to the address so that a nonce seen by one host is of no use to another. As
+// 16 octets, IPv4 and IPv4-mapped IPv6 are the same client.
 func nonceTag(key, head []byte, source netip.Addr) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, key)
 	io.WriteString(mac, nonceLabel)
 	mac.Write(head)
-	addr := source.Unmap().WithZone("").As16()
+	addr := source.As16()
 	mac.Write(addr[:])
 	var tag [sha256.Size]byte
 	mac.Sum(tag[:0])

@@ -189,6 +189,18 @@ func TestCheckPicksOurRealm(t *testing.T) {
 	}
 }
 
+// Even who had the hash that stands in for unknown users would not get in as one.
+func TestDummyIsNoPassword(t *testing.T) {
+	s, _ := startServer(t, ServerConfig{})
+	value := credentials(challenge(t, s), func(c *Credentials, _ *input, h *HA1) { c.Username, *h = "nobody", s.dummy })
+	if got := s.Check(request(t, "INVITE", value), lookup); got != wrong(WhyPassword) {
+		t.Errorf("got %+v", got)
+	}
+	if s.dummy == (HA1{}) {
+		t.Error("the dummy is all zero")
+	}
+}
+
 func TestReplay(t *testing.T) {
 	s, fake := startServer(t, ServerConfig{NonceLife: time.Minute})
 	nonce := challenge(t, s)
