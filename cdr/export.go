@@ -25,6 +25,8 @@ const (
 	// MinExportRetry and MaxExportRetry bound the growing pause after a failed export.
 	MinExportRetry = time.Second
 	MaxExportRetry = time.Minute
+	// MaxFinalExport bounds the last pass when the node stops; what it leaves is exported at the next start.
+	MaxFinalExport = 5 * time.Second
 )
 
 const checkpointName = "export.checkpoint"
@@ -78,35 +80,47 @@ func (e *Exporter) Stats() ExportStats {
 	return ExportStats{e.exported.Load(), e.skipped.Load(), e.failures.Load()}
 }
 
-// Run exports records as they come until ctx ends. A failure is logged, counted and tried again after a pause
-// that doubles from MinExportRetry to MaxExportRetry; calls never wait for it.
+// Run exports records as they come until ctx ends, and then once more what calls left on their way out. A failure
+// is logged, counted and tried again after a pause that doubles from MinExportRetry to MaxExportRetry; calls never
+// wait for it.
 func (e *Exporter) Run(ctx context.Context) {
 	pause := MinExportRetry
-	for {
+	for ctx.Err() == nil {
 		err := e.Export(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
 			pause = MinExportRetry
 			select {
 			case <-e.log.changed:
 			case <-ctx.Done():
-				return
 			}
-			continue
+		default:
+			e.failed(err)
+			e.sleep(ctx, pause)
+			pause = min(2*pause, MaxExportRetry)
 		}
-		e.failures.Add(1)
-		e.log.cfg.Logger.Error("call records wait to be exported", "retry", pause, "err", err)
-		due := make(chan struct{})
-		timer := e.log.cfg.Clock.AfterFunc(pause, func() { close(due) })
-		select {
-		case <-due:
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		pause = min(2*pause, MaxExportRetry)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), MaxFinalExport)
+	defer cancel()
+	if err := e.Export(last); err != nil {
+		e.failed(err)
+	}
+}
+
+func (e *Exporter) failed(err error) {
+	e.failures.Add(1)
+	e.log.cfg.Logger.Error("call records wait to be exported", "err", err)
+}
+
+// sleep waits for d or the end of ctx.
+func (e *Exporter) sleep(ctx context.Context, d time.Duration) {
+	due := make(chan struct{})
+	timer := e.log.cfg.Clock.AfterFunc(d, func() { close(due) })
+	defer timer.Stop()
+	select {
+	case <-due:
+	case <-ctx.Done():
 	}
 }
 

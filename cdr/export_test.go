@@ -270,6 +270,20 @@ func TestRunTriesAgain(t *testing.T) {
 	}
 }
 
+// TestRunEndsWithWhatIsThere: calls that end while the node stops are exported by it and not by the next one.
+func TestRunEndsWithWhatIsThere(t *testing.T) {
+	out := t.TempDir()
+	l := open(t, Config{Dir: t.TempDir()})
+	e := newExporter(t, l, out)
+	appendRecords(t, l, 0, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e.Run(ctx)
+	if got, want := exported(t, out), wantKeys(0, 3); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func wait(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
