@@ -96,6 +96,14 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 		if x.a.line == nil {
 			continue
 		}
+		if x.a.line.sender == nil {
+			sender, err := srtp.NewSender(x.a.line.key)
+			if err != nil {
+				s.plane.cfg.Logger.Error("use media key", "call", s.id, "error", err)
+				return nil, nil, call.Refuse(call.ReasonInternal, "a media key cannot be used")
+			}
+			x.a.line.sender = sender
+		}
 		// The rollover counter and the replay window live as long as the key.
 		if old := x.lg.now; old != nil && old.in != nil && old.sameKey(&x.a.remote) {
 			x.a.in = old.in

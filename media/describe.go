@@ -51,7 +51,7 @@ func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call
 		return nil, call.Refuse(call.ReasonBadDescription, err.Error())
 	}
 	r := &remote{desc: d, index: index, sendable: true}
-	refusal := r.findAudio()
+	refusal := r.findAudio(policy.SRTP != call.SRTPOff && policy.SecureSignalling)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -69,22 +69,27 @@ func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call
 	return r, s.judge(r, policy)
 }
 
-func (r *remote) findAudio() *call.Refusal {
+// findAudio picks the section. A peer that offers one conversation twice, in the clear and protected, means
+// the latter where it is wanted.
+func (r *remote) findAudio(preferSecure bool) *call.Refusal {
 	if r.index >= len(r.desc.Media) {
 		return call.Refuse(call.ReasonBadDescription, "the answer has no section for the audio offered")
 	}
-	dtls := false
+	dtls, found := false, -1
 	for i := range r.desc.Media {
 		m := &r.desc.Media[i]
 		if r.index >= 0 && i != r.index || m.Type != "audio" || m.Port == 0 {
 			continue
 		}
 		p, ok := sdp.ParseProfile(m.Proto)
-		if ok && len(m.Formats) > 0 {
-			r.index, r.profile = i, p
-			return nil
+		if ok && len(m.Formats) > 0 && (found < 0 || preferSecure && p.Secure && !r.profile.Secure) {
+			found, r.profile = i, p
 		}
 		dtls = dtls || strings.Contains(strings.ToUpper(m.Proto), "TLS")
+	}
+	if found >= 0 {
+		r.index = found
+		return nil
 	}
 	if dtls {
 		return call.Refuse(call.ReasonNoCommonSuite, "only a=crypto keys (RFC 4568) are taken, not DTLS")
@@ -128,6 +133,9 @@ func (s *Session) judge(r *remote, policy call.Leg) *call.Refusal {
 		case errors.Is(err, egress.ErrPrivate) && r.alternate.IsValid():
 			// A peer behind NAT: its private address is never sent to, its packets tell where it is.
 			r.sendable = false
+		case errors.Is(err, egress.ErrPrivate) && at == r.rtcp && at.Addr() != r.addr.Addr():
+			// A gateway that rewrote c= and forgot a=rtcp: the call is fine without reports to it.
+			r.rtcp = netip.AddrPort{}
 		default:
 			// Which rule fired is for the operator; a stranger could map the inside with it.
 			s.plane.cfg.Logger.Info("refuse media address", "call", s.id, "error", err)

@@ -257,3 +257,62 @@ func TestConfigIsChecked(t *testing.T) {
 		t.Errorf("local %s; want the advertised address", got)
 	}
 }
+
+// A target that is given up may be followed by one on the other address family.
+func TestNextTargetOnAnotherFamily(t *testing.T) {
+	p := newPlane(t, func(c *Config) {
+		c.IPs = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}
+	})
+	listen6(t)
+	s := open(t, p, call.Customer, plainLeg)
+	a := newPhone(t, 1)
+	six := plainLeg
+	six.Signalling = netip.MustParseAddr("::1")
+	for _, tt := range []struct {
+		to   call.Leg
+		want string
+	}{{plainLeg, "c=IN IP4 127.0.0.1"}, {six, "c=IN IP6 ::1"}, {plainLeg, "c=IN IP4 127.0.0.1"}} {
+		out, refusal := s.Offer(call.Customer, a.offer(""), tt.to)
+		if refusal != nil || !strings.Contains(string(out), tt.want) {
+			t.Errorf("to %v: %v\n%s\nwant %s", tt.to.Signalling, refusal, out, tt.want)
+		}
+	}
+}
+
+func TestPrivateRTCPAddressIsIgnored(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Egress.AllowPrivate = false })
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	offer := strings.Replace(string(a.sdp("RTP/AVP")), "a=rtcp:", "a=rtcp:4001 IN IP4 10.0.0.1\r\na=was:", 1)
+	offered, refusal := s.Offer(call.Customer, []byte(offer), plainLeg)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	answered, refusal := s.Answer(call.Carrier, b.answer(offered, ""))
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	a.learn(answered)
+	talk(a, b)
+	b.sendReport("nowhere")
+	if got, ok := a.read(a.rtcp, shortSleep); ok {
+		t.Errorf("RTCP %q", got)
+	}
+}
+
+func BenchmarkCall(b *testing.B) {
+	p := newPlane(b, func(c *Config) { c.DrainTime = time.Millisecond; c.PortLo, c.PortHi = 24000, 31999 })
+	x, y := newPhone(b, 1), newPhone(b, 2)
+	offer, answer := x.offer(gcm), y.sdp("RTP/AVP")
+	b.ReportAllocs()
+	for b.Loop() {
+		s := open(b, p, call.Customer, secureLeg)
+		if _, refusal := s.Offer(call.Customer, offer, plainLeg); refusal != nil {
+			b.Fatal(refusal)
+		}
+		if _, refusal := s.Answer(call.Carrier, answer); refusal != nil {
+			b.Fatal(refusal)
+		}
+		s.Close()
+	}
+}

@@ -132,6 +132,7 @@ func TestPolicies(t *testing.T) {
 		{"offer over TLS", clearSIP, offerLeg, "RTP/AVP", nil, 0, "RTP/SAVP"},
 		{"offer over UDP sends no key", clearSIP, offerClear, "RTP/AVP", nil, 0, "RTP/AVP"},
 		{"required over UDP sends no key", clearSIP, call.Leg{SRTP: call.SRTPRequire}, "RTP/AVP", nil, call.ReasonKeyInCleartext, ""},
+		{"offered twice, protected second", secureLeg, clearSIP, "RTP/AVP 0\r\nm=audio 4002 RTP/SAVP", []string{good}, 0, "RTP/AVP"},
 		{"DTLS", offerLeg, clearSIP, "UDP/TLS/RTP/SAVPF", nil, call.ReasonNoCommonSuite, ""},
 		{"fax", offerLeg, clearSIP, "udptl", nil, call.ReasonNoCommonCodec, ""},
 	}

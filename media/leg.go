@@ -46,7 +46,8 @@ type applied struct {
 	codec string
 }
 
-// line is one of our crypto lines: a key, and the sender that uses it once it is chosen.
+// line is one of our crypto lines: a key, and the sender that uses it, made once the line is chosen. A fork
+// that chooses the same line gets the same sender: two would use one key stream twice.
 type line struct {
 	tag    int
 	suite  string // in the spelling written

@@ -44,8 +44,11 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if refusal := near.matchFamily(r.addr.Addr()); refusal != nil {
 		return nil, refusal
 	}
-	if refusal := far.matchFamily(to.Signalling); refusal != nil && far.now == nil {
-		return nil, refusal
+	// Where the far side's signalling runs over a family we lack, its media may still use the one we have.
+	if s.plane.hasFamily(to.Signalling) && far.now == nil {
+		if refusal := far.matchFamily(to.Signalling); refusal != nil {
+			return nil, refusal
+		}
 	}
 	ex := &exchange{offerer: from, offer: r, policy: to}
 	ex.profile = sdp.Profile{Secure: to.SRTP != call.SRTPOff && to.SecureSignalling, Feedback: r.profile.Feedback}
@@ -91,7 +94,8 @@ func (r *remote) judgeOffer(policy call.Leg) *call.Refusal {
 	return nil
 }
 
-// matchFamily gives the leg ports of the peer's address family, as long as none were told to it.
+// matchFamily gives the leg ports of the peer's address family, as long as nothing was agreed with it: the
+// next target may live on the other family.
 func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
 	if !addr.IsValid() || addr.Unmap().Is4() == lg.pair.rtp.local.Addr().Is4() {
 		return nil
@@ -99,7 +103,7 @@ func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
 	if addr.IsUnspecified() {
 		return nil
 	}
-	if lg.told != nil || !lg.session.plane.hasFamily(addr) {
+	if lg.now != nil || !lg.session.plane.hasFamily(addr) {
 		return call.Refuse(call.ReasonBadDescription, "the address family of the media does not match ours")
 	}
 	if err := lg.takePorts(addr); err != nil {

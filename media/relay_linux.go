@@ -213,6 +213,11 @@ func (l *loop) run() {
 		n, err := unix.EpollWait(l.epoll, events[:], -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			l.log.Error("wait for media", "error", err)
+			l.mu.Lock()
+			l.closed = true
+			l.mu.Unlock()
+			l.obey()
+			l.stop()
 			return
 		}
 		l.now = l.clock.Now()

@@ -88,6 +88,7 @@ func (lg *leg) takePorts(like netip.Addr) error {
 	return nil
 }
 
+// hasFamily reports whether the plane has an address of like's family.
 func (p *Plane) hasFamily(like netip.Addr) bool {
 	for _, ip := range p.cfg.IPs {
 		if ip.Is4() == like.Unmap().Is4() {

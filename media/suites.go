@@ -60,12 +60,7 @@ func (p *Plane) newLine(tag int, spelling string, suite srtp.Suite) (*line, *cal
 		p.cfg.Logger.Error("draw media key", "error", err)
 		return nil, call.Refuse(call.ReasonInternal, "media has no randomness")
 	}
-	sender, err := srtp.NewSender(key)
-	if err != nil {
-		p.cfg.Logger.Error("use media key", "error", err)
-		return nil, call.Refuse(call.ReasonInternal, "media key cannot be used")
-	}
-	return &line{tag: tag, suite: spelling, key: key, sender: sender}, nil
+	return &line{tag: tag, suite: spelling, key: key}, nil
 }
 
 // offerLines makes the crypto lines of an offer: a new key for each suite. Where a re-offer goes to a peer

@@ -6,7 +6,8 @@ const WindowSize = 192
 
 // MaxStreams is how many SSRCs one master key serves. Forgetting a stream would forget its replay window or,
 // for a sender, which indices its key stream was already used for; so a further one is refused instead.
-const MaxStreams = 64
+// Media servers that begin a stream for each announcement need hundreds in a long call.
+const MaxStreams = 1024
 
 // maxIndex is the last packet index of a master key (RFC 3711 section 9.2).
 const maxIndex = 1<<48 - 1
