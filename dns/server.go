@@ -39,19 +39,23 @@ type Zone interface {
 
 // HostInfo is one published host. The server does not change it.
 type HostInfo struct {
-	Addrs             []netip.Addr // the nodes that take calls now; may be empty
-	RequireEncryption bool         // publish no clear transport
-	Ports             Ports
+	Addrs             []netip.Addr  // the nodes that take calls now; may be empty
+	RequireEncryption bool          // publish no clear transport
+	Ports             Ports         // of its transports
 	TTL               time.Duration // whole seconds; 0: DefaultTTL
 }
 
 // Ports are where a host takes SIP; 0: not at all.
-type Ports struct{ UDP, TCP, TLS uint16 }
+type Ports struct {
+	UDP uint16 // SIP+D2U
+	TCP uint16 // SIP+D2T
+	TLS uint16 // SIPS+D2T
+}
 
 // NameServer is one name server of the domains, published as NS with its addresses.
 type NameServer struct {
-	Name  string // fully qualified; with addresses where it lies in one of the domains
-	Addrs []netip.Addr
+	Name  string       // fully qualified; with addresses where it lies in one of the domains
+	Addrs []netip.Addr // of this node or another; also sent as glue
 }
 
 // Defaults of Config.
@@ -73,9 +77,9 @@ const (
 
 // Config is what a Server is built from.
 type Config struct {
-	Zone        Zone
-	Domains     []string // apexes answered for: the domain and those it had before
-	NameServers []NameServer
+	Zone        Zone          // where host names are looked up
+	Domains     []string      // apexes answered for: the domain and those it had before
+	NameServers []NameServer  // at least one; the first is the SOA's primary
 	Hostmaster  string        // SOA mailbox as a domain name; "": hostmaster.<domain>
 	Serial      func() uint32 // SOA serial, for instance the snapshot's revision; nil: always 1
 	Logger      *slog.Logger  // nil: silent
@@ -204,7 +208,7 @@ type Stats struct {
 	Slipped      uint64 // over the rate limit and told to use TCP
 	Conns        int    // TCP connections open
 	ConnsRefused uint64 // closed at once: MaxConns or MaxPerIP
-	WriteErrors  uint64
+	WriteErrors  uint64 // answers the system did not send
 }
 
 // Stats reads the counters.

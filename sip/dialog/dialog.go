@@ -28,7 +28,7 @@ var (
 
 // ID names a dialog at this end (RFC 3261 §12). It is comparable, for use as a map key.
 type ID struct {
-	CallID string
+	CallID string // as on the wire; compared with regard to case
 	Local  string // our tag
 	Remote string // the peer's tag; "" for peers of RFC 2543
 }
@@ -46,7 +46,7 @@ func ResponseID(resp *sip.Message) ID {
 // Dialog is the state of RFC 3261 §12. It is a value: copies are independent, and its strings and routes share no memory
 // with the messages it was made from. Routes is replaced, never changed in place.
 type Dialog struct {
-	ID          ID
+	ID          ID       // what requests and responses are matched by
 	Local       string   // our name-addr for From, without tag
 	Remote      string   // the peer's name-addr for To, without tag
 	LocalSeq    uint32   // number of our last request; 0: none sent yet

@@ -20,8 +20,9 @@ var (
 
 // ClientConfig is what a Client is built from.
 type ClientConfig struct {
-	Username, Password string
-	Rand               io.Reader // randomness for client nonces
+	Username string
+	Password string    // in the clear: the realm is known only with the challenge
+	Rand     io.Reader // randomness for client nonces, for instance crypto/rand.Reader
 }
 
 // Client answers the challenges of one peer (a carrier) with one user name and password. It remembers the last nonce, so

@@ -58,8 +58,8 @@ func ParseAlgorithm(name string) (Algorithm, bool) {
 // HA1 is what stands for a password: H(username:realm:password) under each algorithm (RFC 7616 §3.4.2). It is as good
 // as the password for its realm, so it is kept sealed and never logged.
 type HA1 struct {
-	MD5    [md5.Size]byte
-	SHA256 [sha256.Size]byte
+	MD5    [md5.Size]byte    // raw, not hex
+	SHA256 [sha256.Size]byte // raw, not hex
 }
 
 // NewHA1 hashes a password. user and realm are the plain texts, without quoting.

@@ -22,18 +22,27 @@ var (
 // Credentials is the value of an Authorization or Proxy-Authorization field (RFC 7616 §3.4). Fields are plain texts
 // without quotes, "" when absent.
 type Credentials struct {
-	Username, Realm, Nonce, URI, Response string
-	Algorithm                             string // as written; see ParseAlgorithm
-	CNonce, QOP, NC, Opaque               string
-	UserHash                              bool // userhash=true or username*=…: forms this package does not look up
+	Username  string
+	Realm     string
+	Nonce     string
+	URI       string // digest-uri
+	Response  string // hex, as written
+	Algorithm string // as written; see ParseAlgorithm
+	CNonce    string // client nonce
+	QOP       string // one value, not a list
+	NC        string // nonce count: 8 hex digits where well-formed
+	Opaque    string
+	UserHash  bool // userhash=true or username*=…: forms this package does not look up
 }
 
 // Challenge is the value of a WWW-Authenticate or Proxy-Authenticate field (RFC 7616 §3.3).
 type Challenge struct {
-	Realm, Nonce, Opaque string
-	Algorithm            string // as written; "" means MD5
-	QOP                  string // as written: a comma-separated list, "" when absent
-	Stale                bool
+	Realm     string
+	Nonce     string
+	Opaque    string // to be sent back as it is
+	Algorithm string // as written; "" means MD5
+	QOP       string // as written: a comma-separated list, "" when absent
+	Stale     bool   // the password was right, only the nonce is not good any more
 }
 
 // ParseCredentials reads one Authorization or Proxy-Authorization value.

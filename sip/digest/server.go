@@ -145,7 +145,7 @@ const (
 
 // Result is the outcome of a check.
 type Result struct {
-	Outcome   Outcome
+	Outcome   Outcome   // what to do with the request
 	User      string    // the authenticated user; set only with OK
 	Algorithm Algorithm // set only with OK
 	Why       Why       // "" with OK and NoCredentials
@@ -270,9 +270,13 @@ func stale(why Why) Result { return Result{Outcome: Stale, Why: why} }
 
 // Stats are counters since the start, and the fill of the replay table now.
 type Stats struct {
-	OK, NoCredentials, Stale, Replayed, Wrong uint64
-	Nonces                                    int    // entries in the replay table
-	Evicted                                   uint64 // nonces that left the table before they expired, for want of room
+	OK            uint64 // checks that let the request in
+	NoCredentials uint64 // checks without credentials for our realm
+	Stale         uint64 // right password, nonce expired or not ours
+	Replayed      uint64 // right password, nonce count used before or nonce forgotten
+	Wrong         uint64 // every other refusal
+	Nonces        int    // entries in the replay table
+	Evicted       uint64 // nonces that left the table before they expired, for want of room
 }
 
 // Stats reads the counters.
