@@ -62,8 +62,12 @@ func limitsTable(h *house) string {
 }
 
 func limitRows(b *strings.Builder, h *house, p *pkg, g *ast.GenDecl) {
+	above := "" // a comment may speak for the names below it too
 	for _, spec := range g.Specs {
 		s := spec.(*ast.ValueSpec)
+		if s.Doc != nil {
+			above = s.Doc.Text()
+		}
 		for i, id := range s.Names {
 			if !limitName.MatchString(id.Name) || i >= len(s.Values) {
 				continue
@@ -78,6 +82,9 @@ func limitRows(b *strings.Builder, h *house, p *pkg, g *ast.GenDecl) {
 			text := s.Doc.Text()
 			if text == "" {
 				text = s.Comment.Text()
+			}
+			if text == "" && strings.Contains(above, id.Name) {
+				text = above
 			}
 			if text == "" && g.Doc != nil {
 				text = g.Doc.Text()
