@@ -144,16 +144,29 @@ func (b *Builder) checkFrom(start int) {
 
 // Header writes one header line.
 func (b *Builder) Header(name, value string) {
-	b.Open(name)
-	b.WriteText(value)
-	b.Close()
+	if b.enter(builderHeaders, builderHeaders) && b.name(name) {
+		b.text(value)
+		b.buf = append(b.buf, "\r\n"...)
+	}
 }
 
 // HeaderBytes writes one header line.
 func (b *Builder) HeaderBytes(name string, value []byte) {
-	b.Open(name)
-	b.Write(value)
-	b.Close()
+	if b.enter(builderHeaders, builderHeaders) && b.name(name) {
+		b.octets(value)
+		b.buf = append(b.buf, "\r\n"...)
+	}
+}
+
+// name appends a header name and its colon.
+func (b *Builder) name(name string) bool {
+	if !isToken(name) {
+		b.fail(ErrToken)
+		return false
+	}
+	b.buf = append(b.buf, name...)
+	b.buf = append(b.buf, ": "...)
+	return true
 }
 
 // HeaderUint writes one header line with a number.
@@ -166,15 +179,9 @@ func (b *Builder) HeaderUint(name string, n uint64) {
 // Open begins a header line whose value follows in pieces: Write, WriteText and
 // WriteUint, then Close.
 func (b *Builder) Open(name string) {
-	if !b.enter(builderHeaders, builderOpen) {
-		return
+	if b.enter(builderHeaders, builderOpen) {
+		b.name(name)
 	}
-	if !isToken(name) {
-		b.fail(ErrToken)
-		return
-	}
-	b.buf = append(b.buf, name...)
-	b.buf = append(b.buf, ": "...)
 }
 
 // Close ends the line begun by Open.
@@ -193,9 +200,12 @@ func (b *Builder) WriteText(s string) {
 
 // Write appends a piece of a header value.
 func (b *Builder) Write(p []byte) {
-	if !b.enter(builderOpen, builderOpen) {
-		return
+	if b.enter(builderOpen, builderOpen) {
+		b.octets(p)
 	}
+}
+
+func (b *Builder) octets(p []byte) {
 	start := len(b.buf)
 	b.buf = append(b.buf, p...)
 	b.checkFrom(start)
@@ -249,8 +259,7 @@ func (b *Builder) copyLine(m *Message, l *line) {
 	if !b.enter(builderHeaders, builderOpen) {
 		return
 	}
-	b.buf = append(b.buf, headers[l.id].name...)
-	b.buf = append(b.buf, ": "...)
+	b.buf = append(b.buf, prefixes[l.id]...)
 	b.copyValue(m, l.span(m.buf))
 	b.Close()
 }

@@ -1,5 +1,7 @@
 package sip
 
+import "encoding/binary"
+
 // HeaderID names a header this package knows. Long and compact forms share one.
 type HeaderID uint8
 
@@ -180,13 +182,22 @@ const (
 )
 
 // byShape finds the known headers of one length and first letter: with at most
-// four candidates a name is settled by one or two comparisons.
+// four candidates a name is settled by one or two comparisons of its key.
 type byShape [maxKnownName + 1][26][bucketDepth]HeaderID
 
 var (
 	shapes   = headerShapes()
 	compacts = headerCompacts()
+	prefixes = headerPrefixes()
 )
+
+// headerPrefixes are what a line begins with: name, colon and space.
+func headerPrefixes() (t [headerCount]string) {
+	for id := HdrOther + 1; id < headerCount; id++ {
+		t[id] = headers[id].name + ": "
+	}
+	return t
+}
 
 func headerShapes() (t byShape) {
 	for id := HdrOther + 1; id < headerCount; id++ {
@@ -214,25 +225,63 @@ func headerCompacts() (t [26]HeaderID) {
 // ParseHeaderID returns the header with this name, long or compact, in any
 // case; HdrOther if it is none this package knows.
 func ParseHeaderID(name []byte) HeaderID {
-	if len(name) == 0 || len(name) > maxKnownName {
+	if !all(name, chToken) {
 		return HdrOther
 	}
+	return headerID(name)
+}
+
+// headerID is ParseHeaderID of a name that is known to be a token, and not empty.
+func headerID(name []byte) HeaderID {
 	first := (name[0] | 0x20) - 'a'
-	if first >= 26 {
+	if len(name) > maxKnownName || first >= 26 {
 		return HdrOther
 	}
 	if len(name) == 1 {
 		return compacts[first]
 	}
-	for _, id := range shapes[len(name)][first] {
+	key := foldKey(name)
+	for i := range bucketDepth {
+		id := shapes[len(name)][first][i]
 		if id == HdrOther {
 			break
 		}
-		if known := headers[id].name; string(name) == known || equalFold(name, known) {
+		if keys[id] == key {
+			if len(name) > 16 && !equalFold(name, headers[id].name) {
+				continue
+			}
 			return id
 		}
 	}
 	return HdrOther
+}
+
+// A nameKey is the first and the last eight octets of a name, in lower case: for
+// names of up to 16 octets all there is.
+type nameKey struct{ head, tail uint64 }
+
+var keys = headerKeys()
+
+func headerKeys() (t [headerCount]nameKey) {
+	for id := HdrOther + 1; id < headerCount; id++ {
+		t[id] = foldKey([]byte(headers[id].name))
+	}
+	return t
+}
+
+// foldKey sets the bit of lower case in every octet of a token of at least two
+// octets. Among the octets a token may have, this makes none equal but letters
+// that differ in case; outside, CR would equal "-".
+func foldKey(b []byte) nameKey {
+	const fold = 0x2020202020202020
+	n := len(b)
+	switch {
+	case n >= 8:
+		return nameKey{binary.LittleEndian.Uint64(b) | fold, binary.LittleEndian.Uint64(b[n-8:]) | fold}
+	case n >= 4:
+		return nameKey{uint64(binary.LittleEndian.Uint32(b)) | fold, uint64(binary.LittleEndian.Uint32(b[n-4:])) | fold}
+	}
+	return nameKey{uint64(b[0])<<8 | uint64(b[1]) | fold, uint64(b[n-1]) | fold}
 }
 
 // Field is one header line, its folds undone. Name and Value lie in the

@@ -148,7 +148,7 @@ func (m *Message) header(pos, firstEnd, end, max int) bool {
 		return true
 	}
 	value++
-	id := ParseHeaderID(b[pos:nameEnd])
+	id := headerID(b[pos:nameEnd])
 	if len(m.lines) == max {
 		m.note(FaultTooManyHeaders)
 		return false
