@@ -311,7 +311,16 @@ func splitHostPort(s string) (string, uint16, error) {
 		if end < 0 {
 			return "", 0, Errorf(Invalid, "the bracket is not closed")
 		}
-		host, port = s[1:end], strings.TrimPrefix(s[end+1:], ":")
+		host = s[1:end]
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
+			return "", 0, Errorf(Invalid, "only an IPv6 address may stand in brackets")
+		}
+		if s = s[end+1:]; s != "" {
+			after, ok := strings.CutPrefix(s, ":")
+			if port = after; !ok || port == "" {
+				return "", 0, Errorf(Invalid, "only a colon and a port may follow the bracket")
+			}
+		}
 	} else if strings.Count(s, ":") == 1 {
 		host, port, _ = strings.Cut(s, ":")
 		if port == "" {

@@ -2,6 +2,8 @@ package trunk
 
 import (
 	"crypto/subtle"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -28,8 +30,8 @@ func (s Secret) Equal(t Secret) bool {
 // String returns a placeholder.
 func (s Secret) String() string { return redacted }
 
-// GoString returns a placeholder.
-func (s Secret) GoString() string { return redacted }
+// Format writes a placeholder for every verb; %d, for one, would pass String by.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue returns a placeholder.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
