@@ -124,6 +124,21 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// wantPhase waits until the only connection is waited on for this.
+func wantPhase(t *testing.T, tr *Transport, p phase) {
+	t.Helper()
+	eventually(t, "phase", func() bool {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		for c := range tr.closers {
+			if s, ok := c.(*stream); ok {
+				return s.watch.phase() == p
+			}
+		}
+		return false
+	})
+}
+
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 
 func must[T any](v T, err error) T {

@@ -94,35 +94,34 @@ func TestTimeLimits(t *testing.T) {
 	m := options("TCP 192.0.2.9;rport", "")
 	for _, tt := range []struct {
 		name    string
-		before  func(c net.Conn, r *recorder) Flow
+		before  func(c net.Conn, r *recorder)
+		phase   phase
 		limit   time.Duration
 		want    error
 		counter func(*Stats) uint64
 	}{
-		{"no first message", func(net.Conn, *recorder) Flow { return Flow{} }, DefaultFirstMessage, errLateFirst,
+		{"no first message", func(net.Conn, *recorder) {}, phaseFirst, DefaultFirstMessage, errLateFirst,
 			func(s *Stats) uint64 { return s.LateFirst.Load() }},
-		{"keep-alives are no first message", func(c net.Conn, r *recorder) Flow {
+		{"keep-alives are no first message", func(c net.Conn, r *recorder) {
 			c.Write([]byte("\r\n\r\n"))
 			io.ReadFull(c, make([]byte, 2))
-			return Flow{}
-		}, DefaultFirstMessage, errLateFirst, func(s *Stats) uint64 { return s.LateFirst.Load() }},
-		{"message that trickles", func(c net.Conn, r *recorder) Flow {
+		}, phaseFirst, DefaultFirstMessage, errLateFirst, func(s *Stats) uint64 { return s.LateFirst.Load() }},
+		{"message that trickles", func(c net.Conn, r *recorder) {
 			c.Write(m)
 			r.next("message")
 			c.Write(m[:10])
-			return Flow{}
-		}, DefaultMessage, errLateMessage, func(s *Stats) uint64 { return s.LateMessage.Load() }},
-		{"idle", func(c net.Conn, r *recorder) Flow {
+		}, phaseMessage, DefaultMessage, errLateMessage, func(s *Stats) uint64 { return s.LateMessage.Load() }},
+		{"idle", func(c net.Conn, r *recorder) {
 			c.Write(m)
-			return r.next("message").flow
-		}, DefaultIdle, errIdle, func(s *Stats) uint64 { return s.IdleClosed.Load() }},
+			r.next("message")
+		}, phaseIdle, DefaultIdle, errIdle, func(s *Stats) uint64 { return s.IdleClosed.Load() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tr, r, clock := start(t, Limits{})
 			c := connect(t, listenTCP(t, tr))
 			eventually(t, "accepted", func() bool { return tr.stats.Accepted.Load() == 1 })
 			tt.before(c, r)
-			time.Sleep(10 * time.Millisecond) // let the reader choose its phase
+			wantPhase(t, tr, tt.phase)
 			clock.Advance(tt.limit - time.Millisecond)
 			if n := tt.counter(&tr.stats); n != 0 {
 				t.Fatal("closed before its time")
@@ -148,7 +147,9 @@ func TestTrickleBuysNoTime(t *testing.T) {
 	r.next("message")
 	for i := range 20 {
 		c.Write(m[i : i+1])
-		time.Sleep(2 * time.Millisecond)
+		if i == 0 {
+			wantPhase(t, tr, phaseMessage)
+		}
 		clock.Advance(time.Second)
 	}
 	r.next("closed")
@@ -163,7 +164,7 @@ func TestHeldFlowOutlivesIdle(t *testing.T) {
 	c.Write(options("TCP 192.0.2.9;rport", ""))
 	f := r.next("message").flow
 	f.Hold()
-	time.Sleep(10 * time.Millisecond)
+	wantPhase(t, tr, phaseIdle)
 	clock.Advance(5 * DefaultIdle)
 	if err := f.Send([]byte("x")); err != nil {
 		t.Fatalf("held flow: %v", err)
@@ -203,7 +204,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 				t.Errorf("sending took %v", took)
 			}
 			if tt.advance > 0 {
-				time.Sleep(20 * time.Millisecond)
+				eventually(t, "watch on the write", func() bool { return clock.Pending() == 2 })
 				clock.Advance(tt.advance)
 			} else if !errors.Is(err, tt.want) {
 				t.Errorf("send: %v, want %v", err, tt.want)

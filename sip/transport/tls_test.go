@@ -290,15 +290,22 @@ func TestDialLimits(t *testing.T) {
 	if _, err := dial(t, client, Target{Proto: TCP, Addr: listenTCP(t, server)}); !errors.Is(err, ErrTooManyConnections) {
 		t.Errorf("over the limit: %v, want ErrTooManyConnections", err)
 	}
-	failed := make(chan error)
+	failed := make(chan error, 1)
 	go func() {
 		_, err := client.Dial(context.Background(), target)
 		failed <- err
 	}()
-	eventually(t, "timer", func() bool { return clock.Pending() > 0 })
-	time.Sleep(10 * time.Millisecond)
-	clock.Advance(DefaultDial)
-	if err := <-failed; !errors.Is(err, errDialTimeout) {
+	var err error
+	eventually(t, "timeout", func() bool {
+		clock.Advance(DefaultDial) // again if the caller came too late for the first attempt
+		select {
+		case err = <-failed:
+			return true
+		default:
+			return false
+		}
+	})
+	if !errors.Is(err, errDialTimeout) {
 		t.Errorf("silent peer: %v, want %v", err, errDialTimeout)
 	}
 	eventually(t, "room", func() bool { return client.stats.DialedNow.Load() == 0 })
