@@ -173,9 +173,7 @@ allow call -> trunk
 		"stray is in no layer",
 		"trunk imports sip: it is limited to [middle]",
 	}
-	if got := l.check(h); !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	wantFaults(t, l.check(h), want)
 	if _, err := parseLayers("layer without colon\n"); err == nil {
 		t.Error("a line that is no rule was accepted")
 	}

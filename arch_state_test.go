@@ -197,7 +197,5 @@ func g(list []int) { list[0] = 1; b.Fine() }
 		"a/a.go:9: the package variable table changes",
 		"a/other.go:3: the package variable fixed changes",
 	}
-	if got := h.mutable(); !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	wantFaults(t, h.mutable(), want)
 }

@@ -168,6 +168,14 @@ func report(t *testing.T, faults []string) {
 	}
 }
 
+// wantFaults compares what a checker says of planted faults with what it must say.
+func wantFaults(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func (h *house) at(n ast.Node) string {
 	p := h.fset.Position(n.Pos())
 	return p.Filename + ":" + strconv.Itoa(p.Line)

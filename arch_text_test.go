@@ -219,21 +219,15 @@ func TestTextsSeePlantedFaults(t *testing.T) {
 		"a/a.go:7: V has no comment", "a/a.go:9: C has no comment",
 		"c has no package text that begins with its name and ends with a full stop",
 	}
-	if got := h.texts(); !slices.Equal(got, want) {
-		t.Errorf("texts: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	wantFaults(t, h.texts(), want)
 	want = []string{
 		`c/c.go:3: "rfc 3261" is not written "RFC n"`, "c/c.go:3: a loose end that is no TODO(#issue)",
 		`c/c.go:5: "RFC3261" is not written "RFC n"`, "c/c.go:5: a path of someone's machine",
 	}
-	if got := h.comments(); !slices.Equal(got, want) {
-		t.Errorf("comments: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	wantFaults(t, h.comments(), want)
 	want = []string{
 		"b/b.go:6: trunkConfig: the glossary says Connector", "b/b.go:6: legA: the glossary says customer leg",
 		"d/common says nothing about what is in it",
 	}
-	if got := h.names(map[string]string{"trunkconfig": "Connector", "lega": "customer leg"}); !slices.Equal(got, want) {
-		t.Errorf("names: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	wantFaults(t, h.names(map[string]string{"trunkconfig": "Connector", "lega": "customer leg"}), want)
 }

@@ -94,9 +94,7 @@ func TestLinksOpen(t *testing.T) {
 	page := map[string]string{"docs/x.md": "# A b!\n[1](#a-b) [2](#c) [3](y.md) [4](../docs_test.go) [5](https://example.org)\n`[6](z)`\n```\n[7](z)\n```\n"}
 	want := []string{"docs/x.md: #c names no heading", "docs/x.md: y.md leads nowhere"}
 	root := planted{os.DirFS("."), "docs/x.md"}
-	if got := brokenLinks("docs/x.md", page["docs/x.md"], root, page); !slices.Equal(got, want) {
-		t.Errorf("planted: got %v, want %v", got, want)
-	}
+	wantFaults(t, brokenLinks("docs/x.md", page["docs/x.md"], root, page), want)
 }
 
 // planted is a file system with one more file.
