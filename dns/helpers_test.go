@@ -124,17 +124,27 @@ func records(rrs []dns.RR) string {
 	return strings.Join(out, "\n")
 }
 
+// listenBoth opens UDP and TCP on one free port; another process may hold the TCP half, then the next is tried.
+func listenBoth(t testing.TB) (*net.UDPConn, net.Listener) {
+	t.Helper()
+	for range 50 {
+		udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tcp, err := net.Listen("tcp4", udp.LocalAddr().String()); err == nil {
+			return udp, tcp
+		}
+		udp.Close()
+	}
+	t.Fatal("no port free for UDP and TCP")
+	return nil, nil
+}
+
 // serve runs s on loopback, UDP and TCP on one port.
 func serve(t testing.TB, s *Server) (addr string) {
 	t.Helper()
-	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp4", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := listenBoth(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- s.ServeUDP(ctx, udp) }()

@@ -93,7 +93,7 @@ func TestPipelinedQueries(t *testing.T) {
 }
 
 func TestConnectionBounds(t *testing.T) {
-	s, _ := startServer(t, func(c *Config) { c.MaxPerIP, c.Idle = 2, 150*time.Millisecond })
+	s, _ := startServer(t, func(c *Config) { c.MaxPerIP, c.Idle = 2, 600*time.Millisecond })
 	addr := serve(t, s)
 	var conns []net.Conn
 	for range 3 {
@@ -156,6 +156,7 @@ func TestPanicIsContained(t *testing.T) {
 	if _, _, err := c.Exchange(question(plainHost, "A"), addr); err == nil {
 		t.Error("an answer from a zone that panics")
 	}
+	c.Timeout = 2 * time.Second
 	if resp, _, err := c.Exchange(question("example.org", "A"), addr); err != nil || resp.Rcode != dns.RcodeRefused {
 		t.Errorf("afterwards: %v, %v", resp, err)
 	}

@@ -210,7 +210,9 @@ func TestLastGoodAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startNameServer(t, zone)
-			r, fake := startResolver(t, s, func(c *Config) { c.Order, c.StaleLimit = IPv4Only, time.Minute })
+			r, fake := startResolver(t, s, func(c *Config) {
+				c.Order, c.StaleLimit, c.Attempt = IPv4Only, time.Minute, 400*time.Millisecond
+			})
 			q := Query{Host: "plain.example.com", Port: 5060}
 			if _, err := r.Resolve(t.Context(), q); err != nil {
 				t.Fatal(err)
@@ -258,7 +260,10 @@ func TestDenialEndsLastGood(t *testing.T) {
 func TestServerFailover(t *testing.T) {
 	first, second := startNameServer(t, zone), startNameServer(t, zone)
 	first.set(func() { first.silent["plain.example.com"] = true })
-	r, _ := startResolver(t, first, func(c *Config) { c.Servers = append(c.Servers, second.addr); c.Order = IPv4Only })
+	r, _ := startResolver(t, first, func(c *Config) {
+		c.Servers = append(c.Servers, second.addr)
+		c.Order, c.Attempt = IPv4Only, 400*time.Millisecond
+	})
 	got, err := r.Resolve(t.Context(), Query{Host: "plain.example.com", Port: 5060})
 	if err != nil || len(got) != 2 {
 		t.Errorf("got %s, %v", summary(got), err)
@@ -310,7 +315,7 @@ func TestTimeoutBoundsTheCaller(t *testing.T) {
 func TestSilentTypes(t *testing.T) {
 	s := startNameServer(t, zone)
 	s.set(func() { s.silent["NAPTR"], s.silent["SRV"] = true, true })
-	r, _ := startResolver(t, s, func(c *Config) { c.Order, c.Timeout, c.Attempt = IPv4Only, 900*time.Millisecond, time.Second })
+	r, _ := startResolver(t, s, func(c *Config) { c.Order, c.Timeout, c.Attempt = IPv4Only, 1500*time.Millisecond, 2*time.Second })
 	got, err := r.Resolve(t.Context(), Query{Host: "plain.example.com"})
 	if want := "UDP 192.0.2.7:5060 plain.example.com 60; UDP 192.0.2.8:5060 plain.example.com 60"; summary(got) != want {
 		t.Errorf("got %s, %v, want %s", summary(got), err, want)
@@ -377,7 +382,7 @@ func TestCacheBounds(t *testing.T) {
 
 func TestOneFlightPerName(t *testing.T) {
 	s := startNameServer(t, zone)
-	r, _ := startResolver(t, s, func(c *Config) { c.Order = IPv4Only; c.Attempt = time.Second })
+	r, _ := startResolver(t, s, func(c *Config) { c.Order = IPv4Only })
 	errs := make(chan error, 20)
 	s.mu.Lock() // hold the server until all are waiting
 	for range cap(errs) {
@@ -403,7 +408,7 @@ func TestOneFlightPerName(t *testing.T) {
 func TestFlightsAreBounded(t *testing.T) {
 	s := startNameServer(t, zone)
 	s.set(func() { s.silent["tcp1.example.com"] = true })
-	r, _ := startResolver(t, s, func(c *Config) { c.Order, c.MaxFlights = IPv4Only, 1 })
+	r, _ := startResolver(t, s, func(c *Config) { c.Order, c.MaxFlights, c.Attempt = IPv4Only, 1, 200*time.Millisecond })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

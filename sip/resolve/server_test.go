@@ -32,15 +32,8 @@ func startNameServer(t testing.TB, zone string) *nameServer {
 	t.Helper()
 	s := &nameServer{rcode: map[string]int{}, silent: map[string]bool{}, asked: map[string]int{}}
 	s.add(t, zone)
-	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := listenBoth(t)
 	s.addr = netip.MustParseAddrPort(udp.LocalAddr().String())
-	tcp, err := net.Listen("tcp4", s.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, srv := range []*dns.Server{{PacketConn: udp, Handler: s}, {Listener: tcp, Handler: s}} {
 		ready := make(chan struct{})
 		srv.NotifyStartedFunc = func() { close(ready) }
@@ -53,6 +46,23 @@ func startNameServer(t testing.TB, zone string) *nameServer {
 		t.Cleanup(func() { srv.Shutdown(); <-done })
 	}
 	return s
+}
+
+// listenBoth opens UDP and TCP on one free port; another process may hold the TCP half, then the next is tried.
+func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 50 {
+		udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tcp, err := net.Listen("tcp4", udp.LocalAddr().String()); err == nil {
+			return udp, tcp
+		}
+		udp.Close()
+	}
+	t.Fatal("no port free for UDP and TCP")
+	return nil, nil
 }
 
 // add reads records in zone file form, one a line.
@@ -140,10 +150,11 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 
 func randomness(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
 
+// startResolver waits long by default, so that a busy machine makes no retry; tests of silence shorten it.
 func startResolver(t testing.TB, s *nameServer, change func(*Config)) (*Resolver, *clocktest.Fake) {
 	t.Helper()
 	fake := clocktest.New()
-	cfg := Config{Clock: fake, Rand: randomness(1), HostsFile: "-", Attempt: 100 * time.Millisecond, Timeout: time.Second}
+	cfg := Config{Clock: fake, Rand: randomness(1), HostsFile: "-", Attempt: 2 * time.Second, Timeout: 10 * time.Second}
 	if s != nil {
 		cfg.Servers = []netip.AddrPort{s.addr}
 	}
