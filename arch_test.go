@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -152,9 +153,12 @@ func (p *pkg) text() string {
 	return ""
 }
 
+// loadOnce parses the module for all tests: none of them changes it.
+var loadOnce = sync.OnceValues(func() (*house, error) { return load(os.DirFS(".")) })
+
 func loadHouse(t *testing.T) *house {
 	t.Helper()
-	h, err := load(os.DirFS("."))
+	h, err := loadOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
