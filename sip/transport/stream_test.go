@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -223,29 +224,35 @@ func TestQueueKeepsOrder(t *testing.T) {
 	c.Write(options("TCP 192.0.2.9;rport", ""))
 	f := r.next("message").flow
 	wantRead(t, c, "\r\n\r\n")
-	const n = 1 << 18
-	line := make([]byte, 64)
+	const n, size = 1 << 14, 1 << 10 // more than the system's buffers hold
 	go func() {
+		block := make([]byte, size)
 		for i := range n {
-			for j := range line {
-				line[j] = byte(i >> (j % 3 * 8))
-			}
-			if f.Send(line) != nil {
+			fillBlock(block, i)
+			if f.Send(block) != nil {
 				return
 			}
 		}
 	}()
-	time.Sleep(20 * time.Millisecond)
-	got := make([]byte, 64)
+	queue := f.link.(*stream).queue
+	eventually(t, "queue in use", func() bool {
+		queue.mu.Lock()
+		defer queue.mu.Unlock()
+		return queue.draining
+	})
+	got, want := make([]byte, size), make([]byte, size)
 	for i := range n {
-		if _, err := io.ReadFull(c, got); err != nil {
-			t.Fatalf("line %d: %v", i, err)
+		fillBlock(want, i)
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("block %d is another, %v", i, err)
 		}
-		for j := range got {
-			if got[j] != byte(i>>(j%3*8)) {
-				t.Fatalf("line %d is another", i)
-			}
-		}
+	}
+}
+
+// fillBlock makes a block that no other number has.
+func fillBlock(b []byte, i int) {
+	for j := range b {
+		b[j] = byte(i >> (j % 2 * 8))
 	}
 }
 
