@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"carillon/lab"
 )
 
 var update = flag.Bool("update", false, "write the map in ARCHITECTURE.md anew")
@@ -294,6 +296,19 @@ func (p *pkg) hasTest(name string) bool {
 		}
 	}
 	return false
+}
+
+// TestLabNumbersAreInTheREADME: whoever tries a node has no other page open.
+func TestLabNumbersAreInTheREADME(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range lab.Numbers() {
+		if row := fmt.Sprintf("| `%s` | `%s` | %s |\n", n.Name, n.E164, n.Does); !strings.Contains(string(text), row) {
+			t.Errorf("README.md has no row %q", row)
+		}
+	}
 }
 
 // TestDecisionsHaveTheirParts: a decision without what it refused and what would change it cannot be taken back.
