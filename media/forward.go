@@ -35,6 +35,7 @@ type path struct {
 type worker struct {
 	stats *counters
 	now   time.Time
+	epoch time.Time
 	buf   [MaxPacket + srtp.Overhead]byte
 	send  func(s *socket, b []byte, to netip.AddrPort) bool
 }
@@ -80,7 +81,7 @@ func (lg *leg) account(w *worker, p *path, h rtp.Header, size int) {
 	c := &lg.count
 	c.received.Add(1)
 	c.bytesReceived.Add(uint64(size))
-	c.lastHeard.Store(w.now.UnixNano())
+	c.lastHeard.Store(int64(w.now.Sub(w.epoch)))
 	lg.stream.ClockRate = p.clockRate
 	lg.stream.Add(h, w.now)
 	if lost := lg.stream.Lost(); lost != lg.lost {
@@ -123,7 +124,7 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 		}
 	}
 	lg.count.rtcpReceived.Add(1)
-	lg.count.lastHeard.Store(w.now.UnixNano())
+	lg.count.lastHeard.Store(int64(w.now.Sub(w.epoch)))
 	lg.far.forwardRTCP(w, far, b)
 }
 

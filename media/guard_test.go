@@ -22,7 +22,7 @@ func TestForgedPacketsNeverPass(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, secureLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, gcm, "", plainLeg)
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
 	good := a.send("good")
 	b.hear("good")
 	speech := strings.Repeat("\xff", 160)
@@ -60,7 +60,7 @@ func TestSecureLatchFollowsAuthenticPackets(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, secureLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, gcm, "", plainLeg)
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
 	talk(a, b)
 	// The same keys from another port, as after a NAT rebinding.
 	moved := newPhone(t, 1)
@@ -87,7 +87,7 @@ func TestPlainLatchBehindNAT(t *testing.T) {
 	s := open(t, p, call.Customer, behind)
 	a, b := newPhone(t, 1), newPhone(t, 2)
 	a.connAddr = "10.1.2.3" // private and not where its signalling comes from
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	b.send("nowhere to go")
 	a.hearNothing()
 	a.send("here I am")
@@ -100,7 +100,7 @@ func TestPlainLatchBehindNAT(t *testing.T) {
 		t.Errorf("wrong source %d; want 1", got)
 	}
 	// The same description again keeps the latch.
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	b.send("still there")
 	a.hear("still there")
 }
@@ -177,7 +177,8 @@ func TestDescriptionsRefused(t *testing.T) {
 		{"multicast", head + "c=IN IP4 224.2.1.1/127\r\n" + audio, call.ReasonBadDescription},
 		{"broadcast", head + "c=IN IP4 255.255.255.255\r\n" + audio, call.ReasonBadDescription},
 		{"our own SIP port", head + "c=IN IP4 127.0.0.1\r\nm=audio 5061 RTP/AVP 0\r\n", call.ReasonBadDescription},
-		{"our own media port", head + "c=IN IP4 127.0.0.1\r\nm=audio 21004 RTP/AVP 0\r\n", call.ReasonBadDescription},
+		{"our own media port", head + "c=IN IP4 127.0.0.1\r\nm=audio OURS RTP/AVP 0\r\n", call.ReasonBadDescription},
+		{"our own RTCP port", head + "c=IN IP4 127.0.0.1\r\n" + audio + "a=rtcp:OURS\r\n", call.ReasonBadDescription},
 		{"IPv6 without an IPv6 address of ours", head + "c=IN IP6 ::1\r\n" + audio, call.ReasonBadDescription},
 		{"rejected audio", head + "c=IN IP4 127.0.0.1\r\nm=audio 0 RTP/AVP 0\r\n", call.ReasonNoCommonCodec},
 		{"video only", head + "c=IN IP4 127.0.0.1\r\nm=video 4000 RTP/AVP 96\r\n", call.ReasonNoCommonCodec},
@@ -186,9 +187,12 @@ func TestDescriptionsRefused(t *testing.T) {
 		{"a thousand sections", head + strings.Repeat(audio, 400), call.ReasonBadDescription},
 	}
 	p := newPlane(t, func(c *Config) { c.Egress.Own = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5061")} })
+	other := open(t, p, call.Customer, plainLeg)
+	ours := fmt.Sprint(other.legs[call.Carrier].pair.rtp.local.Port())
 	for _, tt := range tests {
 		s := open(t, p, call.Customer, plainLeg)
-		if _, refusal := s.Offer(call.Customer, []byte(tt.body), plainLeg); reason(refusal) != tt.want {
+		body := []byte(strings.Replace(tt.body, "OURS", ours, 1))
+		if _, refusal := s.Offer(call.Customer, body, plainLeg); reason(refusal) != tt.want {
 			t.Errorf("%s: %v; want %v", tt.name, reason(refusal), tt.want)
 		}
 		s.Close()
@@ -224,7 +228,7 @@ func TestBadAnswersAreRefused(t *testing.T) {
 	}
 	// Best effort: the peer of a leg that only prefers SRTP may answer in the clear.
 	s = open(t, p, call.Customer, plainLeg)
-	dial(t, s, a, b, "", "", offerLeg)
+	dial(s, a, b, suites{"", ""}, offerLeg)
 	talk(a, b)
 }
 
@@ -254,7 +258,7 @@ func TestDrainingPortsRelayNothing(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, plainLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	talk(a, b)
 	s.Close()
 	a.send("after the call")
@@ -318,7 +322,7 @@ func TestCallsSideBySide(t *testing.T) {
 	for i := range 20 {
 		s := open(t, p, call.Customer, secureLeg)
 		a, b := newPhone(t, uint32(2*i)), newPhone(t, uint32(2*i+1))
-		dial(t, s, a, b, gcm, "", plainLeg)
+		dial(s, a, b, suites{gcm, ""}, plainLeg)
 		wg.Go(func() {
 			for range 20 {
 				talk(a, b)

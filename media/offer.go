@@ -116,6 +116,9 @@ func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
 // is answered, nil for an offer.
 func (lg *leg) tell(r *remote, profile sdp.Profile, lines []*line, like *remote) []byte {
 	at := lg.local()
+	if lg.told == nil {
+		lg.version = 1
+	}
 	e := sdp.Edit{
 		ID: lg.session.sdpID, Version: lg.version, Origin: at.Addr(), Addr: at.Addr(), Media: r.index,
 		Port: at.Port(), Profile: profile, Mux: r.mux,
@@ -130,7 +133,7 @@ func (lg *leg) tell(r *remote, profile sdp.Profile, lines []*line, like *remote)
 		e.Crypto = append(e.Crypto, l.crypto())
 	}
 	out := r.desc.Rewrite(e)
-	if !bytes.Equal(out, lg.told) {
+	if lg.told != nil && !bytes.Equal(out, lg.told) {
 		// RFC 3264 section 8: the version goes up with every change, and only then.
 		lg.version++
 		e.Version = lg.version

@@ -321,14 +321,18 @@ func (p *phone) hearReport(name string) {
 	}
 }
 
+// suites are what the offering and the answering phone use; "" is plain RTP.
+type suites struct{ a, b string }
+
 // dial lets a offer and b answer.
-func dial(t testing.TB, s *Session, a, b *phone, suiteA, suiteB string, to call.Leg) {
+func dial(s *Session, a, b *phone, use suites, to call.Leg) {
+	t := a.t
 	t.Helper()
-	offered, refusal := s.Offer(call.Customer, a.offer(suiteA), to)
+	offered, refusal := s.Offer(call.Customer, a.offer(use.a), to)
 	if refusal != nil {
 		t.Fatalf("offer: %v", *refusal)
 	}
-	answered, refusal := s.Answer(call.Carrier, b.answer(offered, suiteB))
+	answered, refusal := s.Answer(call.Carrier, b.answer(offered, use.b))
 	if refusal != nil {
 		t.Fatalf("answer: %v", *refusal)
 	}

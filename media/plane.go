@@ -196,6 +196,7 @@ type lockedReader struct {
 	r  io.Reader
 }
 
+// Read reads from the source.
 func (l *lockedReader) Read(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -166,14 +166,16 @@ func (p *ports) count() (inUse, draining, total int) {
 	return inUse, draining, 2 * p.pairs() * len(p.cfg.IPs)
 }
 
-// owns reports whether addr is a media port of this node, in use or not: two legs described at each other's
-// ports would pass a packet round for ever.
+// owns reports whether addr is a media port of this node that is in use: two legs described at each other's
+// ports would pass a packet round for ever. Ports are bound before anything is described, so the later of the
+// two descriptions always meets a port in use.
 func (p *ports) owns(addr netip.AddrPort) bool {
-	if addr.Port() < p.cfg.PortLo || addr.Port() > p.cfg.PortHi {
-		return false
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, ip := range p.cfg.IPs {
-		if addr.Addr() == ip || addr.Addr() == advertised(p.cfg.Advertise, ip) || ip.IsUnspecified() && addr.Addr().IsLoopback() {
+		here := addr.Addr() == ip || addr.Addr() == advertised(p.cfg.Advertise, ip) ||
+			ip.IsUnspecified() && addr.Addr().IsLoopback()
+		if _, used := p.used[portKey{ip, addr.Port() &^ 1}]; used && here {
 			return true
 		}
 	}

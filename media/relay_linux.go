@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,17 +25,16 @@ type socket struct {
 	loop  *loop
 }
 
-// maxEvents is how many ready sockets one wait returns; burst how many datagrams are taken from one socket
-// before the others get their turn, so that a flooded port cannot starve the rest.
-const (
-	maxEvents = 256
-	burst     = 8
-)
+// maxEvents is how many ready sockets one wait returns.
+const maxEvents = 256
 
 // relay is a set of threads, each waiting on many sockets. A goroutine for each socket costs twice the
 // processor time for a packet: the scheduler wakes and parks one for each datagram.
 type relay struct {
 	loops []*loop
+	// epoch is when the relay started. Moments are kept as distances from it: a step of the wall clock must
+	// not make every call look silent.
+	epoch time.Time
 }
 
 // loop is one thread. Everything a packet touches belongs to the loop of its session.
@@ -54,12 +54,13 @@ type loop struct {
 }
 
 func startRelay(loops int, c clock.Clock, log *slog.Logger) (*relay, error) {
-	r := &relay{}
+	r := &relay{epoch: c.Now()}
 	for range loops {
 		l, err := newLoop(c, log)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}
+		l.epoch = r.epoch
 		r.loops = append(r.loops, l)
 		go l.run()
 	}
@@ -163,10 +164,15 @@ func (l *loop) do(f func()) {
 		}
 		return
 	}
+	awake := len(l.commands) > 0 // an earlier wake-up is still to be obeyed
 	if f == nil {
 		l.closed = true
 	} else {
 		l.commands = append(l.commands, f)
+	}
+	if awake && f != nil {
+		l.mu.Unlock()
+		return
 	}
 	// The write cannot block: the counter of an eventfd would have to reach 2^64.
 	one := [8]byte{1}
@@ -263,20 +269,20 @@ func (l *loop) stop() {
 	_ = unix.Close(l.epoll)
 }
 
-// read takes up to burst datagrams; epoll reports the socket again when more are waiting.
+// read takes one datagram; epoll reports the socket again when more are waiting. A call's socket has one every
+// 20 ms, so asking for a second would mostly be a system call for nothing, and a flooded port cannot starve
+// the others.
 func (l *loop) read(s *socket) {
-	for range burst {
-		n, src, ok := recvFrom(s.fd, l.buf[:MaxPacket+1])
-		if !ok {
-			return
-		}
-		if n > MaxPacket {
-			l.stats.received.Add(1)
-			l.stats.oversize.Add(1)
-			continue
-		}
-		s.leg.receive(&l.worker, s, l.buf[:n], src)
+	n, src, ok := recvFrom(s.fd, l.buf[:MaxPacket+1])
+	if !ok {
+		return
 	}
+	if n > MaxPacket {
+		l.stats.received.Add(1)
+		l.stats.oversize.Add(1)
+		return
+	}
+	s.leg.receive(&l.worker, s, l.buf[:n], src)
 }
 
 // recvFrom is recvfrom(2) without the address object that x/sys/unix allocates for each datagram.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"carillon/clock"
 )
@@ -25,6 +26,7 @@ type socket struct {
 type relay struct {
 	all   loop
 	clock clock.Clock
+	epoch time.Time // as for Linux
 
 	mu      sync.Mutex
 	pairs   map[*pair]struct{}
@@ -41,7 +43,7 @@ func (*loop) settle(s *Session) {
 }
 
 func startRelay(_ int, c clock.Clock, _ *slog.Logger) (*relay, error) {
-	return &relay{clock: c, pairs: map[*pair]struct{}{}}, nil
+	return &relay{clock: c, epoch: c.Now(), pairs: map[*pair]struct{}{}}, nil
 }
 
 func (r *relay) bind(s *socket, addr netip.AddrPort) error {
@@ -96,7 +98,7 @@ func (r *relay) addTo(s *Stats) { r.all.counters.addTo(s) }
 // read delivers the socket's datagrams until it is closed. The session's guard stands for the single thread
 // that the packet path counts on.
 func (r *relay) read(s *socket) {
-	w := &worker{stats: &r.all.counters, send: sendTo}
+	w := &worker{stats: &r.all.counters, send: sendTo, epoch: r.epoch}
 	for {
 		n, src, err := s.conn.ReadFromUDPAddrPort(w.buf[:MaxPacket+1])
 		if errors.Is(err, net.ErrClosed) {

@@ -26,7 +26,7 @@ func TestRelayBetweenAllProfiles(t *testing.T) {
 					s := open(t, p, call.Customer, legA)
 					pa, pb := newPhone(t, 1), newPhone(t, 2)
 					pa.mux, pb.mux = mux, mux
-					dial(t, s, pa, pb, a, b, legB)
+					dial(s, pa, pb, suites{a, b}, legB)
 					for range 3 {
 						talk(pa, pb)
 					}
@@ -189,14 +189,14 @@ func TestReofferKeepsKeysAndPorts(t *testing.T) {
 	a, b := newPhone(t, 1), newPhone(t, 2)
 	// The sequence number wraps before the re-offer: only a kept rollover counter can go on.
 	a.seq, b.seq = 65533, 65533
-	dial(t, s, a, b, suite, suite, secureLeg)
+	dial(s, a, b, suites{suite, suite}, secureLeg)
 	for range 4 {
 		talk(a, b)
 	}
 	s.Confirm(call.Customer)
 	s.Confirm(call.Carrier)
 	keyA, keyB, farA, farB, versionA := a.farKey, b.farKey, a.far, b.far, a.lastSDP
-	dial(t, s, a, b, suite, suite, secureLeg)
+	dial(s, a, b, suites{suite, suite}, secureLeg)
 	if a.farKey != keyA || b.farKey != keyB || a.far != farA || b.far != farB {
 		t.Error("a re-offer that changes nothing changed keys or ports")
 	}
@@ -244,7 +244,7 @@ func TestRefusedReofferChangesNothing(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, secureLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, suite, suite, secureLeg)
+	dial(s, a, b, suites{suite, suite}, secureLeg)
 	talk(a, b)
 	if _, refusal := s.Offer(call.Customer, a.sdp("RTP/AVP"), secureLeg); refusal == nil || refusal.Reason != call.ReasonMediaNotEncrypted {
 		t.Errorf("re-offer in clear: %v", refusal)
@@ -265,7 +265,7 @@ func TestHoldByAddress(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, plainLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	talk(a, b)
 	a.connAddr, a.version = "0.0.0.0", 2
 	offered, refusal := s.Offer(call.Customer, a.offer(""), plainLeg)
@@ -278,7 +278,7 @@ func TestHoldByAddress(t *testing.T) {
 	b.send("unheard")
 	a.hearNothing()
 	a.connAddr, a.version = "127.0.0.1", 3
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	talk(a, b)
 }
 
@@ -288,7 +288,7 @@ func TestHoldUntilConfirmed(t *testing.T) {
 	elsewhere.HoldUntilConfirmed, elsewhere.Signalling = true, netip.MustParseAddr("127.0.0.9")
 	s := open(t, p, call.Customer, elsewhere)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	b.send("too early")
 	a.hearNothing()
 	a.send("from a")
@@ -300,6 +300,6 @@ func TestHoldUntilConfirmed(t *testing.T) {
 	listed.Trusted = func(addr netip.Addr) bool { return addr == netip.MustParseAddr("127.0.0.1") }
 	s = open(t, p, call.Customer, listed)
 	a, b = newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	talk(a, b)
 }

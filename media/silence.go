@@ -52,7 +52,7 @@ func (s *Session) findSilent() (call.Side, bool) {
 			continue
 		}
 		last := lg.since
-		if heard := time.Unix(0, lg.count.lastHeard.Load()); heard.After(last) {
+		if heard := s.plane.relay.epoch.Add(time.Duration(lg.count.lastHeard.Load())); heard.After(last) {
 			last = heard
 		}
 		left := timeout - now.Sub(last)

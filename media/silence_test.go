@@ -32,7 +32,7 @@ func TestSilence(t *testing.T) {
 		}
 		a, b := newPhone(t, 1), newPhone(t, 2)
 		a.direct, b.direct = directA, directB
-		dial(t, s, a, b, "", "", plainLeg)
+		dial(s, a, b, suites{"", ""}, plainLeg)
 		return s, a, b
 	}
 	want := func(name string, sides ...call.Side) {
@@ -70,7 +70,7 @@ func TestSilence(t *testing.T) {
 	fake.Advance(10 * time.Minute)
 	want("both on hold")
 	a, b = newPhone(t, 1), newPhone(t, 2)
-	dial(t, s, a, b, "", "", plainLeg)
+	dial(s, a, b, suites{"", ""}, plainLeg)
 	fake.Advance(59 * time.Second)
 	want("the promise begins with the resume")
 	fake.Advance(2 * time.Second)

@@ -70,7 +70,7 @@ type legCounters struct {
 	protected, unprotected                                  atomic.Uint64
 	authFailures, replays, plainDropped, plainSent, strange atomic.Uint64
 	lost, jitter                                            atomic.Uint64
-	lastHeard                                               atomic.Int64 // nanoseconds of the plane's clock
+	lastHeard                                               atomic.Int64 // nanoseconds since the relay's epoch
 	_                                                       [64]byte
 }
 

@@ -21,6 +21,17 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+type gcmVector struct {
+	ID        string   `json:"id"`
+	Kind      string   `json:"kind"`
+	Key       hexBytes `json:"key"`
+	Salt      hexBytes `json:"salt"`
+	ROC       uint32   `json:"roc"`
+	Index     uint32   `json:"index"`
+	Plain     hexBytes `json:"plain"`
+	Protected hexBytes `json:"protected"`
+}
+
 type vectors struct {
 	CM []struct {
 		ID     string              `json:"id"`
@@ -37,16 +48,7 @@ type vectors struct {
 		AuthKey    hexBytes `json:"auth_key"`
 	} `json:"kdf"`
 	F8  []struct{ ID string } `json:"f8"`
-	GCM []struct {
-		ID        string   `json:"id"`
-		Kind      string   `json:"kind"`
-		Key       hexBytes `json:"key"`
-		Salt      hexBytes `json:"salt"`
-		ROC       uint32   `json:"roc"`
-		Index     uint32   `json:"index"`
-		Plain     hexBytes `json:"plain"`
-		Protected hexBytes `json:"protected"`
-	} `json:"gcm"`
+	GCM []gcmVector           `json:"gcm"`
 }
 
 func load(t *testing.T) vectors {
@@ -110,7 +112,7 @@ func TestGCMVectors(t *testing.T) {
 		}
 		switch v.Kind {
 		case "rtp":
-			checkRTPVector(t, v.ID, tr, v.ROC, v.Plain, v.Protected)
+			checkRTPVector(t, tr, v)
 		case "rtcp":
 			ssrc, word := binary.BigEndian.Uint32(v.Plain[4:]), v.Index|encrypted
 			got := tr.sealRTCP(append(make([]byte, 0, 200), v.Plain...), ssrc, word)
@@ -143,20 +145,20 @@ func TestGCMVectors(t *testing.T) {
 	}
 }
 
-func checkRTPVector(t *testing.T, id string, tr transform, roc uint32, plain, protected []byte) {
+func checkRTPVector(t *testing.T, tr transform, v gcmVector) {
 	t.Helper()
-	h, err := rtp.Parse(plain)
+	h, err := rtp.Parse(v.Plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	index := uint64(roc)<<16 | uint64(h.Sequence)
-	got := tr.seal(append(make([]byte, 0, 200), plain...), h.Size, h.SSRC, index)
-	if !bytes.Equal(got, protected) {
-		t.Errorf("%s: %x; want %x", id, got, protected)
+	index := uint64(v.ROC)<<16 | uint64(h.Sequence)
+	got := tr.seal(append(make([]byte, 0, 200), v.Plain...), h.Size, h.SSRC, index)
+	if !bytes.Equal(got, v.Protected) {
+		t.Errorf("%s: %x; want %x", v.ID, got, v.Protected)
 	}
 	n, ok := tr.open(got, h.Size, h.SSRC, index)
-	if !ok || !bytes.Equal(got[:n], plain) {
-		t.Errorf("%s: opens as %x, %v; want %x", id, got[:n], ok, plain)
+	if !ok || !bytes.Equal(got[:n], v.Plain) {
+		t.Errorf("%s: opens as %x, %v; want %x", v.ID, got[:n], ok, v.Plain)
 	}
 }
 
