@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,10 +141,13 @@ func withDefaults(cfg Config) (Config, error) {
 	if len(cfg.IPs) == 0 {
 		return cfg, errors.New("no media address")
 	}
-	for _, ip := range cfg.IPs {
-		if !ip.IsValid() {
-			return cfg, errors.New("a media address is empty")
+	cfg.IPs = slices.Clone(cfg.IPs)
+	for i, ip := range cfg.IPs {
+		if !ip.IsValid() || ip.Zone() != "" {
+			return cfg, fmt.Errorf("media address %q is not an IP address without a zone", ip)
 		}
+		ip = ip.Unmap()
+		cfg.IPs[i] = ip
 		if ip.IsUnspecified() && !advertised(cfg.Advertise, ip).IsValid() {
 			return cfg, fmt.Errorf("media address %s needs an advertised one", ip)
 		}

@@ -67,7 +67,8 @@ func (d *Description) addresses() []string {
 			continue
 		}
 		host, _, _ := strings.Cut(f[len(f)-1], "/")
-		if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || !strings.ContainsAny(host, ".:") {
+		// A placeholder tells nothing, and hiding a word or a dot would take codec lines along.
+		if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || len(host) < 3 || !strings.ContainsAny(host, ".:") {
 			continue
 		}
 		all = append(all, strings.ToLower(host))
