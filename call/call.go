@@ -121,31 +121,38 @@ type Open struct {
 // LegReport counts what one leg's media did. All counts are since the call began.
 type LegReport struct {
 	// Profile is the transport profile in use: "RTP/AVP", "RTP/SAVP"; empty when no media was agreed.
-	Profile string
+	Profile string `json:"profile,omitempty"`
 	// Suite is the SRTP crypto suite in use, by its IANA name; empty for plain RTP.
-	Suite string
+	Suite string `json:"suite,omitempty"`
 	// Codec is the first payload format agreed, for example "PCMU/8000".
-	Codec string
+	Codec string `json:"codec,omitempty"`
 	// Local and Remote are the media addresses in use.
-	Local, Remote netip.AddrPort
+	Local  netip.AddrPort `json:"local,omitzero"`
+	Remote netip.AddrPort `json:"remote,omitzero"`
 	// PacketsReceived and BytesReceived count authentic RTP from the peer; PacketsSent and BytesSent RTP to it.
-	PacketsReceived, BytesReceived, PacketsSent, BytesSent uint64
+	PacketsReceived uint64 `json:"packets_received"`
+	BytesReceived   uint64 `json:"bytes_received"`
+	PacketsSent     uint64 `json:"packets_sent"`
+	BytesSent       uint64 `json:"bytes_sent"`
 	// RTCPReceived and RTCPSent count authentic RTCP packets.
-	RTCPReceived, RTCPSent uint64
+	RTCPReceived uint64 `json:"rtcp_received"`
+	RTCPSent     uint64 `json:"rtcp_sent"`
 	// Protected counts packets sent under a key, Unprotected those received under one and found authentic.
-	Protected, Unprotected uint64
+	Protected   uint64 `json:"protected"`
+	Unprotected uint64 `json:"unprotected"`
 	// AuthFailures counts packets whose tag was wrong, Replays those seen before.
-	AuthFailures, Replays uint64
+	AuthFailures uint64 `json:"auth_failures"`
+	Replays      uint64 `json:"replays"`
 	// PlainDropped counts packets in the clear that reached a protected leg and were dropped.
-	PlainDropped uint64
+	PlainDropped uint64 `json:"plain_dropped"`
 	// PlainSent counts packets that left in the clear. On a leg that requires SRTP it is always 0.
-	PlainSent uint64
+	PlainSent uint64 `json:"plain_sent"`
 	// WrongSource counts packets from addresses that were neither signalled nor latched.
-	WrongSource uint64
+	WrongSource uint64 `json:"wrong_source"`
 	// Lost is RTP's own count of packets that never came (RFC 3550 A.3), never negative.
-	Lost uint64
+	Lost uint64 `json:"lost"`
 	// JitterMicros is the last interarrival jitter in microseconds (RFC 3550 A.8).
-	JitterMicros uint64
+	JitterMicros uint64 `json:"jitter_micros"`
 }
 
 // MediaReport is what the media plane knows when a call's media is closed.
