@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
@@ -277,4 +279,44 @@ func TestQuota(t *testing.T) {
 	n.create(t, accountA, true)
 	n.do(t, accountA, "POST", "/voice-connectors", body).want(t, 400)
 	n.create(t, accountB, true)
+}
+
+// laggingDirectory shows an old snapshot until somebody waits for a newer revision.
+type laggingDirectory struct {
+	*directory.Directory
+	mu  sync.Mutex
+	old *directory.Snapshot
+}
+
+func (d *laggingDirectory) Snapshot() *directory.Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.old != nil {
+		return d.old
+	}
+	return d.Directory.Snapshot()
+}
+
+func (d *laggingDirectory) Await(ctx context.Context, revision int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.old != nil && revision > d.old.Revision() {
+		d.old = nil
+	}
+	return d.Directory.Await(ctx, revision)
+}
+
+// TestReadAfterWriteElsewhere: what another node has answered is found here too, although this node has not heard of it.
+func TestReadAfterWriteElsewhere(t *testing.T) {
+	n := startNode(t)
+	lagging := &laggingDirectory{Directory: n.directory, old: n.directory.Snapshot()}
+	id := n.create(t, accountA, true)
+	n.Server.config.Directory = lagging
+	n.do(t, accountA, "GET", "/voice-connectors/"+id, "").want(t, 200)
+	lagging.mu.Lock()
+	lagging.old = n.directory.Snapshot()
+	lagging.mu.Unlock()
+	n.put(t, &trunk.Health{ConnectorID: "other", Source: netip.MustParseAddr("203.0.113.9")})
+	n.do(t, accountA, "GET", "/voice-connectors/"+id+"/termination", "").want(t, 404)
+	n.do(t, accountA, "GET", "/voice-connectors/zzzzzzzzzzzzzzzzzzzzzz", "").want(t, 404)
 }

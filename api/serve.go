@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -79,7 +80,25 @@ func (r *request) work() (answer any, err error) {
 			return nil, err
 		}
 	}
-	return r.row.handle(r)
+	answer, err = r.row.handle(r)
+	if r.http.Method == http.MethodGet && trunk.KindOf(err) == trunk.NotFound {
+		if err := r.catchUp(); err != nil {
+			return nil, err
+		}
+		answer, err = r.row.handle(r)
+	}
+	return answer, err
+}
+
+// catchUp brings the snapshot to the store's present revision. A read that finds nothing does so before it says so:
+// another node may have made what is asked for, and told its client, a moment ago.
+func (r *request) catchUp() error {
+	err := r.update(func(tx trunk.Tx) error {
+		_, err := tx.Get((&trunk.Installation{}).EntityKey())
+		return err
+	})
+	r.snapshot = r.server.config.Directory.Snapshot()
+	return err
 }
 
 // name gives the request its id.
@@ -154,12 +173,29 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 	took := s.config.Clock.Now().Sub(started)
 	s.metrics.requests.WithLabelValues(operation, outcome).Inc()
 	s.metrics.seconds.WithLabelValues(operation).Observe(took.Seconds())
-	account := ""
-	if r.principal != nil {
-		account = r.principal.Account
+	r.log(operation, outcome, took, writeErr)
+}
+
+// log writes one line about the request: what changed something, and who did it, is worth keeping.
+func (r *request) log(operation, outcome string, took time.Duration, writeErr error) {
+	level := slog.LevelDebug
+	if outcome == "none" && r.http.Method != http.MethodGet {
+		level = slog.LevelInfo
 	}
-	s.config.Logger.Debug("request", "request", r.id, "operation", operation, "account", account,
-		"outcome", outcome, "took", took, "write_error", writeErr)
+	attrs := []slog.Attr{
+		slog.String("request", r.id), slog.String("operation", operation), slog.String("outcome", outcome),
+		slog.Duration("took", took), slog.String("source", r.http.RemoteAddr),
+	}
+	if r.principal != nil {
+		attrs = append(attrs, slog.String("account", r.principal.Account), slog.String("access_key_id", r.principal.AccessKeyID))
+	}
+	if id := r.labels["voiceConnectorId"]; id != "" {
+		attrs = append(attrs, slog.String("connector", id))
+	}
+	if writeErr != nil {
+		attrs = append(attrs, slog.String("write_error", writeErr.Error()))
+	}
+	r.server.config.Logger.LogAttrs(r.http.Context(), level, "request", attrs...)
 }
 
 // update runs fn as one transaction and returns when this node answers by it.

@@ -69,7 +69,8 @@ type Config struct {
 	// cryptographically strong: ids and secrets come from it.
 	Clock  clock.Clock
 	Random io.Reader
-	// Logger gets one line for each request (debug) and for each internal error; nil is silent.
+	// Logger gets one line for each request (info for one that changed something, else debug) and for each internal
+	// error; nil is silent.
 	Logger *slog.Logger
 	// Metrics registers the metrics; nil keeps them unregistered.
 	Metrics prometheus.Registerer
