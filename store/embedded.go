@@ -26,9 +26,18 @@ type embedded struct {
 }
 
 // fatal keeps the first message after which etcd wanted to end the process.
-type fatal struct{ message atomic.Pointer[string] }
+type fatal struct {
+	message atomic.Pointer[string]
+	noted   chan struct{}
+}
 
-func (f *fatal) note(message string) { f.message.CompareAndSwap(nil, &message) }
+func newFatal() *fatal { return &fatal{noted: make(chan struct{})} }
+
+func (f *fatal) note(message string) {
+	if f.message.CompareAndSwap(nil, &message) {
+		close(f.noted)
+	}
+}
 
 func (f *fatal) err() error {
 	if m := f.message.Load(); m != nil {
@@ -42,7 +51,9 @@ func startEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*embed
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{lock: lock, fatal: &fatal{}}
+	e := &embedded{lock: lock, fatal: newFatal()}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	if err := e.start(ctx, embeddedConfig(filepath.Join(dir, "etcd"), logger, e.fatal)); err != nil {
 		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", dir, err), lock.Close())
 	}
@@ -70,42 +81,68 @@ func embeddedConfig(dir string, logger *slog.Logger, f *fatal) *embed.Config {
 	return c
 }
 
-// start runs etcd's start on a goroutine of its own: where etcd would end the process, quietZap ends that goroutine.
+// start runs etcd's start on a goroutine of its own: where etcd would end the process, quietZap ends that goroutine,
+// and on some damaged files its clean-up then waits for ever. Such a goroutine is left behind.
 func (e *embedded) start(ctx context.Context, c *embed.Config) error {
-	var err error
-	done := make(chan struct{})
+	if err := checkLog(c.Dir); err != nil {
+		return err
+	}
+	type result struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	started := make(chan result, 1)
 	go func() {
-		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
 				e.fatal.note(fmt.Sprint(p))
 			}
 		}()
-		e.etcd, err = embed.StartEtcd(c)
+		etcd, err := embed.StartEtcd(c)
+		started <- result{etcd, err}
 	}()
-	<-done
-	if err != nil {
-		return err
-	}
-	if err := e.fatal.err(); err != nil {
-		return err
+	select {
+	case r := <-started:
+		if r.err != nil {
+			return r.err
+		}
+		e.etcd = r.etcd
+	case <-e.fatal.noted:
+		return e.fatal.err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	select {
 	case <-e.etcd.Server.ReadyNotify():
 		return nil
 	case <-e.etcd.Server.StopNotify():
-		err = errors.New("it stopped while starting")
+		return errors.Join(errors.New("it stopped while starting"), e.fatal.err(), e.end())
+	case <-e.fatal.noted:
+		return errors.Join(e.fatal.err(), e.end())
 	case <-ctx.Done():
-		err = ctx.Err()
+		return errors.Join(ctx.Err(), e.end())
 	}
-	e.etcd.Close()
-	return errors.Join(err, e.fatal.err())
+}
+
+// checkLog refuses a database whose log is gone: etcd would take it for a new one and wait for ever for its entries.
+func checkLog(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "member", "snap", "db")); err != nil {
+		return nil // a new store, or one that etcd itself will find fault with
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "member", "wal", "*.wal"))
+	if err == nil && len(logs) == 0 {
+		err = errors.New("the database is there but its write-ahead log is gone")
+	}
+	return err
 }
 
 func (e *embedded) client() *clientv3.Client { return v3client.New(e.etcd.Server) }
 
-// close waits for etcd to end, but not for one whose goroutines died of a disk error: that one can never end.
-func (e *embedded) close() error {
+// close ends etcd and gives the directory back.
+func (e *embedded) close() error { return errors.Join(e.end(), e.fatal.err(), e.lock.Close()) }
+
+// end waits for etcd to end, but not for ever: one whose goroutines died of a disk error never does.
+func (e *embedded) end() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -115,10 +152,10 @@ func (e *embedded) close() error {
 	defer timer.Stop()
 	select {
 	case <-done:
+		return nil
 	case <-timer.C:
-		return errors.Join(errors.New("embedded etcd does not end"), e.fatal.err())
+		return errors.New("embedded etcd does not end")
 	}
-	return errors.Join(e.fatal.err(), e.lock.Close())
 }
 
 // lockDir takes the directory for this process. The lock goes with the process, however it ends.

@@ -200,7 +200,7 @@ func TestDamagedDirectoriesAreRefused(t *testing.T) {
 
 // TestAFullStoreIsUnavailable gives etcd a quota that is soon used up.
 func TestAFullStoreIsUnavailable(t *testing.T) {
-	e := &embedded{fatal: &fatal{}}
+	e := &embedded{fatal: newFatal()}
 	var err error
 	if e.lock, err = lockDir(t.TempDir()); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestAFullStoreIsUnavailable(t *testing.T) {
 }
 
 func TestEtcdCannotEndTheProcess(t *testing.T) {
-	f := &fatal{}
+	f := newFatal()
 	logger := quietZap(slog.New(slog.DiscardHandler), f)
 	for _, end := range []func(){
 		func() { logger.Fatal("disk failed", zap.Error(os.ErrPermission)) },

@@ -42,7 +42,7 @@ func classify(err error) (trunk.Kind, string) {
 		code = e.Code()
 	}
 	switch code {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted, codes.Aborted,
+	case codes.Unknown, codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted, codes.Aborted,
 		codes.DataLoss, codes.FailedPrecondition, codes.OutOfRange, codes.Unauthenticated, codes.PermissionDenied:
 		return trunk.Unavailable, "the store cannot be reached"
 	default:

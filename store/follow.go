@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 
 	"carillon/trunk"
 )
@@ -62,6 +64,8 @@ type follower struct {
 	apply func(trunk.Change) error
 	next  int64 // the revision to watch from; 0 lists first
 	heard bool  // something came since the last failure
+
+	attempts uint64
 }
 
 // step lists or watches, until one is done or fails.
@@ -137,6 +141,10 @@ func (f *follower) watch(ctx context.Context) error {
 	// A member cut off from the others would keep the watch open and silent.
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	// The client puts watches with equal metadata on one stream, and a stream on which a watch was refused as
+	// compacted never again says how far it is: each watch gets a stream of its own.
+	f.attempts++
+	ctx = metadata.AppendToOutgoingContext(ctx, "carillon-watch", strconv.FormatUint(f.attempts, 10))
 	changes := s.client.Watch(ctx, s.config.Prefix+"e/", clientv3.WithPrefix(), clientv3.WithRev(f.next), clientv3.WithProgressNotify())
 	s.stats.resumed.Add(1)
 	due := make(chan struct{}, 1)

@@ -45,6 +45,7 @@ const (
 
 	listPage     = 1000
 	dialTimeout  = 5 * time.Second
+	startTimeout = 2 * time.Minute
 	closeTimeout = 10 * time.Second
 	keepAlive    = 5 * time.Second
 )
