@@ -6,72 +6,144 @@ import (
 	"carillon/call"
 )
 
-// registerMetrics exposes what the planes count. The planes keep plain counters; only here do they get Prometheus names.
-func (n *Node) registerMetrics() {
-	n.metrics.MustRegister(collector{n})
+// metric is one row of the table of a node's metrics. Planes keep plain counters; only here do they get Prometheus names.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+	// label is the name of the metric's one label, empty for none.
+	label string
+	// read returns the value, or for a metric with a label the values by label.
+	read func(*Node) map[string]float64
+}
+
+// one is the value of a metric without a label.
+func one(v float64) map[string]float64 { return map[string]float64{"": v} }
+
+// counter is a row without a label that only grows.
+func counter(name, help string, read func(*Node) uint64) metric {
+	return metric{name, help, prometheus.CounterValue, "", func(n *Node) map[string]float64 { return one(float64(read(n))) }}
+}
+
+// gauge is a row without a label that goes up and down.
+func gauge(name, help string, read func(*Node) int) metric {
+	return metric{name, help, prometheus.GaugeValue, "", func(n *Node) map[string]float64 { return one(float64(read(n))) }}
+}
+
+// byReason is a row with a value for every call.Reason.
+func byReason(name, help string, read func(*Node, call.Reason) uint64) metric {
+	return metric{name, help, prometheus.CounterValue, "reason", func(n *Node) map[string]float64 {
+		values := make(map[string]float64)
+		for _, r := range call.Reasons() {
+			values[r.String()] = float64(read(n, r))
+		}
+		return values
+	}}
+}
+
+// metrics returns the table of a node's metrics. docs/metrics.md is made from it.
+func metrics() []metric {
+	return append(append(callMetrics(), sipMetrics()...), stateMetrics()...)
+}
+
+func callMetrics() []metric {
+	return []metric{
+		gauge("carillon_calls_active", "Calls up.", func(n *Node) int { return n.sbc.Active() }),
+		counter("carillon_calls_total", "Calls let in.", func(n *Node) uint64 { return n.sbc.Stats().Calls.Load() }),
+		counter("carillon_calls_answered_total", "Calls answered.", func(n *Node) uint64 { return n.sbc.Stats().Answered.Load() }),
+		byReason("carillon_calls_ended_total", "Calls that ended.", func(n *Node, r call.Reason) uint64 { return n.sbc.Stats().Ended(r) }),
+		byReason("carillon_requests_refused_total", "INVITE and OPTIONS refused.", func(n *Node, r call.Reason) uint64 { return n.sbc.Stats().Refused(r) }),
+		counter("carillon_call_mailbox_full_total", "Requests inside a call refused because too many waited for it.",
+			func(n *Node) uint64 { return n.sbc.Stats().Overflows.Load() }),
+		counter("carillon_records_failed_total", "Call records that could not be written.",
+			func(n *Node) uint64 { return n.sbc.Stats().RecordFails.Load() }),
+		counter("carillon_refusals_unrecorded_total", "Refused calls without a record, because too many were refused at once.",
+			func(n *Node) uint64 { return n.sbc.Stats().Unrecorded.Load() }),
+		counter("carillon_plain_dropped_total", "Requests inside an encrypted call dropped because they came in the clear.",
+			func(n *Node) uint64 { return n.sbc.Stats().PlainDrops.Load() }),
+		gauge("carillon_media_sessions", "Calls with media.", func(n *Node) int { return n.media.Stats().Sessions }),
+		gauge("carillon_media_ports_used", "Media ports in use.", func(n *Node) int { return n.media.Stats().PortsInUse }),
+		gauge("carillon_media_ports_draining", "Media ports still bound after their call.", func(n *Node) int { return n.media.Stats().PortsDraining }),
+		gauge("carillon_media_ports", "Media ports of the node.", func(n *Node) int { return n.media.Stats().PortsTotal }),
+	}
+}
+
+func sipMetrics() []metric {
+	return []metric{
+		counter("carillon_sip_received_total", "SIP messages received.", func(n *Node) uint64 { return n.transport.Stats().Received.Load() }),
+		counter("carillon_sip_sent_total", "SIP messages sent.", func(n *Node) uint64 { return n.transport.Stats().Sent.Load() }),
+		counter("carillon_sip_repeated_total", "SIP messages sent again.", func(n *Node) uint64 { return n.layer.Stats().Repeats.Load() }),
+		counter("carillon_sip_malformed_total", "SIP messages that broke the protocol and were answered.",
+			func(n *Node) uint64 { return n.sbc.Stats().Malformed.Load() }),
+		counter("carillon_sip_garbage_total", "Datagrams and messages dropped without an answer.",
+			func(n *Node) uint64 { return n.transport.Stats().Garbage.Load() }),
+		counter("carillon_sip_silent_total", "SIP answers not sent, because they would have been larger than the request.",
+			func(n *Node) uint64 { return n.sbc.Stats().Silent.Load() }),
+		counter("carillon_sip_overloaded_total", "SIP requests met with --max-transactions held.",
+			func(n *Node) uint64 { return n.layer.Stats().Overloaded.Load() }),
+		{"carillon_sip_transactions", "SIP transactions held.", prometheus.GaugeValue, "side", func(n *Node) map[string]float64 {
+			s := n.layer.Stats()
+			return map[string]float64{"server": float64(s.ServerNow.Load()), "client": float64(s.ClientNow.Load())}
+		}},
+		gauge("carillon_sip_connections", "SIP connections accepted and open.", func(n *Node) int { return int(n.transport.Stats().AcceptedNow.Load()) }),
+		{"carillon_sip_connections_refused_total", "SIP connections refused or closed by a limit.", prometheus.CounterValue, "limit", func(n *Node) map[string]float64 {
+			s := n.transport.Stats()
+			return map[string]float64{
+				"total": float64(s.OverAccepted.Load()), "per_address": float64(s.OverPerIP.Load()),
+				"handshake": float64(s.LateHandshake.Load()), "first_message": float64(s.LateFirst.Load()),
+				"message": float64(s.LateMessage.Load()), "idle": float64(s.IdleClosed.Load()), "write": float64(s.WriteStalled.Load()),
+			}
+		}},
+		counter("carillon_sip_handshakes_failed_total", "TLS handshakes that ended badly.", func(n *Node) uint64 { return n.transport.Stats().HandshakeFail.Load() }),
+	}
+}
+
+func stateMetrics() []metric {
+	return []metric{
+		gauge("carillon_store_revision", "Revision of the store that this node serves.", func(n *Node) int { return int(n.directory.Snapshot().Revision()) }),
+		gauge("carillon_connectors", "Connectors.", func(n *Node) int { return n.directory.Snapshot().CountConnectors("") }),
+		counter("carillon_store_updates_total", "Transactions committed.", func(n *Node) uint64 { return n.store.Stats().Updates }),
+		counter("carillon_store_reruns_total", "Transactions run again because others had changed what they read.",
+			func(n *Node) uint64 { return n.store.Stats().Reruns }),
+		counter("carillon_store_unavailable_total", "Transactions given up because of the store.", func(n *Node) uint64 { return n.store.Stats().Unavailable }),
+		gauge("carillon_records_bytes", "Size of the log of call records.", func(n *Node) int { return int(n.records.Stats().Bytes) }),
+	}
 }
 
 // collector reads the planes' counters when it is asked.
-type collector struct{ n *Node }
+type collector struct {
+	node  *Node
+	rows  []metric
+	descs []*prometheus.Desc
+}
 
-// Describe implements prometheus.Collector. It sends nothing: the metrics follow from the planes' own tables.
-func (c collector) Describe(chan<- *prometheus.Desc) {}
+func newCollector(n *Node) *collector {
+	c := &collector{node: n, rows: metrics()}
+	for _, m := range c.rows {
+		var labels []string
+		if m.label != "" {
+			labels = []string{m.label}
+		}
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, labels, nil))
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
-func (c collector) Collect(ch chan<- prometheus.Metric) {
-	n := c.n
-	s := n.sbc.Stats()
-	gauge(ch, "carillon_calls_active", "Calls up.", float64(n.sbc.Active()))
-	count(ch, "carillon_calls_total", "Calls let in.", s.Calls.Load())
-	count(ch, "carillon_calls_answered_total", "Calls answered.", s.Answered.Load())
-	count(ch, "carillon_options_answered_total", "OPTIONS answered with 200.", s.Options.Load())
-	count(ch, "carillon_sip_malformed_total", "SIP messages that broke the protocol.", s.Malformed.Load())
-	count(ch, "carillon_sip_silent_total", "SIP answers not sent because they would have been larger than the request.", s.Silent.Load())
-	count(ch, "carillon_sip_plain_dropped_total", "In-dialog requests dropped because they came in the clear to an encrypted leg.", s.PlainDrops.Load())
-	count(ch, "carillon_call_mailbox_full_total", "In-dialog requests refused because their call's mailbox was full.", s.Overflows.Load())
-	count(ch, "carillon_refusals_unrecorded_total", "Refused calls without a record because of the limit on such records.", s.Unrecorded.Load())
-	count(ch, "carillon_records_failed_total", "Call records that could not be written.", s.RecordFails.Load())
-	for _, r := range call.Reasons() {
-		count(ch, "carillon_requests_refused_total", "Requests refused, by reason.", s.Refused(r), "reason", r.String())
-		count(ch, "carillon_calls_ended_total", "Calls ended, by reason.", s.Ended(r), "reason", r.String())
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for i, m := range c.rows {
+		for label, v := range m.read(c.node) {
+			if m.label == "" {
+				ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, v)
+			} else {
+				ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, v, label)
+			}
+		}
 	}
-	n.collectTransport(ch)
-	n.collectMedia(ch)
-}
-
-func (n *Node) collectTransport(ch chan<- prometheus.Metric) {
-	t, x := n.transport.Stats(), n.layer.Stats()
-	gauge(ch, "carillon_sip_connections", "SIP connections open, accepted ones.", float64(t.AcceptedNow.Load()))
-	gauge(ch, "carillon_sip_transactions", "SIP transactions held, by side.", float64(x.ServerNow.Load()), "side", "server")
-	gauge(ch, "carillon_sip_transactions", "SIP transactions held, by side.", float64(x.ClientNow.Load()), "side", "client")
-	count(ch, "carillon_sip_messages_received_total", "SIP messages received.", t.Received.Load())
-	count(ch, "carillon_sip_messages_sent_total", "SIP messages sent.", t.Sent.Load())
-	count(ch, "carillon_sip_garbage_total", "Datagrams and messages dropped without an answer.", t.Garbage.Load())
-	count(ch, "carillon_sip_connections_refused_total", "SIP connections refused by a limit.", t.OverAccepted.Load()+t.OverPerIP.Load())
-	count(ch, "carillon_sip_overloaded_total", "Requests refused because too many transactions are held.", x.Overloaded.Load())
-	count(ch, "carillon_sip_retransmissions_total", "SIP messages sent again.", x.Repeats.Load())
-}
-
-func (n *Node) collectMedia(ch chan<- prometheus.Metric) {
-	m := n.media.Stats()
-	gauge(ch, "carillon_media_sessions", "Calls with media.", float64(m.Sessions))
-	gauge(ch, "carillon_media_ports_used", "Media ports in use.", float64(m.PortsInUse))
-	gauge(ch, "carillon_media_ports_draining", "Media ports still bound after their call.", float64(m.PortsDraining))
-}
-
-func gauge(ch chan<- prometheus.Metric, name, help string, v float64, labels ...string) {
-	emit(ch, prometheus.GaugeValue, name, help, v, labels)
-}
-
-func count(ch chan<- prometheus.Metric, name, help string, v uint64, labels ...string) {
-	emit(ch, prometheus.CounterValue, name, help, float64(v), labels)
-}
-
-// emit sends one metric; labels are a name and its value.
-func emit(ch chan<- prometheus.Metric, kind prometheus.ValueType, name, help string, v float64, labels []string) {
-	var names, values []string
-	for i := 0; i+1 < len(labels); i += 2 {
-		names, values = append(names, labels[i]), append(values, labels[i+1])
-	}
-	ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, v, values...)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -97,6 +98,16 @@ func (z zone) Host(name string) (dns.HostInfo, bool) {
 		}
 	}
 	return info, true
+}
+
+// Below implements dns.Zone: the parents of connectors' host names exist although they have no records.
+func (z zone) Below(name string) bool {
+	for _, r := range trunk.Regions() {
+		if strings.HasSuffix(r.HostName("", z.n.ready.Domain), "."+name) {
+			return true
+		}
+	}
+	return false
 }
 
 // startDNS answers for the installation's domain.
@@ -200,7 +211,9 @@ func (n *Node) dualStack() bool {
 
 // startMetrics serves the metrics in Prometheus' form.
 func (n *Node) startMetrics(ctx context.Context) error {
-	n.registerMetrics()
+	if err := n.metrics.Register(newCollector(n)); err != nil {
+		return err
+	}
 	if !n.config.Metrics.Enabled() {
 		return nil
 	}
