@@ -20,6 +20,8 @@ type Stats struct {
 	Overflows   atomic.Uint64 // events refused because a call's mailbox was full
 	Unrecorded  atomic.Uint64 // refusals that were not recorded because of MaxRefusalRecords
 	RecordFails atomic.Uint64 // records that could not be written
+	Probes      atomic.Uint64 // OPTIONS sent to carriers' targets
+	ProbeFails  atomic.Uint64 // of these, not answered
 
 	refusals [256]atomic.Uint64
 	endings  [256]atomic.Uint64

@@ -62,6 +62,7 @@ func (n *Node) startSignalling(context.Context) error {
 	n.sbc.Attach(n.layer, n.transport)
 	n.gate.layer, n.gate.sbc = n.layer, n.sbc
 	n.gate.open()
+	n.running.Go(func() { n.sbc.Probe(n.background) })
 	return nil
 }
 

@@ -1,0 +1,141 @@
+package sbc
+
+import (
+	"context"
+	"time"
+
+	"carillon/routing"
+	"carillon/sip"
+	"carillon/sip/transaction"
+	"carillon/trunk"
+)
+
+// Bounds of probing.
+const (
+	// probeTick is how often the carriers are looked through for targets that are due.
+	probeTick = 500 * time.Millisecond
+	// maxProbes is the most probes under way; further ones wait for the next tick.
+	maxProbes = 100
+)
+
+// probes are the OPTIONS sent to carriers' targets.
+type probes struct {
+	due     map[string]time.Time // by target
+	results chan probeResult
+	flying  int
+}
+
+type probeResult struct {
+	target string
+	alive  bool
+	every  time.Duration
+}
+
+// Probe sends OPTIONS to the targets of carriers that ask for it, until ctx ends. A target that does not answer is tried
+// last by calls until it does.
+func (s *Server) Probe(ctx context.Context) {
+	p := probes{due: make(map[string]time.Time), results: make(chan probeResult, maxProbes)}
+	for {
+		tick := make(chan struct{})
+		timer := s.clock.AfterFunc(probeTick, func() { close(tick) })
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case r := <-p.results:
+				p.flying--
+				s.noteProbe(r)
+			case <-tick:
+				waiting = false
+			}
+		}
+		s.probeDue(ctx, &p)
+	}
+}
+
+// probeDue starts the probes that are due and forgets targets that are gone.
+func (s *Server) probeDue(ctx context.Context, p *probes) {
+	now := s.clock.Now()
+	due := make(map[string]time.Time, len(p.due))
+	for _, carrier := range s.cfg.Directory.Snapshot().Carriers() {
+		if carrier.Probe <= 0 {
+			continue
+		}
+		for _, t := range carrier.Targets {
+			name := t.String()
+			next := p.due[name]
+			if !now.Before(next) && p.flying < maxProbes {
+				next = now.Add(carrier.Probe)
+				p.flying++
+				go func() {
+					p.results <- probeResult{target: name, alive: s.probe(ctx, t), every: carrier.Probe}
+				}()
+			}
+			due[name] = next
+		}
+	}
+	p.due = due
+}
+
+func (s *Server) noteProbe(r probeResult) {
+	s.stats.Probes.Add(1)
+	if r.alive {
+		s.failures.forget(r.target)
+		return
+	}
+	s.stats.ProbeFails.Add(1)
+	// Until after the next probe, so that a target that stays silent is never tried first in between.
+	s.failures.add(r.target, s.clock.Now(), 2*r.every+s.limits.TargetSilent)
+}
+
+// probe reports whether a target answers OPTIONS. Any answer but 408 and 503 is a sign of life: many carriers refuse
+// OPTIONS and take calls.
+func (s *Server) probe(ctx context.Context, t trunk.Target) bool {
+	ctx, stop := context.WithTimeout(ctx, dialTimeout)
+	defer stop()
+	target := routing.Target{Host: t.Host, Port: t.Port, Transport: t.Transport}
+	found, err := s.reach(ctx, target, nil, true)
+	if err != nil {
+		return false
+	}
+	answer := make(chan int, 1)
+	branch := s.layer.NewBranch()
+	b := sip.NewBuilder(make([]byte, 0, 1024))
+	uri := t.String()
+	b.Request("OPTIONS", []byte(uri))
+	b.Header("Via", s.via(found.flow, branch))
+	b.HeaderUint("Max-Forwards", hops)
+	b.Header("From", "<sip:"+s.cfg.Domain+">;tag="+s.random.token(8))
+	b.Header("To", "<"+uri+">")
+	b.Header("Call-ID", s.random.token(16))
+	b.Header("CSeq", "1 OPTIONS")
+	b.Header("Contact", "<"+s.ownURI(found.flow)+">")
+	b.Header("User-Agent", userAgent)
+	b.Body("", nil)
+	_, err = s.layer.Start(transaction.Outgoing{
+		Flow: found.flow, Bytes: b.Bytes(), Method: sip.Options, Branch: branch,
+		Timers: &transaction.Timers{F: s.limits.TargetSilent},
+		OnEvent: func(e transaction.Event) {
+			status := 0
+			if e.Kind == transaction.Response {
+				if status = e.Message.Status(); status < 200 {
+					return
+				}
+			}
+			select {
+			case answer <- status:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return false
+	}
+	select {
+	case status := <-answer:
+		return status != 0 && status != 408 && status != 503
+	case <-ctx.Done():
+		return false
+	}
+}
