@@ -160,7 +160,7 @@ func (lg *leg) forward(w *worker, p *path, b []byte) {
 	size := len(b)
 	if p.sender != nil {
 		var err error
-		if b, err = p.sender.Protect(b[:0], b); err != nil {
+		if b, err = lg.numbers.protect(p.sender, b); err != nil {
 			w.stats.sendRefused.Add(1)
 			return
 		}

@@ -334,3 +334,34 @@ func TestCallsSideBySide(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A gateway starts its sequence over with the same SSRC, far behind: the encrypted peer must go on hearing it.
+func TestSourceStartsOver(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.seq = 30000
+	dial(s, a, b, suites{"", gcm}, secureLeg)
+	talk(a, b)
+	again := a.packet("sent twice")
+	a.write(a.rtp, again, a.far)
+	b.hear("sent twice")
+	a.write(a.rtp, again, a.far) // a copy on the way is no new start, and its index is used up
+	b.hearNothing()
+	for _, restart := range []uint16{20000, 100, 65000} {
+		a.seq = restart
+		a.send("first")
+		a.send("second")
+		if got, ok := b.read(b.rtp, patience); !ok {
+			t.Fatal("nothing after the restart")
+		} else if _, err := b.in.DecryptRTP(nil, got, nil); err != nil {
+			t.Fatal(err)
+		}
+		for b.drain() {
+		}
+		talk(a, b)
+	}
+	if got := p.Stats().SendRefused; got < 2 || got > 4 {
+		t.Errorf("%d packets not sent; want the copy and one for each restart that went back", got)
+	}
+}

@@ -31,11 +31,12 @@ type leg struct {
 	lastRemote netip.AddrPort
 
 	// The relay loop's part.
-	path   atomic.Pointer[path]
-	stream rtp.Receiver
-	lost   uint64
-	jitter time.Duration
-	count  legCounters
+	path    atomic.Pointer[path]
+	stream  rtp.Receiver
+	lost    uint64
+	jitter  time.Duration
+	numbers numbering
+	count   legCounters
 }
 
 // applied is what was agreed with one side.

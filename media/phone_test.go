@@ -361,3 +361,12 @@ func listen6(t testing.TB) *net.UDPConn {
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
+
+// drain reads one more packet, if there is one.
+func (p *phone) drain() bool {
+	b, ok := p.read(p.rtp, shortSleep)
+	if ok && p.secure {
+		_, _ = p.in.DecryptRTP(nil, b, nil)
+	}
+	return ok
+}

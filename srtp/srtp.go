@@ -23,6 +23,8 @@ var (
 	// ErrReused: a packet to send whose index was used before. Sending it would use the key stream twice
 	// and give away both payloads.
 	ErrReused = errors.New("srtp: packet index used before")
+	// ErrStale: a packet to send whose index lies behind the window. Whether it was used is not known.
+	ErrStale = errors.New("srtp: packet index behind the window")
 	// ErrExhausted: no index is left under this master key, or MaxStreams are in use.
 	ErrExhausted = errors.New("srtp: master key exhausted")
 	// ErrBuffer: dst has not the capacity for the packet and Overhead.
@@ -86,7 +88,7 @@ func into(dst, packet []byte) ([]byte, error) {
 }
 
 // Protect returns the SRTP packet of an RTP packet, in the memory of dst. dst may be packet[:0] to work in
-// place. Errors are ErrMalformed, ErrReused, ErrExhausted and ErrBuffer.
+// place. Errors are ErrMalformed, ErrReused, ErrStale, ErrExhausted and ErrBuffer.
 func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 	h, err := rtp.Parse(packet)
 	if err != nil {
@@ -104,6 +106,9 @@ func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 	if index > maxIndex {
 		return nil, ErrExhausted
 	}
+	if st.rtp.behind(index) {
+		return nil, ErrStale
+	}
 	if !st.rtp.fresh(index) {
 		return nil, ErrReused
 	}
@@ -113,7 +118,7 @@ func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 }
 
 // ProtectRTCP returns the SRTCP packet of a compound RTCP packet, always encrypted, in the memory of dst.
-// Errors are those of Protect but ErrReused.
+// Errors are ErrMalformed, ErrExhausted and ErrBuffer.
 func (s *Sender) ProtectRTCP(dst, packet []byte) ([]byte, error) {
 	if len(packet) < rtp.RTCPHeaderSize {
 		return nil, ErrMalformed

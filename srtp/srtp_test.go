@@ -177,8 +177,11 @@ func TestRefusals(t *testing.T) {
 		if err := unprotect(late); !errors.Is(err, ErrReplay) {
 			t.Errorf("%v: behind the window: %v; want %v", suite, err, ErrReplay)
 		}
-		if _, err := send.Protect(make([]byte, 0, 512), packet(1, 101, "other")); !errors.Is(err, ErrReused) {
+		if _, err := send.Protect(make([]byte, 0, 512), packet(1, 101+WindowSize, "other")); !errors.Is(err, ErrReused) {
 			t.Errorf("%v: index used twice: %v; want %v", suite, err, ErrReused)
+		}
+		if _, err := send.Protect(make([]byte, 0, 512), packet(1, 101, "other")); !errors.Is(err, ErrStale) {
+			t.Errorf("%v: index from long ago: %v; want %v", suite, err, ErrStale)
 		}
 		if _, err := send.Protect(make([]byte, 0, 20), packet(1, 999, "hello")); !errors.Is(err, ErrBuffer) {
 			t.Errorf("%v: small buffer: %v; want %v", suite, err, ErrBuffer)

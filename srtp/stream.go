@@ -19,12 +19,17 @@ type window struct {
 	bits    [WindowSize/64 + 1]uint64
 }
 
+// behind reports whether index is too old to tell.
+func (w *window) behind(index uint64) bool {
+	return w.started && index < w.top && w.top-index >= WindowSize
+}
+
 // fresh reports whether index is neither seen nor too old.
 func (w *window) fresh(index uint64) bool {
 	if !w.started || index > w.top {
 		return true
 	}
-	if w.top-index >= WindowSize {
+	if w.behind(index) {
 		return false
 	}
 	return w.bits[index/64%uint64(len(w.bits))]>>(index%64)&1 == 0
