@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/metadata"
 
 	"carillon/trunk"
 )
@@ -64,8 +63,6 @@ type follower struct {
 	apply func(trunk.Change) error
 	next  int64 // the revision to watch from; 0 lists first
 	heard bool  // something came since the last failure
-
-	attempts uint64
 }
 
 // step lists or watches, until one is done or fails.
@@ -141,11 +138,9 @@ func (f *follower) watch(ctx context.Context) error {
 	// A member cut off from the others would keep the watch open and silent.
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	// The client puts watches with equal metadata on one stream, and a stream on which a watch was refused as
-	// compacted never again says how far it is: each watch gets a stream of its own.
-	f.attempts++
-	ctx = metadata.AppendToOutgoingContext(ctx, "carillon-watch", strconv.FormatUint(f.attempts, 10))
-	changes := s.client.Watch(ctx, s.config.Prefix+"e/", clientv3.WithPrefix(), clientv3.WithRev(f.next), clientv3.WithProgressNotify())
+	// etcd does not say how far a watch is that begins behind its present revision, and so would be silent until the
+	// next write: the watch begins one revision early, and that one's events are left out.
+	changes := s.client.Watch(ctx, s.config.Prefix+"e/", clientv3.WithPrefix(), clientv3.WithRev(f.next-1), clientv3.WithProgressNotify())
 	s.stats.resumed.Add(1)
 	due := make(chan struct{}, 1)
 	timer := s.config.Clock.AfterFunc(s.config.Progress, func() { due <- struct{}{} })
@@ -183,10 +178,11 @@ func (f *follower) handle(answer clientv3.WatchResponse) error {
 		f.next = answer.Header.Revision + 1
 		return f.tell(trunk.Change{Revision: answer.Header.Revision})
 	}
-	if len(answer.Events) == 0 {
+	events := slices.DeleteFunc(answer.Events, func(e *clientv3.Event) bool { return e.Kv.ModRevision < f.next })
+	if len(events) == 0 {
 		return nil
 	}
-	c := f.change(answer.Events)
+	c := f.change(events)
 	f.next = c.Revision + 1
 	return f.tell(c)
 }
