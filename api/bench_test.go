@@ -2,6 +2,9 @@ package api
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -29,6 +32,38 @@ func BenchmarkCreate(b *testing.B) {
 	if failed.Load() > 0 {
 		b.Fatalf("%d creates failed", failed.Load())
 	}
+}
+
+// BenchmarkCreateHTTP makes connectors through a loopback connection for each of 64 clients, which sign each request;
+// they share the processors with the server.
+func BenchmarkCreateHTTP(b *testing.B) {
+	n := startNode(b)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = HTTPServer(n.handler, slog.New(slog.DiscardHandler))
+	server.Start()
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			h, err := http.NewRequest("POST", server.URL+"/voice-connectors", strings.NewReader(create))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			sigv4.Sign(h, []byte(create), n.keys[accountA], sigv4.Scope{Region: "us-east-1", Service: "chime"}, n.clock.Now())
+			a, err := client.Do(h)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, a.Body)
+			_ = a.Body.Close()
+			if a.StatusCode != http.StatusCreated {
+				b.Error(a.Status)
+			}
+		}
+	})
 }
 
 // BenchmarkBarePut is the floor of BenchmarkCreate: as many bytes, put through the same client, by as many writers.

@@ -182,6 +182,9 @@ func (r *request) log(operation, outcome string, took time.Duration, writeErr er
 	if outcome == "none" && r.http.Method != http.MethodGet {
 		level = slog.LevelInfo
 	}
+	if !r.server.config.Logger.Enabled(r.http.Context(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("request", r.id), slog.String("operation", operation), slog.String("outcome", outcome),
 		slog.Duration("took", took), slog.String("source", r.http.RemoteAddr),

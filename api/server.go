@@ -66,7 +66,7 @@ type Config struct {
 	Directory Directory
 	Calls     Calls
 	// Clock and Random are passed in by whoever owns them; nil Clock is the system's. Random must be
-	// cryptographically strong: ids and secrets come from it.
+	// cryptographically strong and safe for concurrent use: ids and secrets come from it.
 	Clock  clock.Clock
 	Random io.Reader
 	// Logger gets one line for each request (info for one that changed something, else debug) and for each internal
