@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"syscall"
 
 	"carillon/clock"
 )
@@ -61,22 +62,24 @@ func (p *ports) acquire(like netip.Addr) (*pair, error) {
 		}
 		n := p.pairs()
 		for i := range randomTries {
-			if got := p.try(ip, int(binary.BigEndian.Uint16(b[2*i:]))%n); got != nil {
-				return got, nil
+			if got, err := p.try(ip, int(binary.BigEndian.Uint16(b[2*i:]))%n); got != nil || err != nil {
+				return got, err
 			}
 		}
 		from := int(binary.BigEndian.Uint16(b[2*randomTries:]))
 		for i := range n {
-			if got := p.try(ip, (from+i)%n); got != nil {
-				return got, nil
+			if got, err := p.try(ip, (from+i)%n); got != nil || err != nil {
+				return got, err
 			}
 		}
 	}
 	return nil, errNoPorts
 }
 
-// try binds the i-th pair of ip, or returns nil when it is taken, here or by another process.
-func (p *ports) try(ip netip.Addr, i int) *pair {
+// try binds the i-th pair of ip. It returns no pair when that one is taken, here or by another process, and an
+// error when no other one would do better, as when the process is out of file descriptors: trying thousands
+// then would only add to the trouble.
+func (p *ports) try(ip netip.Addr, i int) (*pair, error) {
 	key := portKey{ip, uint16(p.first() + 2*i)}
 	p.mu.Lock()
 	_, taken := p.used[key]
@@ -86,20 +89,28 @@ func (p *ports) try(ip netip.Addr, i int) *pair {
 	refuse := taken || p.closed
 	p.mu.Unlock()
 	if refuse {
-		return nil
+		return nil, nil
 	}
 	got := &pair{key: key}
 	if err := p.relay.bind(&got.rtp, netip.AddrPortFrom(ip, key.port)); err != nil {
 		p.free(key)
-		return nil
+		return nil, onlyTaken(err)
 	}
 	if err := p.relay.bind(&got.rtcp, netip.AddrPortFrom(ip, key.port+1)); err != nil {
 		p.relay.unbind(&got.rtp)
 		p.free(key)
-		return nil
+		return nil, onlyTaken(err)
 	}
 	got.rtcp.rtcp = true
-	return got
+	return got, nil
+}
+
+// onlyTaken drops the errors that concern one port.
+func onlyTaken(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+		return nil
+	}
+	return err
 }
 
 func (p *ports) free(key portKey) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"carillon/call"
 )
 
 func TestSystemCallsDoNotAllocate(t *testing.T) {
@@ -48,4 +50,29 @@ func boundTo(s *socket) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), err
 	}
 	return netip.AddrPort{}, err
+}
+
+// Out of file descriptors, a call is refused at once and the next one finds the plane as it was.
+func TestOutOfFiles(t *testing.T) {
+	p := newPlane(t, nil)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	low := old
+	low.Cur = uint64(countFiles(t)) + 1
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	_, refusal := p.Open(call.Open{ID: "one too many", Leg: plainLeg})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if reason(refusal) != call.ReasonNodeFull {
+		t.Errorf("refusal %v; want %v", refusal, call.ReasonNodeFull)
+	}
+	if st := p.Stats(); st.PortsInUse != 0 {
+		t.Errorf("%d ports leaked", st.PortsInUse)
+	}
+	open(t, p, call.Customer, plainLeg).Close()
 }

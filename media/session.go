@@ -2,6 +2,7 @@ package media
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -78,6 +79,9 @@ func (lg *leg) takePorts(like netip.Addr) error {
 	}
 	pr, err := p.ports.acquire(like)
 	if err != nil {
+		if !errors.Is(err, errNoPorts) {
+			p.cfg.Logger.Error("bind media ports", "call", lg.session.id, "error", err)
+		}
 		return err
 	}
 	if old := lg.pair; old != nil {
