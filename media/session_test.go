@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	pion "github.com/pion/srtp/v3"
+
 	"carillon/call"
 )
 
@@ -302,4 +304,49 @@ func TestHoldUntilConfirmed(t *testing.T) {
 	a, b = newPhone(t, 1), newPhone(t, 2)
 	dial(s, a, b, suites{"", ""}, plainLeg)
 	talk(a, b)
+}
+
+// Each leg shares a port between RTP and RTCP, or not, on its own.
+func TestMuxOnOneLegOnly(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.mux = true
+	dial(s, a, b, suites{"AES_CM_128_HMAC_SHA1_80", ""}, plainLeg)
+	if !strings.Contains(a.lastSDP, "a=rtcp-mux") {
+		t.Errorf("mux was offered and not answered:\n%s", a.lastSDP)
+	}
+	talk(a, b)
+	a.sendReport("alice")
+	b.hearReport("alice")
+	b.sendReport("bob")
+	a.hearReport("bob")
+}
+
+// A peer whose crypto line names a master key identifier puts it into each packet (RFC 3711 section 3.1).
+func TestMasterKeyIdentifier(t *testing.T) {
+	p := newPlane(t, nil)
+	for _, suite := range []string{"AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"} {
+		s := open(t, p, call.Customer, secureLeg)
+		a, b := newPhone(t, 1), newPhone(t, 2)
+		offer := a.offer(suite)
+		k := phoneSuites[suite]
+		var err error
+		if a.out, err = pion.CreateContext(a.keySalt[:k.key], a.keySalt[k.key:], k.profile, pion.MasterKeyIndicator([]byte{0, 0, 1, 4})); err != nil {
+			t.Fatal(err)
+		}
+		offer = []byte(strings.Replace(string(offer), a.offerKey(), a.offerKey()+"|2^31|260:4", 1))
+		offered, refusal := s.Offer(call.Customer, offer, plainLeg)
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		answered, refusal := s.Answer(call.Carrier, b.answer(offered, ""))
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		a.learn(answered)
+		talk(a, b)
+		a.sendReport("alice")
+		b.hearReport("alice")
+	}
 }
