@@ -14,7 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
 )
 
 const (
@@ -130,9 +130,11 @@ func (b *Box) Derive(purpose string) []byte { return b.current.derive("purpose/"
 // Context names the place of one field: the kind and id of the record that holds it and the field's name. Fields
 // of different places never share a context, whatever characters the names have.
 func Context(kind, id, field string) string {
-	var s strings.Builder
-	for _, part := range []string{kind, id, field} {
-		fmt.Fprintf(&s, "%d:%s", len(part), part)
+	b := make([]byte, 0, len(kind)+len(id)+len(field)+12)
+	for _, part := range [...]string{kind, id, field} {
+		b = strconv.AppendInt(b, int64(len(part)), 10)
+		b = append(b, ':')
+		b = append(b, part...)
 	}
-	return s.String()
+	return string(b)
 }

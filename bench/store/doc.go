@@ -1,0 +1,2 @@
+// Package store measures durable writes through the store beside bare puts to the same etcd.
+package store
