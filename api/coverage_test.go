@@ -1,0 +1,72 @@
+package api
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCoverage holds docs/coverage.md against the table of operations.
+func TestCoverage(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`# Operations
+
+Written by ` + "`go test ./api -run TestCoverage -update`" + ` from the table that router, policies and metrics read too.
+
+## AWS
+
+Both namespaces are answered on one listener. An operation that is not offered is recognised: 403 ` + "`ForbiddenException`" + `.
+
+| operation | request | status | chime | chime-sdk-voice | here |
+|---|---|---|---|---|---|
+`)
+	mark := map[bool]string{true: "yes", false: "-"}
+	total, offered := 0, 0
+	for _, op := range Operations() {
+		if len(op.Namespaces) == 0 {
+			continue
+		}
+		total++
+		here := "403"
+		if op.Offered {
+			offered++
+			here = "offered"
+		}
+		fmt.Fprintf(&b, "| %s | `%s %s` | %d | %s | %s | %s |\n", op.Name, op.Method, op.Path, op.Status,
+			mark[slices.Contains(op.Namespaces, "chime")], mark[slices.Contains(op.Namespaces, "chime-sdk-voice")], here)
+	}
+	fmt.Fprintf(&b, "\n%d of %d are offered.\n", offered, total)
+	b.WriteString(`
+## Carillon's own
+
+Signed like the rest, service ` + "`chime`" + `. A key without a policy may use none of them unless it is an operator's.
+
+| operation | request | status | action | who |
+|---|---|---|---|---|
+`)
+	for _, op := range Operations() {
+		if len(op.Namespaces) > 0 {
+			continue
+		}
+		who := "whose policy allows it, in their account; operators"
+		if op.OperatorOnly {
+			who = "operators"
+		}
+		fmt.Fprintf(&b, "| %s | `%s %s` | %d | `%s` | %s |\n", op.Name, op.Method, op.Path, op.Status, op.Action, who)
+	}
+	const file = "../docs/coverage.md"
+	if *updateGolden {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != b.String() {
+		t.Errorf("%s is out of date: run `go test ./api -run TestCoverage -update`", file)
+	}
+}
