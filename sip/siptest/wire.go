@@ -70,16 +70,23 @@ func (s Sent) What() string {
 // Wire returns the two ends of a new wire, at 192.0.2.1 and 192.0.2.2 on the protocol's port.
 // Flows of TLS wires say that the peer was verified; see SetTLS.
 func Wire(proto transport.Proto, c clock.Clock) (a, b *End) {
+	at := func(ip string) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr(ip), proto.DefaultPort())
+	}
+	return WireBetween(proto, c, at("192.0.2.1"), at("192.0.2.2"))
+}
+
+// WireBetween is Wire with addresses of the caller's choice, for tests with more than two parties.
+func WireBetween(proto transport.Proto, c clock.Clock, at, bt netip.AddrPort) (a, b *End) {
 	now := c.Now()
-	end := func(ip string) *End {
-		e := &End{proto: proto, clock: c, start: now,
-			local: netip.AddrPortFrom(netip.MustParseAddr(ip), proto.DefaultPort())}
+	end := func(local netip.AddrPort) *End {
+		e := &End{proto: proto, clock: c, start: now, local: local}
 		if proto == transport.TLS {
 			e.tls = &transport.TLSInfo{Version: 0x0304, Cipher: "TLS_AES_128_GCM_SHA256", Check: transport.PeerVerified}
 		}
 		return e
 	}
-	a, b = end("192.0.2.1"), end("192.0.2.2")
+	a, b = end(at), end(bt)
 	a.other, b.other = b, a
 	return a, b
 }
