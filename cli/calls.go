@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "carillon/api/v1"
+	"carillon/call"
+)
+
+type callsCommand struct {
+	List callsListCommand `cmd:"" help:"List calls, the newest first."`
+	Show callsShowCommand `cmd:"" help:"Show the record of a call: who, where, how long, and what was encrypted."`
+}
+
+type callsListCommand struct {
+	nodeFlags
+	Connector string `placeholder:"VCID" help:"Only those of a connector."`
+	Account   string `placeholder:"ID" help:"Only those of an account."`
+	Max       int    `default:"20" placeholder:"N" help:"How many, at most."`
+}
+
+func (c *callsListCommand) run(ctx context.Context, s *session) error {
+	if c.Max < 1 {
+		return usage("--max is at least 1.")
+	}
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	query := url.Values{}
+	setIf(query, v1.QueryConnector, c.Connector)
+	setIf(query, v1.QueryAccount, c.Account)
+	all := v1.CallList{Calls: []v1.Call{}}
+	for len(all.Calls) < c.Max {
+		query.Set(v1.QueryMax, strconv.Itoa(min(c.Max-len(all.Calls), v1.MaxPage)))
+		var page v1.CallList
+		if err := node.own(ctx, http.MethodGet, v1.Calls+"?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		all.Calls = append(all.Calls, page.Calls...)
+		if all.NextToken = page.NextToken; page.NextToken == nil {
+			break
+		}
+		query.Set(v1.QueryToken, *page.NextToken)
+	}
+	if c.JSON {
+		return printJSON(s.Out, all)
+	}
+	var t table
+	t.add("id", "start", "direction", "from", "to", "status", "reason", "talked", "customer leg", "carrier leg")
+	for _, r := range all.Calls {
+		t.add(string(r.ID), stamp(r.Start), r.Direction, r.From, r.To, strconv.Itoa(r.Status), r.Reason,
+			dash(talked(r)), padlock(r.Customer), padlock(r.CarrierLeg))
+	}
+	return t.print(s.Out)
+}
+
+// talked is how long both sides were connected; empty for a call that was not answered.
+func talked(r v1.Call) string {
+	if r.Answered.IsZero() {
+		return ""
+	}
+	return r.End.Sub(r.Answered).Round(100 * time.Millisecond).String()
+}
+
+// padlock says in a word what of a leg was encrypted.
+func padlock(l call.LegRecord) string {
+	signalling, media := dash(l.Transport), "no media"
+	switch {
+	case l.Media.Suite != "":
+		media = "srtp"
+	case l.Media.Profile != "":
+		media = "rtp"
+	}
+	return signalling + "+" + media
+}
+
+type callsShowCommand struct {
+	nodeFlags
+	ID string `arg:"" name:"call" help:"Call id."`
+}
+
+func (c *callsShowCommand) run(ctx context.Context, s *session) error {
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	var r v1.Call
+	if err := node.own(ctx, http.MethodGet, v1.Calls+"/"+url.PathEscape(c.ID), nil, &r); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.Out, r)
+	}
+	return printCall(s, r)
+}
+
+func printCall(s *session, r v1.Call) error {
+	encryption := "not required"
+	if r.RequireEncryption {
+		encryption = "required"
+	}
+	rows := [][2]string{
+		{"call", string(r.ID)}, {"account", r.Account}, {"connector", r.ConnectorID},
+		{"encryption", encryption + ", revision " + strconv.FormatInt(r.Revision, 10)},
+		{"direction", r.Direction}, {"from", r.From}, {"to", r.To}, {"caller id sent", r.CallerIDReplaced}, {"digest user", r.AuthUser},
+		{"carrier", r.Carrier}, {"start", stamp(r.Start)}, {"answered", stamp(r.Answered)}, {"end", stamp(r.End)}, {"talked", talked(r)},
+		{"status", strconv.Itoa(r.Status)}, {"reason", r.Reason}, {"why", r.Sentence}, {"what changes it", r.Fix}, {"hung up by", r.HungUpBy},
+	}
+	for _, a := range r.Attempts {
+		rows = append(rows, [2]string{"tried", strings.TrimSpace(fmt.Sprintf("%s %d %s", a.Target, a.Status, a.Error))})
+	}
+	rows = append(rows, legRows("customer leg", r.Customer)...)
+	rows = append(rows, legRows("carrier leg", r.CarrierLeg)...)
+	for _, row := range rows {
+		if row[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(s.Out, "%-16s %s\n", row[0], row[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func legRows(name string, l call.LegRecord) [][2]string {
+	if l.Transport == "" {
+		return nil
+	}
+	signalling := l.Transport
+	if l.Remote != (netip.AddrPort{}) {
+		signalling += " " + l.Remote.String()
+	}
+	if l.TLSVersion != "" {
+		signalling += ", " + l.TLSVersion + " " + l.Cipher + ", peer " + strings.ReplaceAll(string(l.Peer), "_", " ")
+	}
+	rows := [][2]string{{name, signalling}}
+	m := l.Media
+	if m.Profile == "" {
+		return rows
+	}
+	media := m.Profile
+	if m.Suite != "" {
+		media += " " + m.Suite
+	}
+	return append(rows,
+		[2]string{"  media", media + " " + m.Codec},
+		[2]string{"  packets", fmt.Sprintf("%d received, %d sent, %d lost, jitter %s", m.PacketsReceived, m.PacketsSent, m.Lost, time.Duration(m.JitterMicros)*time.Microsecond)},
+		[2]string{"  protection", fmt.Sprintf("%d protected, %d unprotected, %d wrong tags, %d replays, %d plain dropped, %d plain sent", m.Protected, m.Unprotected, m.AuthFailures, m.Replays, m.PlainDropped, m.PlainSent)},
+	)
+}
