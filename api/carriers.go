@@ -26,6 +26,7 @@ func putCarrier(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var stored *trunk.Carrier
 	err = r.update(func(tx trunk.Tx) error {
 		old, ok, err := trunk.Get[*trunk.Carrier](tx, c.EntityKey())
 		if err != nil {
@@ -41,14 +42,14 @@ func putCarrier(r *request) (any, error) {
 		if (next.User == "") != next.Password.Empty() {
 			return trunk.Errorf(trunk.Invalid, "A carrier needs user and password together, or neither.")
 		}
-		c = &next
-		tx.Put(c)
+		stored = &next
+		tx.Put(stored)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return ownCarrier(c), nil
+	return ownCarrier(stored), nil
 }
 
 func deleteCarrier(r *request) (any, error) {
