@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -180,11 +181,11 @@ func (t *tx) commit() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	compares, checks, err := t.conditions()
+	compares, err := t.conditions()
 	if err != nil {
 		return 0, err
 	}
-	answer, err := t.store.client.Txn(t.ctx).If(compares...).Then(ops...).Else(checks...).Commit()
+	answer, err := t.store.client.Txn(t.ctx).If(compares...).Then(ops...).Commit()
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		t.store.leases.forget()
 		return 0, errAgain
@@ -195,7 +196,7 @@ func (t *tx) commit() (int64, error) {
 	if answer.Succeeded {
 		return answer.Header.Revision, nil
 	}
-	return 0, t.whyNot(answer)
+	return 0, t.whyNot()
 }
 
 func (t *tx) ops() ([]clientv3.Op, error) {
@@ -223,23 +224,19 @@ func (t *tx) ops() ([]clientv3.Op, error) {
 	return ops, nil
 }
 
-// conditions returns what must hold at the commit, and for each of its keys a read that tells, when it does not,
-// which one failed: first the keys read, then the keys created without having been read.
-func (t *tx) conditions() (compares []clientv3.Cmp, checks []clientv3.Op, err error) {
+// conditions returns what must hold at the commit.
+func (t *tx) conditions() ([]clientv3.Cmp, error) {
+	var compares []clientv3.Cmp
 	for _, key := range t.readings {
 		if w := t.writes[key]; w != nil && w.create && t.reads[key].entity != nil {
-			return nil, nil, exists(key)
+			return nil, exists(key)
 		}
-		k := t.store.entityKey(key)
-		compares = append(compares, clientv3.Compare(clientv3.ModRevision(k), "=", t.reads[key].modified))
-		checks = append(checks, clientv3.OpGet(k, clientv3.WithKeysOnly()))
+		compares = append(compares, clientv3.Compare(clientv3.ModRevision(t.store.entityKey(key)), "=", t.reads[key].modified))
 	}
 	for _, key := range t.created() {
-		k := t.store.entityKey(key)
-		compares = append(compares, clientv3.Compare(clientv3.CreateRevision(k), "=", 0))
-		checks = append(checks, clientv3.OpGet(k, clientv3.WithKeysOnly()))
+		compares = append(compares, clientv3.Compare(clientv3.CreateRevision(t.store.entityKey(key)), "=", 0))
 	}
-	return compares, checks, nil
+	return compares, nil
 }
 
 func (t *tx) created() []trunk.EntityKey {
@@ -252,23 +249,35 @@ func (t *tx) created() []trunk.EntityKey {
 	return keys
 }
 
-// whyNot tells a conflict, which is final, from a read that was overtaken, which is not.
-func (t *tx) whyNot(answer *clientv3.TxnResponse) error {
-	for i, key := range t.readings {
+// whyNot tells, after a commit that did not hold, a conflict, which is final, from a read that was overtaken, which
+// is not. It asks only then: the reads would cost every commit that holds.
+func (t *tx) whyNot() error {
+	created := t.created()
+	if len(t.readings) == 0 && len(created) == 1 {
+		return exists(created[0])
+	}
+	keys := slices.Concat(t.readings, created)
+	gets := make([]clientv3.Op, 0, len(keys))
+	for _, key := range keys {
+		gets = append(gets, clientv3.OpGet(t.store.entityKey(key), clientv3.WithKeysOnly()))
+	}
+	answer, err := t.store.client.Txn(t.ctx).Then(gets...).Commit()
+	if err != nil {
+		return t.store.refuse("read the store", err)
+	}
+	for i, key := range keys {
 		var modified int64
 		if kvs := answer.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
 			modified = kvs[0].ModRevision
 		}
-		if modified != t.reads[key].modified {
+		switch {
+		case i < len(t.readings) && modified != t.reads[key].modified:
 			return errAgain
-		}
-	}
-	for i, key := range t.created() {
-		if len(answer.Responses[len(t.readings)+i].GetResponseRange().Kvs) > 0 {
+		case i >= len(t.readings) && modified != 0:
 			return exists(key)
 		}
 	}
-	return errAgain
+	return errAgain // it has been deleted since
 }
 
 func exists(key trunk.EntityKey) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,8 +17,8 @@ import (
 
 const (
 	writers   = 64
-	perWriter = 50
-	rounds    = 5
+	perWriter = 25
+	rounds    = 10
 )
 
 // BenchmarkCreates compares, in turns on one store, puts of values as large as a stored connector through the bare
@@ -63,27 +62,29 @@ func BenchmarkCreates(b *testing.B) {
 		return d.Await(ctx, revision)
 	}
 	for b.Loop() {
-		var figures [3][]float64
+		ctx, cancel := context.WithCancel(b.Context())
+		var alone, followed [2]float64
 		for range rounds {
-			figures[0] = append(figures[0], rate(b, bare))
-			figures[1] = append(figures[1], rate(b, through))
-			ctx, cancel := context.WithCancel(b.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- d.Follow(ctx, s) }()
-			// The list of what the rounds before have written is not part of the figure.
-			if err := d.Await(ctx, storetest.Put(b, s, connector())); err != nil {
-				b.Fatal(err)
-			}
-			figures[2] = append(figures[2], rate(b, awaited))
-			cancel()
-			<-ended
+			alone[0] += rate(b, bare)
+			alone[1] += rate(b, through)
 		}
-		puts, creates, inForce := median(figures[0]), median(figures[1]), median(figures[2])
-		b.ReportMetric(puts, "bare-puts/s")
-		b.ReportMetric(creates, "creates/s")
-		b.ReportMetric(inForce, "creates-awaited/s")
-		b.ReportMetric(creates/puts, "ratio")
-		b.ReportMetric(inForce/puts, "ratio-awaited")
+		ended := make(chan error, 1)
+		go func() { ended <- d.Follow(ctx, s) }()
+		// The list of what was written before is not part of the figure.
+		if err := d.Await(ctx, storetest.Put(b, s, connector())); err != nil {
+			b.Fatal(err)
+		}
+		for range rounds {
+			followed[0] += rate(b, bare)
+			followed[1] += rate(b, awaited)
+		}
+		cancel()
+		<-ended
+		b.ReportMetric(alone[0]/rounds, "bare-puts/s")
+		b.ReportMetric(alone[1]/rounds, "creates/s")
+		b.ReportMetric(followed[1]/rounds, "creates-awaited/s")
+		b.ReportMetric(alone[1]/alone[0], "ratio")
+		b.ReportMetric(followed[1]/followed[0], "ratio-awaited")
 		b.ReportMetric(float64(len(value)), "B/value")
 	}
 }
@@ -105,9 +106,4 @@ func rate(b *testing.B, write func(context.Context) error) float64 {
 	}
 	all.Wait()
 	return writers * perWriter / time.Since(begin).Seconds()
-}
-
-func median(figures []float64) float64 {
-	slices.Sort(figures)
-	return figures[len(figures)/2]
 }

@@ -108,6 +108,15 @@ func createConflict(t *testing.T, s Store) {
 			tx.Create(quota("a", 2))
 			return nil
 		},
+		"read of another": func(tx trunk.Tx) error {
+			if _, err := tx.Get(quota("b", 0).EntityKey()); err != nil {
+				return err
+			}
+			tx.Put(quota("b", 2))
+			tx.Create(quota("a", 2))
+			return nil
+		},
+		"one of several": func(tx trunk.Tx) error { tx.Create(quota("b", 2)); tx.Create(quota("a", 2)); return nil },
 	} {
 		if _, err := s.Update(t.Context(), fn); trunk.KindOf(err) != trunk.Conflict {
 			t.Errorf("%s: create of what exists gave %v, want a conflict", name, err)
