@@ -284,11 +284,32 @@ func TestPanicIsAnAnswer(t *testing.T) {
 // TestOverload: beyond MaxConcurrent a request is refused at once and not queued.
 func TestOverload(t *testing.T) {
 	n := startNode(t, func(c *Config) { c.MaxConcurrent = 1 })
-	n.slots <- struct{}{}
+	n.working <- struct{}{}
 	a := n.do(t, accountA, "GET", "/voice-connectors", "").want(t, 503)
 	if a.errorType() != "ServiceUnavailableException" {
 		t.Errorf("got %v", a)
 	}
-	<-n.slots
+	<-n.working
 	n.do(t, accountA, "GET", "/voice-connectors", "").want(t, 200)
+}
+
+// TestLargeBodies: senders of large bodies, or of bodies whose length they do not tell, cannot fill the memory, and
+// cannot keep out those who send small ones.
+func TestLargeBodies(t *testing.T) {
+	n := startNode(t, func(c *Config) { c.MaxLargeBodies = 1 })
+	n.largeBodies <- struct{}{}
+	large := `{"Name":"demo","RequireEncryption":true,"X":"` + strings.Repeat("x", smallBody) + `"}`
+	if a := n.do(t, accountA, "POST", "/voice-connectors", large).want(t, 503); a.Header.Get("Connection") != "close" {
+		t.Errorf("got %v", a.Header)
+	}
+	n.do(t, accountA, "POST", "/voice-connectors", create).want(t, 201)
+	h := newRequest("POST", "/voice-connectors", create)
+	sigv4.Sign(h, []byte(create), n.keys[accountA], sigv4.Scope{Region: "us-east-1", Service: "chime"}, n.clock.Now())
+	h.ContentLength = -1
+	n.send(t, h).want(t, 503)
+	<-n.largeBodies
+	n.do(t, accountA, "POST", "/voice-connectors", large).want(t, 201)
+	if len(n.largeBodies) != 0 || len(n.working) != 0 {
+		t.Error("a place was not given back")
+	}
 }

@@ -47,30 +47,30 @@ func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
 	var answer any
 	err := r.name()
 	if err == nil {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-			ctx, cancel := context.WithTimeout(h.Context(), s.config.RequestTime)
-			defer cancel()
-			r.ctx = ctx
-			answer, err = r.work()
-		default:
-			s.metrics.overload.Inc()
-			err = trunk.Errorf(trunk.Unavailable, "Too many requests are being worked on. Try again.")
-		}
+		err = r.readBody()
+	}
+	if err == nil {
+		answer, err = r.work()
 	}
 	r.finish(w, answer, err, started)
 }
 
 // work takes the steps in their order. Nothing about the state may show in an answer before authorize has passed.
 func (r *request) work() (answer any, err error) {
+	release, err := r.enter(r.server.working)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(r.http.Context(), r.server.config.RequestTime)
+	defer cancel()
+	r.ctx = ctx
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
 	for _, step := range []func(*request) error{
-		(*request).readBody,
 		(*request).route,
 		(*request).authenticate,
 		(*request).authorize,
@@ -111,9 +111,27 @@ func (r *request) name() error {
 	return nil
 }
 
-// readBody reads the whole body: the signature covers it. It comes before the route so that no connection is reused
-// with an unread body in it.
+// enter takes one of the places of a bounded stage, or refuses at once: a queue would only hide the overload.
+func (r *request) enter(places chan struct{}) (leave func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	default:
+		r.server.metrics.overload.Inc()
+		return nil, trunk.Errorf(trunk.Unavailable, "Too many requests are being worked on. Try again.")
+	}
+}
+
+// readBody reads the whole body: the signature covers it, so it is read from anybody. Slow senders hold no place among
+// the requests that are worked on, and only few may send more than a real request ever has.
 func (r *request) readBody() (err error) {
+	if r.http.ContentLength < 0 || r.http.ContentLength > smallBody {
+		leave, err := r.enter(r.server.largeBodies)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	if r.body, err = restjson.ReadBody(r.http, r.server.config.MaxBody); isTooLarge(err) {
 		return err
 	} else if err != nil {
@@ -165,7 +183,9 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 		}
 		if isTooLarge(err) {
 			s.metrics.tooLarge.Inc()
-			// The rest of the body is still on its way; it must not be taken for the next request.
+		}
+		if r.http.ContentLength != int64(len(r.body)) {
+			// The rest of the body may still be on its way; it must not be taken for the next request.
 			w.Header().Set("Connection", "close")
 		}
 		writeErr = restjson.WriteException(w, r.id, e)

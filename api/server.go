@@ -28,11 +28,16 @@ const (
 	// DefaultMaxConcurrent is how many requests are worked on at once; more are answered 503 and counted in
 	// carillon_api_overload_total.
 	DefaultMaxConcurrent = 1024
+	// DefaultMaxLargeBodies is how many bodies of more than 64 KiB, or of a length not told, are read at once; more are
+	// answered 503 and counted with the overload. Times DefaultMaxBody it bounds what senders nobody knows can fill.
+	DefaultMaxLargeBodies = 32
 	// DefaultRequestTime is how long a request may take, its transaction included.
 	DefaultRequestTime = 20 * time.Second
 	// DefaultRetryMemory is how long a create is recognised when its client sends it again. It is the time in which
 	// a signature stays good, so the same bytes never make a second connector.
 	DefaultRetryMemory = sigv4.Window
+	// smallBody is the longest body in bytes that any sender may send at any time. It is fixed.
+	smallBody = 64 << 10
 	// MaxHeaderBytes bounds the header of a request. It is fixed.
 	MaxHeaderBytes = 16 << 10
 )
@@ -80,11 +85,12 @@ type Config struct {
 	TokenKey []byte
 	// DualStack says that the node serves IPv6: without it DUAL_STACK connectors are refused.
 	DualStack bool
-	// MaxBody, MaxConcurrent, RequestTime and RetryMemory replace the defaults where they are not 0.
-	MaxBody       int64
-	MaxConcurrent int
-	RequestTime   time.Duration
-	RetryMemory   time.Duration
+	// MaxBody, MaxConcurrent, MaxLargeBodies, RequestTime and RetryMemory replace the defaults where they are not 0.
+	MaxBody        int64
+	MaxConcurrent  int
+	MaxLargeBodies int
+	RequestTime    time.Duration
+	RetryMemory    time.Duration
 }
 
 // Server answers the API. Make it with New.
@@ -93,8 +99,9 @@ type Server struct {
 	rows     []row
 	router   *restjson.Router
 	verifier *sigv4.Verifier
-	slots    chan struct{}
 	metrics  *metrics
+	// working and largeBodies hold one element for each request in that stage.
+	working, largeBodies chan struct{}
 }
 
 // signingService is the service name in every client's credential scope, in both namespaces.
@@ -109,7 +116,7 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("make API server: TokenKey has fewer than 16 bytes")
 	}
 	c = withDefaults(c)
-	s := &Server{config: c, rows: table(), slots: make(chan struct{}, c.MaxConcurrent)}
+	s := &Server{config: c, rows: table(), working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies)}
 	routes := make([]restjson.Route, len(s.rows))
 	for i := range s.rows {
 		routes[i] = s.rows[i].route
@@ -141,6 +148,9 @@ func withDefaults(c Config) Config {
 	}
 	if c.MaxConcurrent <= 0 {
 		c.MaxConcurrent = DefaultMaxConcurrent
+	}
+	if c.MaxLargeBodies <= 0 {
+		c.MaxLargeBodies = DefaultMaxLargeBodies
 	}
 	if c.RequestTime <= 0 {
 		c.RequestTime = DefaultRequestTime
