@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"regexp"
@@ -283,11 +284,15 @@ func TestPanicIsAnAnswer(t *testing.T) {
 
 // TestOverload: beyond MaxConcurrent a request is refused at once and not queued.
 func TestOverload(t *testing.T) {
-	n := startNode(t, func(c *Config) { c.MaxConcurrent = 1 })
+	var log strings.Builder
+	n := startNode(t, func(c *Config) { c.MaxConcurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil)) })
 	n.working <- struct{}{}
 	a := n.do(t, accountA, "GET", "/voice-connectors", "").want(t, 503)
 	if a.errorType() != "ServiceUnavailableException" {
 		t.Errorf("got %v", a)
+	}
+	if log.Len() > 0 {
+		t.Errorf("a flood would fill the log: %s", log.String())
 	}
 	<-n.working
 	n.do(t, accountA, "GET", "/voice-connectors", "").want(t, 200)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -111,6 +112,9 @@ func (r *request) name() error {
 	return nil
 }
 
+// errOverload refuses a request beyond the bounds. It is counted and never logged: a flood must not fill the log too.
+var errOverload = trunk.Errorf(trunk.Unavailable, "Too many requests are being worked on. Try again.")
+
 // enter takes one of the places of a bounded stage, or refuses at once: a queue would only hide the overload.
 func (r *request) enter(places chan struct{}) (leave func(), err error) {
 	select {
@@ -118,7 +122,7 @@ func (r *request) enter(places chan struct{}) (leave func(), err error) {
 		return func() { <-places }, nil
 	default:
 		r.server.metrics.overload.Inc()
-		return nil, trunk.Errorf(trunk.Unavailable, "Too many requests are being worked on. Try again.")
+		return nil, errOverload
 	}
 }
 
@@ -178,7 +182,7 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 	} else {
 		e := r.exception(err)
 		outcome = e.Type
-		if e.Status >= http.StatusInternalServerError {
+		if e.Status >= http.StatusInternalServerError && !errors.Is(err, errOverload) {
 			s.config.Logger.Error("request failed", "request", r.id, "operation", operation, "error", err)
 		}
 		if isTooLarge(err) {
