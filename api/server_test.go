@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"carillon/api/wire"
-	"carillon/restjson"
 	"carillon/sigv4"
 	"carillon/trunk"
 )
@@ -125,6 +124,7 @@ func FuzzHandler(f *testing.F) {
 	for _, op := range Operations() {
 		f.Add(op.Method, strings.NewReplacer("{", "", "}", "").Replace(op.Path), `{"a":[{"b":null}]}`, false)
 	}
+	f.Add("", "/voice-connectors", "", true) // net/http takes no method for GET
 	f.Fuzz(func(t *testing.T, method, target, body string, tenant bool) {
 		h, err := http.NewRequest(method, "http://127.0.0.1"+target, strings.NewReader(body))
 		if err != nil || h.URL.Host != "127.0.0.1" || len(body) > 1<<16 {
@@ -140,8 +140,9 @@ func FuzzHandler(f *testing.F) {
 		if a.Status >= 500 || a.errorType() == "InvalidSignatureException" {
 			t.Errorf("%s %q %q: %d %s", method, target, body, a.Status, a.Body)
 		}
-		if _, err := n.router.Match(method, h.URL.EscapedPath(), nil); err != nil && a.Status < 400 && a.Header.Get(restjson.HeaderErrorType) == "" && !strings.Contains(target, "operation=") && !strings.Contains(target, "chime") && !strings.Contains(target, "voice/") {
-			t.Errorf("%s %q has no route and is answered %d", method, target, a.Status)
+		_, path := namespaceOf(h.Host, h.URL.EscapedPath(), "")
+		if _, err := n.router.Match(h.Method, path, h.URL.Query()); err != nil && a.Status < 400 {
+			t.Errorf("%s %q has no route and is answered %d", h.Method, target, a.Status)
 		}
 	})
 }
