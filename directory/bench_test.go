@@ -1,9 +1,11 @@
 package directory
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"carillon/trunk"
@@ -11,7 +13,7 @@ import (
 
 // full is a connector of usual size: a termination with two networks, two routes, one credential.
 func full(n int) *trunk.Connector {
-	c := connector(n, fmt.Sprintf("%012d", n%1000))
+	c := usual(n)
 	c.NetworkType = trunk.IPv4Only
 	c.Termination = &trunk.Termination{
 		CallingRegions: []string{"US", "CA"}, CpsLimit: 5,
@@ -27,6 +29,24 @@ func full(n int) *trunk.Connector {
 	c.Credentials = []trunk.Credential{{
 		Username: fmt.Sprintf("user%d", n), Realm: c.HostName, MD5: trunk.NewSecret(fmt.Sprintf("%032d", n)), SHA256: trunk.NewSecret(fmt.Sprintf("%064d", n)),
 	}}
+	return c
+}
+
+// spread returns ids as random as real ones: 22 letters and digits with no common beginnings.
+func spread(n int) string {
+	sum := sha256.Sum256([]byte(strconv.Itoa(n)))
+	id := make([]byte, 22)
+	for i := range id {
+		id[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[int(sum[i])%36]
+	}
+	return string(id)
+}
+
+// usual is a connector as its creation leaves it.
+func usual(n int) *trunk.Connector {
+	c := connector(n, fmt.Sprintf("%012d", n%1000))
+	c.ID = spread(n)
+	c.HostName = c.ID + ".voiceconnector.example.test"
 	return c
 }
 
@@ -51,12 +71,16 @@ var sizes = [...]int{10, 1_000, 100_000}
 func BenchmarkApply(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			d := filled(b, size, func(n int) *trunk.Connector { return connector(n, accountA) })
+			d := filled(b, size, usual)
+			changed := make([]trunk.Entity, min(size, 1000))
+			for i := range changed {
+				changed[i] = usual(i * 7919 % size)
+			}
 			b.ReportAllocs()
 			revision := int64(1)
 			for b.Loop() {
 				revision++
-				if err := d.apply(trunk.Change{Revision: revision, Put: []trunk.Entity{connector(int(revision*7919)%size, accountA)}}); err != nil {
+				if err := d.apply(trunk.Change{Revision: revision, Put: changed[revision%int64(len(changed)):][:1]}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -68,10 +92,10 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkConnectorByHost(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s := filled(b, size, func(n int) *trunk.Connector { return connector(n, accountA) }).Snapshot()
+			s := filled(b, size, usual).Snapshot()
 			hosts := make([]string, size)
 			for n := range hosts {
-				hosts[n] = connector(n, accountA).HostName
+				hosts[n] = usual(n).HostName
 			}
 			b.ReportAllocs()
 			i := 0

@@ -13,9 +13,10 @@ import (
 // of one entity opens only the trees it is in.
 type builder struct {
 	base        *Snapshot
-	connectors  *iradix.Txn[*trunk.Connector]
+	owner       *owner // of the nodes and pages made for this builder
+	connectors  trie[*trunk.Connector]
+	order       sorted[*trunk.Connector]
 	hosts       *iradix.Txn[*trunk.Connector]
-	order       *iradix.Txn[*trunk.Connector]
 	counts      *iradix.Txn[int]
 	numbers     *iradix.Txn[*trunk.PhoneNumber]
 	owned       *iradix.Txn[*trunk.PhoneNumber]
@@ -30,7 +31,10 @@ type builder struct {
 }
 
 func newBuilder(base *Snapshot) *builder {
-	return &builder{base: base, carriers: base.carriers.byName, installation: base.installation}
+	return &builder{
+		base: base, owner: new(owner), connectors: base.connectors, order: base.order,
+		carriers: base.carriers.byName, installation: base.installation,
+	}
 }
 
 func open[T any](txn **iradix.Txn[T], base *iradix.Tree[T]) *iradix.Txn[T] {
@@ -47,12 +51,13 @@ func committed[T any](txn *iradix.Txn[T], base *iradix.Tree[T]) *iradix.Tree[T] 
 	return txn.CommitOnly()
 }
 
+// build ends the builder: what it made is the snapshot's from now on and must not be changed any more.
 func (b *builder) build(revision int64) *Snapshot {
 	s := &Snapshot{
 		revision:     revision,
-		connectors:   committed(b.connectors, b.base.connectors),
+		connectors:   b.connectors,
 		hosts:        committed(b.hosts, b.base.hosts),
-		order:        committed(b.order, b.base.order),
+		order:        b.order,
 		counts:       committed(b.counts, b.base.counts),
 		numbers:      committed(b.numbers, b.base.numbers),
 		owned:        committed(b.owned, b.base.owned),
@@ -92,7 +97,7 @@ func (b *builder) put(e trunk.Entity) {
 func (b *builder) remove(k trunk.EntityKey) {
 	switch k.Kind {
 	case trunk.KindConnector:
-		if old, ok := open(&b.connectors, b.base.connectors).Delete([]byte(k.ID)); ok {
+		if old, ok := b.connectors.remove(b.owner, k.ID); ok {
 			b.unindexConnector(old)
 		}
 	case trunk.KindNumber:
@@ -116,27 +121,37 @@ func (b *builder) remove(k trunk.EntityKey) {
 }
 
 func (b *builder) putConnector(c *trunk.Connector) {
-	old, replaced := open(&b.connectors, b.base.connectors).Insert([]byte(c.ID), c)
-	if replaced {
+	old, replaced := b.connectors.put(b.owner, c)
+	switch {
+	case !replaced:
+		b.count(c.Account, 1)
+	case compareConnectors(old, c) != 0:
 		b.unindexConnector(old)
+		b.count(c.Account, 1)
+	case old.HostName != c.HostName:
+		b.unindexHost(old)
 	}
-	open(&b.order, b.base.order).Insert(orderKey(c.Account, c.Created, c.ID), c)
+	b.order.put(b.owner, c)
 	if !hostBeginsWithID(c) {
 		open(&b.hosts, b.base.hosts).Insert([]byte(normalHost(c.HostName)), c)
 	}
-	b.count(c.Account, 1)
 }
 
 func (b *builder) unindexConnector(old *trunk.Connector) {
-	open(&b.order, b.base.order).Delete(orderKey(old.Account, old.Created, old.ID))
-	if !hostBeginsWithID(old) {
-		hosts, key := open(&b.hosts, b.base.hosts), []byte(normalHost(old.HostName))
-		// The name may meanwhile be another connector's.
-		if holder, ok := hosts.Get(key); ok && holder.ID == old.ID {
-			hosts.Delete(key)
-		}
-	}
+	b.order.remove(b.owner, old)
+	b.unindexHost(old)
 	b.count(old.Account, -1)
+}
+
+func (b *builder) unindexHost(old *trunk.Connector) {
+	if hostBeginsWithID(old) {
+		return
+	}
+	hosts, key := open(&b.hosts, b.base.hosts), []byte(normalHost(old.HostName))
+	// The name may meanwhile be another connector's.
+	if holder, ok := hosts.Get(key); ok && holder.ID == old.ID {
+		hosts.Delete(key)
+	}
 }
 
 func (b *builder) count(account string, by int) {

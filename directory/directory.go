@@ -116,7 +116,7 @@ func (d *Directory) apply(c trunk.Change) error {
 	s := b.build(c.Revision)
 	d.publish(s)
 	if complete {
-		d.logger.Info("directory complete", "revision", s.revision, "connectors", s.connectors.Len(), "numbers", s.numbers.Len())
+		d.logger.Info("directory complete", "revision", s.revision, "connectors", s.connectors.count, "numbers", s.numbers.Len())
 	}
 	return nil
 }

@@ -133,6 +133,23 @@ func TestAHostTakenOverSurvivesItsFormerOwner(t *testing.T) {
 	}
 }
 
+// TestAConnectorThatChangesPlace moves a connector to another account and another time under its old id.
+func TestAConnectorThatChangesPlace(t *testing.T) {
+	moved := connector(1, accountB)
+	later := connector(2, accountA)
+	later.Created = later.Created.Add(time.Hour)
+	s := at(t, put(connector(1, accountA), connector(2, accountA), connector(3, accountA)), put(moved, later)).Snapshot()
+	if got := ids(s.Connectors(accountA, "", 10)); !slices.Equal(got, []string{id(3), id(2)}) || s.CountConnectors(accountA) != 2 {
+		t.Errorf("the old account lists %v and counts %d", got, s.CountConnectors(accountA))
+	}
+	if got := ids(s.Connectors(accountB, "", 10)); !slices.Equal(got, []string{id(1)}) || s.CountConnectors(accountB) != 1 {
+		t.Errorf("the new account lists %v and counts %d", got, s.CountConnectors(accountB))
+	}
+	if n := s.CountConnectors(""); n != 3 {
+		t.Errorf("all together are %d, want 3", n)
+	}
+}
+
 func TestConnectorsInOrder(t *testing.T) {
 	same := connector(9, accountA)
 	same.Created = connector(2, "").Created
@@ -167,7 +184,7 @@ func TestConnectorsInOrder(t *testing.T) {
 			t.Errorf("account %q counts %d, want %d", c.account, got, len(c.want))
 		}
 	}
-	for _, cursor := range []string{"x", "//", accountA + "/zz/" + id(1), accountA + "/00/" + id(1), ConnectorCursor(connector(4, accountB)), accountA} {
+	for _, cursor := range []string{"x", "//", accountA + "/!!/" + id(1), accountA + "//" + id(1), accountA + "/99999999999999999999/" + id(1), ConnectorCursor(connector(4, accountB)), accountA} {
 		if got := s.Connectors(accountA, cursor, 10); got != nil {
 			t.Errorf("cursor %q gives %v", cursor, ids(got))
 		}

@@ -2,8 +2,8 @@ package directory
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
+	"cmp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,34 +13,27 @@ import (
 	"carillon/trunk"
 )
 
-// orderKey sorts connectors by account, creation and id.
-func orderKey(account string, created time.Time, id string) []byte {
-	k := make([]byte, 0, len(account)+1+8+len(id))
-	k = append(k, account...)
-	k = append(k, 0)
-	// The flipped sign bit sorts times before 1970 first.
-	k = binary.BigEndian.AppendUint64(k, uint64(created.UnixNano())^(1<<63))
-	return append(k, id...)
+// compareConnectors is the order of lists: by account, then creation, then id.
+func compareConnectors(a, b *trunk.Connector) int {
+	return cmp.Or(strings.Compare(a.Account, b.Account), a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 }
 
-// ConnectorCursor names a place in the order of Connectors: just behind c. It is text of letters, digits and slashes.
-// The place is c's account, creation time and id, so it stays where it is when c or any other connector is deleted
-// or created between two pages.
+// ConnectorCursor names a place in the order of Connectors: just behind c. It is text of letters, digits, dashes and
+// slashes. The place is c's account, creation time and id, so it stays where it is when c or any other connector is
+// deleted or created between two pages.
 func ConnectorCursor(c *trunk.Connector) string {
-	k := orderKey(c.Account, c.Created, "")
-	return c.Account + "/" + hex.EncodeToString(k[len(c.Account)+1:]) + "/" + c.ID
+	return c.Account + "/" + strconv.FormatInt(c.Created.UnixNano(), 36) + "/" + c.ID
 }
 
-func parseCursor(cursor string) ([]byte, bool) {
-	account, rest, ok := strings.Cut(cursor, "/")
-	at, id, ok2 := strings.Cut(rest, "/")
-	stamp, err := hex.DecodeString(at)
-	if !ok || !ok2 || err != nil || len(stamp) != 8 {
+// parseCursor returns a connector that has only a place in the order.
+func parseCursor(cursor string) (*trunk.Connector, bool) {
+	account, rest, _ := strings.Cut(cursor, "/")
+	at, id, ok := strings.Cut(rest, "/")
+	created, err := strconv.ParseInt(at, 36, 64)
+	if !ok || err != nil {
 		return nil, false
 	}
-	k := append([]byte(account), 0)
-	k = append(k, stamp...)
-	return append(k, id...), true
+	return &trunk.Connector{Account: account, Created: time.Unix(0, created), ID: id}, true
 }
 
 // Connectors returns the account's connectors by creation, then id: at most limit of them, those behind the cursor
@@ -48,17 +41,23 @@ func parseCursor(cursor string) ([]byte, bool) {
 // returned. An empty account means all, account by account. A cursor that ConnectorCursor did not make, and one of
 // another account, gives nothing.
 func (s *Snapshot) Connectors(account, after string, limit int) []*trunk.Connector {
-	var prefix, behind []byte
-	if account != "" {
-		prefix = append([]byte(account), 0)
-	}
+	begun := func(c *trunk.Connector) bool { return c.Account >= account }
 	if after != "" {
-		var ok bool
-		if behind, ok = parseCursor(after); !ok || !bytes.HasPrefix(behind, prefix) {
+		behind, ok := parseCursor(after)
+		if !ok || account != "" && behind.Account != account {
 			return nil
 		}
+		begun = func(c *trunk.Connector) bool { return compareConnectors(c, behind) > 0 }
 	}
-	return page(s.order, prefix, behind, limit)
+	var found []*trunk.Connector
+	s.order.from(begun, func(c *trunk.Connector) bool {
+		if len(found) >= limit || account != "" && c.Account != account {
+			return false
+		}
+		found = append(found, c)
+		return true
+	})
+	return found
 }
 
 // NumberFilter chooses numbers; its zero value chooses all. Of two fields set, both must match.
@@ -74,16 +73,16 @@ type NumberFilter struct {
 func (s *Snapshot) Numbers(f NumberFilter, after trunk.Number, limit int) []*trunk.PhoneNumber {
 	switch {
 	case f.ConnectorID != "":
-		found := page(s.owned, numberKey(byConnector, f.ConnectorID, ""), cursorUnder(byConnector, f.ConnectorID, after), limit)
+		found := radixPage(s.owned, numberKey(byConnector, f.ConnectorID, ""), cursorUnder(byConnector, f.ConnectorID, after), limit)
 		if len(found) > 0 && f.Account != "" && found[0].Account != f.Account {
 			// A connector's numbers all belong to its account.
 			return nil
 		}
 		return found
 	case f.Account != "":
-		return page(s.owned, numberKey(byAccount, f.Account, ""), cursorUnder(byAccount, f.Account, after), limit)
+		return radixPage(s.owned, numberKey(byAccount, f.Account, ""), cursorUnder(byAccount, f.Account, after), limit)
 	default:
-		return page(s.numbers, nil, []byte(after), limit)
+		return radixPage(s.numbers, nil, []byte(after), limit)
 	}
 }
 
@@ -110,9 +109,9 @@ func cursorUnder(by byte, owner string, after trunk.Number) []byte {
 // AccessKeys returns the account's keys by id; of all accounts when it is empty.
 func (s *Snapshot) AccessKeys(account string) []*iam.AccessKey {
 	if account == "" {
-		return page(s.keys, nil, nil, s.keys.Len())
+		return radixPage(s.keys, nil, nil, s.keys.Len())
 	}
-	return page(s.accountKeys, accountKeyKey(account, ""), nil, s.keys.Len())
+	return radixPage(s.accountKeys, accountKeyKey(account, ""), nil, s.keys.Len())
 }
 
 func accountKeyKey(account, id string) []byte { return []byte(account + "\x00" + id) }
@@ -130,8 +129,8 @@ func (s *Snapshot) Quotas() []trunk.Quota {
 	return all
 }
 
-// page returns at most limit values whose keys have the prefix and sort behind the key behind.
-func page[T any](t *iradix.Tree[T], prefix, behind []byte, limit int) []T {
+// radixPage returns at most limit values whose keys have the prefix and sort behind the key behind.
+func radixPage[T any](t *iradix.Tree[T], prefix, behind []byte, limit int) []T {
 	from := behind
 	if len(from) == 0 {
 		from = prefix

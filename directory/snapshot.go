@@ -15,11 +15,11 @@ import (
 type Snapshot struct {
 	revision int64
 	// connectors are by id. hosts has only those whose host name does not begin with their id: the others are found
-	// by the id, which saves an index entry, a third of a connector's memory.
-	connectors *iradix.Tree[*trunk.Connector]
+	// by the id, which saves an index entry each.
+	connectors trie[*trunk.Connector]
 	hosts      *iradix.Tree[*trunk.Connector]
-	// order has the connectors by orderKey, counts their number by account.
-	order  *iradix.Tree[*trunk.Connector]
+	// order has the connectors as they are listed, counts their number by account.
+	order  sorted[*trunk.Connector]
 	counts *iradix.Tree[int]
 	// numbers are by number; owned by numberKey under account and under connector.
 	numbers *iradix.Tree[*trunk.PhoneNumber]
@@ -36,8 +36,8 @@ type Snapshot struct {
 
 func emptySnapshot() *Snapshot {
 	return &Snapshot{
-		connectors: iradix.New[*trunk.Connector](), hosts: iradix.New[*trunk.Connector](),
-		order: iradix.New[*trunk.Connector](), counts: iradix.New[int](),
+		connectors: *newTrie(func(c *trunk.Connector) string { return c.ID }), hosts: iradix.New[*trunk.Connector](),
+		order: sorted[*trunk.Connector]{compare: compareConnectors}, counts: iradix.New[int](),
 		numbers: iradix.New[*trunk.PhoneNumber](), owned: iradix.New[*trunk.PhoneNumber](),
 		keys: iradix.New[*iam.AccessKey](), accountKeys: iradix.New[*iam.AccessKey](),
 		quotas: iradix.New[int](), health: iradix.New[*trunk.Health](),
@@ -50,7 +50,7 @@ func (s *Snapshot) Revision() int64 { return s.revision }
 
 // Connector returns the connector with that id.
 func (s *Snapshot) Connector(id string) (*trunk.Connector, bool) {
-	return s.connectors.Get([]byte(id))
+	return s.connectors.get(id)
 }
 
 // ConnectorByHost returns the connector whose host name that is, whatever the case and with or without the
@@ -58,7 +58,7 @@ func (s *Snapshot) Connector(id string) (*trunk.Connector, bool) {
 func (s *Snapshot) ConnectorByHost(host string) (*trunk.Connector, bool) {
 	host = normalHost(host)
 	label, _, _ := strings.Cut(host, ".")
-	if c, ok := s.connectors.Get([]byte(label)); ok && c.HostName == host {
+	if c, ok := s.connectors.get(label); ok && c.HostName == host {
 		return c, true
 	}
 	return s.hosts.Get([]byte(host))
@@ -75,7 +75,7 @@ func hostBeginsWithID(c *trunk.Connector) bool {
 // CountConnectors returns how many connectors the account has; of all accounts together when it is empty.
 func (s *Snapshot) CountConnectors(account string) int {
 	if account == "" {
-		return s.connectors.Len()
+		return s.connectors.count
 	}
 	n, _ := s.counts.Get([]byte(account))
 	return n
