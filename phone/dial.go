@@ -256,6 +256,9 @@ func (o *outgoing) send(ctx context.Context) (*sip.Message, *waiting, error) {
 		case m := <-w.progress:
 			o.provisional(m)
 		case r := <-w.final:
+			for len(w.progress) > 0 { // what came before it
+				o.provisional(<-w.progress)
+			}
 			return r.message, w, r.err
 		case <-ctx.Done():
 			return o.cancel(ctx, tx, w)

@@ -111,6 +111,8 @@ func (p *Phone) invited(tx *transaction.Server, req *sip.Message) {
 	}
 	in := newIncoming(p, tx, req)
 	tx.Bind(in.tag, in.event)
+	// At once, not after 200 ms (RFC 3261 §17.2.1): a handler may take its time, and a caller may not cancel before it.
+	p.send(tx, p.response(req, 100, "", ""))
 	go func() {
 		defer p.wg.Done()
 		defer in.finish()
