@@ -37,6 +37,7 @@ type Streams struct {
 // grammar is every subcommand.
 type grammar struct {
 	Serve     serveCommand     `cmd:"" help:"Run a node."`
+	Call      callCommand      `cmd:"" help:"Place a test call through a connector, listen, and assert on it."`
 	Carrier   carrierCommand   `cmd:"" help:"SIP peers that lead to the public network."`
 	Number    numberCommand    `cmd:"" help:"Phone numbers of the installation."`
 	Connector connectorCommand `cmd:"" help:"Settings of connectors that AWS has no field for."`

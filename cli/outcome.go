@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"carillon/clock"
+	"carillon/phone"
+	"carillon/sip/resolve"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// callPlan is a test call to be placed.
+type callPlan struct {
+	// Host is the connector's host name, Target where SIP for it goes.
+	Host   string
+	Target netip.AddrPort
+	Proto  transport.Proto
+	Roots  *x509.CertPool
+	// To and From are numbers; Lab is the name of To among the laboratory's numbers, empty for others.
+	To, From, Lab string
+	// User and Password answer a challenge.
+	User, Password string
+	// Secure offers RTP/SAVP.
+	Secure bool
+	// Talk is how long to talk.
+	Talk  time.Duration
+	Clock clock.Clock
+}
+
+// What was heard.
+const (
+	audioEcho    = "echo"
+	audioTone    = "tone"
+	audioSound   = "sound"
+	audioSilence = "silence"
+)
+
+// outcome is what came of a test call. Its JSON is stable.
+type outcome struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	Host string `json:"connector_host"`
+	// Status and Phrase are the final answer; Verdict is the sentence of a refusal.
+	Status  int    `json:"status"`
+	Phrase  string `json:"phrase"`
+	Verdict string `json:"verdict,omitempty"`
+	// SetupMillis is from the INVITE to the final answer.
+	SetupMillis int64 `json:"setup_ms"`
+	// Transport, TLSVersion, Cipher and Peer are those of signalling.
+	Transport  string `json:"transport"`
+	TLSVersion string `json:"tls_version,omitempty"`
+	Cipher     string `json:"cipher,omitempty"`
+	Peer       string `json:"peer,omitempty"`
+	// The rest is about media and empty for a call that was refused.
+	Profile         string  `json:"profile,omitempty"`
+	Suite           string  `json:"suite,omitempty"`
+	Codec           string  `json:"codec,omitempty"`
+	PacketsSent     uint64  `json:"packets_sent"`
+	PacketsReceived uint64  `json:"packets_received"`
+	Lost            uint64  `json:"lost"`
+	AuthFailures    uint64  `json:"auth_failures"`
+	JitterMillis    float64 `json:"jitter_ms"`
+	FirstMillis     int64   `json:"first_packet_ms"`
+	MOS             float64 `json:"mos"`
+	Audio           string  `json:"audio,omitempty"`
+	// Ended says how the call ended when it did so before we hung up.
+	Ended      string         `json:"ended,omitempty"`
+	SIPCallID  string         `json:"sip_call_id,omitempty"`
+	Assertions []assertResult `json:"assertions,omitempty"`
+	// Held is whether the call did what it should and every assertion held.
+	Held bool `json:"held"`
+}
+
+// placeCall places a test call, talks, listens and hangs up. A refusal is an outcome like any other.
+func placeCall(ctx context.Context, p callPlan) (*outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.Talk+callTimeout)
+	defer cancel()
+	ua, err := newPhone(p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ua.Close() }()
+	invite := phone.Invite{
+		To: "sip:" + p.To + "@" + p.Host, Target: p.Target, From: "sip:" + p.From + "@" + p.Host,
+		User: p.User, Password: p.Password, Audio: phone.Tone(probeTone),
+	}
+	if p.Proto == transport.TLS {
+		invite.TLS = &transport.ClientTLS{ServerName: p.Host, Roots: p.Roots}
+	}
+	if p.Secure {
+		invite.Suites = phone.DefaultSuites()
+	}
+	o := &outcome{From: p.From, To: p.To, Host: p.Host, Transport: strings.ToLower(p.Proto.String())}
+	begin := p.Clock.Now()
+	placed, err := ua.Dial(ctx, invite)
+	o.SetupMillis = p.Clock.Now().Sub(begin).Milliseconds()
+	var refused *phone.Failure
+	switch {
+	case errors.As(err, &refused):
+		o.Status, o.Phrase, o.Verdict = refused.Status, refused.Phrase, verdictOf(refused)
+		return o, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, trunk.Errorf(trunk.Unavailable, "%s did not answer within %s.", p.To, p.Talk+callTimeout)
+	case err != nil:
+		return nil, trunk.Errorf(trunk.Unavailable, "The call to %s over %s failed: %v.", p.Target, p.Proto, err)
+	}
+	o.Status, o.Phrase = 200, "OK"
+	return o, o.talk(ctx, placed, p)
+}
+
+// talk listens as long as planned, notes what there was to note, and hangs up.
+func (o *outcome) talk(ctx context.Context, placed *phone.Call, p callPlan) error {
+	over := make(chan struct{})
+	timer := p.Clock.AfterFunc(p.Talk, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-placed.Done():
+		o.Ended = string(placed.Ended())
+	case <-ctx.Done():
+	}
+	o.Audio = audioOf(placed)
+	st := placed.Stats()
+	o.SIPCallID, o.Profile, o.Suite, o.Codec = placed.ID(), st.Profile, st.Suite, st.Codec
+	if st.TLS != nil {
+		o.TLSVersion, o.Cipher, o.Peer = st.TLS.VersionName(), st.TLS.Cipher, st.TLS.Check.String()
+	}
+	o.PacketsSent, o.PacketsReceived, o.Lost, o.AuthFailures = st.PacketsSent, st.PacketsReceived, st.Lost, st.AuthFailures
+	o.JitterMillis = math.Round(float64(st.Jitter.Microseconds())/100) / 10
+	o.FirstMillis = st.FirstPacket.Milliseconds()
+	if st.PacketsReceived > 0 { // an estimate of silence would be a good one
+		o.MOS = math.Round(st.Quality().MOS()*100) / 100
+	}
+	if o.Ended != "" {
+		return nil
+	}
+	if err := placed.Hangup(ctx); err != nil {
+		return trunk.Errorf(trunk.Unavailable, "Hanging up failed: %v.", err)
+	}
+	return nil
+}
+
+// audioOf says what was heard in the last second.
+func audioOf(c *phone.Call) string {
+	if c.Heard(probeTone) >= clearTone {
+		return audioEcho
+	}
+	if c.Heard(labTone) >= clearTone {
+		return audioTone
+	}
+	const quiet = 32 // of 32768: the noise of G.711's smallest steps
+	for _, sample := range c.Recent() {
+		if sample > quiet || sample < -quiet {
+			return audioSound
+		}
+	}
+	return audioSilence
+}
+
+// verdictOf is the sentence that a refusal gives: the text of its Warning, or of its Reason.
+func verdictOf(f *phone.Failure) string {
+	if f.Local != "" {
+		return f.Local
+	}
+	if text := quotedText(f.Warning); text != "" {
+		return text
+	}
+	return quotedText(f.Reason)
+}
+
+// quotedText returns the content of the first quoted-string of a header value (RFC 3261 §25.1).
+func quotedText(value string) string {
+	_, rest, ok := strings.Cut(value, `"`)
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	for i := 0; i < len(rest); i++ {
+		switch rest[i] {
+		case '"':
+			return b.String()
+		case '\\':
+			if i++; i < len(rest) {
+				b.WriteByte(rest[i])
+			}
+		default:
+			b.WriteByte(rest[i])
+		}
+	}
+	return b.String()
+}
+
+// sourceFor returns the address from which the system reaches a target.
+func sourceFor(target netip.AddrPort) (netip.Addr, error) {
+	// Connecting a UDP socket sends nothing; it only asks the routing table.
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(target))
+	if err != nil {
+		return netip.Addr{}, trunk.Errorf(trunk.Unavailable, "There is no way to %s: %v.", target, err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// resolveHost finds where SIP for a connector goes, as a phone does (RFC 3263).
+func resolveHost(ctx context.Context, p callPlan) (netip.AddrPort, error) {
+	r, err := resolve.New(resolve.Config{Clock: p.Clock, Rand: rand.Reader})
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	q := resolve.Query{Host: p.Host, Transport: resolveProto(p.Proto), Secure: p.Proto == transport.TLS}
+	targets, err := r.Resolve(ctx, q)
+	if err != nil || len(targets) == 0 {
+		return netip.AddrPort{}, trunk.Errorf(trunk.Unavailable, "The connector's host name %s does not resolve (%v); give --sip HOST:PORT.", p.Host, err)
+	}
+	return targets[0].Addr, nil
+}
+
+func resolveProto(p transport.Proto) resolve.Proto {
+	switch p {
+	case transport.TCP:
+		return resolve.TCP
+	case transport.TLS:
+		return resolve.TLS
+	default:
+		return resolve.UDP
+	}
+}
+
+// expected is what a call to a laboratory number should come to, where that is known.
+func (p callPlan) expected() (string, bool) {
+	switch p.Lab {
+	case "echo":
+		return "audio=" + audioEcho, true
+	case "tone":
+		return "audio=" + audioTone, true
+	}
+	return "", false
+}
+
+// judge decides what held. Without an assertion on its status a call must be answered, and a laboratory number must be
+// heard doing what it does.
+func (o *outcome) judge(checks []assertion, p callPlan) {
+	asserted := map[string]bool{}
+	for _, a := range checks {
+		asserted[a.name] = true
+	}
+	if !asserted["status"] {
+		checks = append([]assertion{{name: "status", op: "=", value: "200"}}, checks...)
+	}
+	if text, ok := p.expected(); ok && !asserted["audio"] && !asserted["status"] {
+		a, err := parseAssertion(text)
+		if err != nil {
+			panic(fmt.Sprintf("cli: %v", err))
+		}
+		checks = append(checks, a)
+	}
+	o.Held = true
+	for _, a := range checks {
+		r := a.check(o)
+		o.Assertions = append(o.Assertions, r)
+		o.Held = o.Held && r.Held
+	}
+}
