@@ -136,3 +136,28 @@ func heapBytes() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// BenchmarkApplyNew is the cost of a connector that is created, and one that is deleted.
+func BenchmarkApplyNew(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			d := filled(b, size, usual)
+			fresh := make([]trunk.Entity, 1000)
+			for i := range fresh {
+				fresh[i] = usual(size + i)
+			}
+			b.ReportAllocs()
+			revision := int64(1)
+			for b.Loop() {
+				e := fresh[revision/2%1000]
+				for _, c := range [...]trunk.Change{{Put: []trunk.Entity{e}}, {Deleted: []trunk.EntityKey{e.EntityKey()}}} {
+					revision++
+					c.Revision = revision
+					if err := d.apply(c); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}

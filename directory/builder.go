@@ -15,7 +15,7 @@ type builder struct {
 	base        *Snapshot
 	owner       *owner // of the nodes and pages made for this builder
 	connectors  trie[*trunk.Connector]
-	order       sorted[*trunk.Connector]
+	order       sorted[place]
 	hosts       *iradix.Txn[*trunk.Connector]
 	counts      *iradix.Txn[int]
 	numbers     *iradix.Txn[*trunk.PhoneNumber]
@@ -122,23 +122,24 @@ func (b *builder) remove(k trunk.EntityKey) {
 
 func (b *builder) putConnector(c *trunk.Connector) {
 	old, replaced := b.connectors.put(b.owner, c)
+	moved := replaced && placeOf(old) != placeOf(c)
 	switch {
-	case !replaced:
-		b.count(c.Account, 1)
-	case compareConnectors(old, c) != 0:
+	case moved:
 		b.unindexConnector(old)
-		b.count(c.Account, 1)
-	case old.HostName != c.HostName:
+	case replaced && old.HostName != c.HostName:
 		b.unindexHost(old)
 	}
-	b.order.put(b.owner, c)
+	if !replaced || moved {
+		b.order.put(b.owner, placeOf(c))
+		b.count(c.Account, 1)
+	}
 	if !hostBeginsWithID(c) {
 		open(&b.hosts, b.base.hosts).Insert([]byte(normalHost(c.HostName)), c)
 	}
 }
 
 func (b *builder) unindexConnector(old *trunk.Connector) {
-	b.order.remove(b.owner, old)
+	b.order.remove(b.owner, placeOf(old))
 	b.unindexHost(old)
 	b.count(old.Account, -1)
 }

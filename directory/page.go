@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
-	"time"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
@@ -13,9 +12,25 @@ import (
 	"carillon/trunk"
 )
 
-// compareConnectors is the order of lists: by account, then creation, then id.
-func compareConnectors(a, b *trunk.Connector) int {
-	return cmp.Or(strings.Compare(a.Account, b.Account), a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
+// place is where a connector stands in lists. It never changes while the connector lives, so that an update of the
+// connector leaves the order alone.
+type place struct {
+	account string
+	created int64 // Unix nanoseconds
+	id      string
+}
+
+func placeOf(c *trunk.Connector) place { return place{c.Account, c.Created.UnixNano(), c.ID} }
+
+// comparePlaces is the order of lists: by account, then creation, then id.
+func comparePlaces(a, b place) int {
+	if c := strings.Compare(a.account, b.account); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.created, b.created); c != 0 {
+		return c
+	}
+	return strings.Compare(a.id, b.id)
 }
 
 // ConnectorCursor names a place in the order of Connectors: just behind c. It is text of letters, digits, dashes and
@@ -25,15 +40,11 @@ func ConnectorCursor(c *trunk.Connector) string {
 	return c.Account + "/" + strconv.FormatInt(c.Created.UnixNano(), 36) + "/" + c.ID
 }
 
-// parseCursor returns a connector that has only a place in the order.
-func parseCursor(cursor string) (*trunk.Connector, bool) {
+func parseCursor(cursor string) (place, bool) {
 	account, rest, _ := strings.Cut(cursor, "/")
 	at, id, ok := strings.Cut(rest, "/")
 	created, err := strconv.ParseInt(at, 36, 64)
-	if !ok || err != nil {
-		return nil, false
-	}
-	return &trunk.Connector{Account: account, Created: time.Unix(0, created), ID: id}, true
+	return place{account, created, id}, ok && err == nil
 }
 
 // Connectors returns the account's connectors by creation, then id: at most limit of them, those behind the cursor
@@ -41,20 +52,22 @@ func parseCursor(cursor string) (*trunk.Connector, bool) {
 // returned. An empty account means all, account by account. A cursor that ConnectorCursor did not make, and one of
 // another account, gives nothing.
 func (s *Snapshot) Connectors(account, after string, limit int) []*trunk.Connector {
-	begun := func(c *trunk.Connector) bool { return c.Account >= account }
+	begun := func(p place) bool { return p.account >= account }
 	if after != "" {
 		behind, ok := parseCursor(after)
-		if !ok || account != "" && behind.Account != account {
+		if !ok || account != "" && behind.account != account {
 			return nil
 		}
-		begun = func(c *trunk.Connector) bool { return compareConnectors(c, behind) > 0 }
+		begun = func(p place) bool { return comparePlaces(p, behind) > 0 }
 	}
 	var found []*trunk.Connector
-	s.order.from(begun, func(c *trunk.Connector) bool {
-		if len(found) >= limit || account != "" && c.Account != account {
+	s.order.from(begun, func(p place) bool {
+		if len(found) >= limit || account != "" && p.account != account {
 			return false
 		}
-		found = append(found, c)
+		if c, ok := s.connectors.get(p.id); ok {
+			found = append(found, c)
+		}
 		return true
 	})
 	return found

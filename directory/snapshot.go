@@ -18,8 +18,8 @@ type Snapshot struct {
 	// by the id, which saves an index entry each.
 	connectors trie[*trunk.Connector]
 	hosts      *iradix.Tree[*trunk.Connector]
-	// order has the connectors as they are listed, counts their number by account.
-	order  sorted[*trunk.Connector]
+	// order has the connectors' places in lists, counts their number by account.
+	order  sorted[place]
 	counts *iradix.Tree[int]
 	// numbers are by number; owned by numberKey under account and under connector.
 	numbers *iradix.Tree[*trunk.PhoneNumber]
@@ -37,7 +37,7 @@ type Snapshot struct {
 func emptySnapshot() *Snapshot {
 	return &Snapshot{
 		connectors: *newTrie(func(c *trunk.Connector) string { return c.ID }), hosts: iradix.New[*trunk.Connector](),
-		order: sorted[*trunk.Connector]{compare: compareConnectors}, counts: iradix.New[int](),
+		order: sorted[place]{compare: comparePlaces}, counts: iradix.New[int](),
 		numbers: iradix.New[*trunk.PhoneNumber](), owned: iradix.New[*trunk.PhoneNumber](),
 		keys: iradix.New[*iam.AccessKey](), accountKeys: iradix.New[*iam.AccessKey](),
 		quotas: iradix.New[int](), health: iradix.New[*trunk.Health](),
