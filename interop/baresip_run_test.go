@@ -25,6 +25,7 @@ import (
 //   - Its SRTP offers AES_CM_128_HMAC_SHA1_80 only, but takes AEAD_AES_128_GCM when that is offered.
 //   - It sends RTP from whatever address the system picks, so all run on 127.0.0.1: the node takes RTP only from the
 //     address in the description.
+//   - It loads sip_cafile and checks no certificate with it: TestOpenSSLChecksOurCertificate does that.
 //   - It has no late offer and does not start a session timer.
 
 // baresipConfig says how one baresip is set up.
@@ -33,8 +34,8 @@ type baresipConfig struct {
 	account string
 	// tone is what it plays, in Hz.
 	tone float64
-	// ca is the file of the CAs it trusts; empty trusts nobody and checks nothing.
-	ca string
+	// stranger gives it a certificate of a CA that nobody trusts.
+	stranger bool
 	// trace logs all SIP messages.
 	trace bool
 }
@@ -92,14 +93,17 @@ func startBaresip(t *testing.T, c baresipConfig) *baresip {
 	b := &baresip{t: t, dir: t.TempDir(), log: &syncBuffer{}, came: make(chan struct{}, 1)}
 	b.port = freePair(t)
 	control := freePair(t)
-	security := "sip_verify_server no"
-	if c.ca != "" {
-		security = "sip_cafile " + c.ca + "\nsip_verify_server yes"
+	issuer := n.peers
+	if c.stranger {
+		var err error
+		if issuer, err = newAuthority(t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := n.peers.issue(filepath.Join(b.dir, "own.pem"), net.IPv4(127, 0, 0, 1)); err != nil {
+	if err := issuer.issue(filepath.Join(b.dir, "own.pem"), net.IPv4(127, 0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	security += "\nsip_certificate " + filepath.Join(b.dir, "own.pem")
+	security := "sip_cafile " + n.CAFile + "\nsip_certificate " + filepath.Join(b.dir, "own.pem")
 	b.write("config", fmt.Sprintf(baresipSettings, b.port, security, b.dir, n.DNS, control))
 	b.write("accounts", c.account+";regint=0;audio_codecs=pcmu\n")
 	b.write("contacts", "")
@@ -207,6 +211,13 @@ func (b *baresip) wait(kinds ...string) event {
 			b.t.Fatalf("baresip: none of %v came; events %+v; log:\n%s", kinds, b.events, b.log.tail(6000))
 		}
 	}
+}
+
+// forget forgets the events so far.
+func (b *baresip) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = nil
 }
 
 // stop ends baresip, which completes the files of what it heard.

@@ -49,9 +49,9 @@ func TestBaresipOutbound(t *testing.T) {
 			n := node(t)
 			vc := n.connect(t, c.encrypted, "md5")
 			number := freshNumber()
-			far := startBaresip(t, baresipConfig{account: account(number+"@127.0.0.1", c.carrier, c.carrierMedia) + ";answermode=auto", tone: carrierTone, ca: n.CAFile})
+			far := startBaresip(t, baresipConfig{account: account(number+"@127.0.0.1", c.carrier, c.carrierMedia) + ";answermode=auto", tone: carrierTone})
 			n.carrierFor(t, far.target(c.carrier), c.srtp, number)
-			near := startBaresip(t, baresipConfig{account: customerAccount(vc, c.customer, c.media), tone: customerTone, ca: n.CAFile})
+			near := startBaresip(t, baresipConfig{account: customerAccount(vc, c.customer, c.media), tone: customerTone})
 			near.command("dial", "sip:"+number+"@"+vc.Host)
 			if e := near.wait("CALL_ESTABLISHED", "CALL_CLOSED"); e.Type != "CALL_ESTABLISHED" {
 				t.Fatalf("the call ended: %+v\n%s", e, near.log.tail(4000))
@@ -91,7 +91,7 @@ func TestBaresipInbound(t *testing.T) {
 			// Not in parallel: all these carriers call from one address, which must mean one carrier at a time.
 			n := node(t)
 			vc := n.connect(t, c.encrypted, "md5")
-			phone := startBaresip(t, baresipConfig{account: account(vc.number+"@127.0.0.1", c.customer, c.media) + ";answermode=auto", tone: customerTone, ca: n.CAFile})
+			phone := startBaresip(t, baresipConfig{account: account(vc.number+"@127.0.0.1", c.customer, c.media) + ";answermode=auto", tone: customerTone})
 			port, protocol := phone.port, "TCP"
 			if c.customer == "tls" {
 				port++
@@ -101,7 +101,7 @@ func TestBaresipInbound(t *testing.T) {
 			}
 			n.route(t, vc, "127.0.0.1", port, protocol)
 			caller := freshNumber()
-			far := startBaresip(t, baresipConfig{account: account(caller+"@127.0.0.1", c.carrier, c.carrierMedia), tone: carrierTone, ca: n.CAFile})
+			far := startBaresip(t, baresipConfig{account: account(caller+"@127.0.0.1", c.carrier, c.carrierMedia), tone: carrierTone})
 			n.carrierFor(t, far.target(c.carrier), c.srtp, caller)
 			far.command("dial", "sip:"+vc.number+"@"+n.sip(c.carrier)+";transport="+c.carrier)
 			if e := far.wait("CALL_ESTABLISHED", "CALL_CLOSED"); e.Type != "CALL_ESTABLISHED" {

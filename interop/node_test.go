@@ -24,6 +24,12 @@ const (
 	phonePassword = "correct-horse-9"
 )
 
+// Numbers of the built-in lab carrier.
+const (
+	labEcho = "+19995550101"
+	labBusy = "+19995550103"
+)
+
 // connector is what tests need of a Voice Connector.
 type connector struct {
 	ID   string `json:"VoiceConnectorId"`
