@@ -16,8 +16,8 @@ type builder struct {
 	owner       *owner // of the nodes and pages made for this builder
 	connectors  trie[*trunk.Connector]
 	order       sorted[place]
+	counts      trie[tally]
 	hosts       *iradix.Txn[*trunk.Connector]
-	counts      *iradix.Txn[int]
 	numbers     *iradix.Txn[*trunk.PhoneNumber]
 	owned       *iradix.Txn[*trunk.PhoneNumber]
 	keys        *iradix.Txn[*iam.AccessKey]
@@ -32,7 +32,7 @@ type builder struct {
 
 func newBuilder(base *Snapshot) *builder {
 	return &builder{
-		base: base, owner: new(owner), connectors: base.connectors, order: base.order,
+		base: base, owner: new(owner), connectors: base.connectors, order: base.order, counts: base.counts,
 		carriers: base.carriers.byName, installation: base.installation,
 	}
 }
@@ -58,7 +58,7 @@ func (b *builder) build(revision int64) *Snapshot {
 		connectors:   b.connectors,
 		hosts:        committed(b.hosts, b.base.hosts),
 		order:        b.order,
-		counts:       committed(b.counts, b.base.counts),
+		counts:       b.counts,
 		numbers:      committed(b.numbers, b.base.numbers),
 		owned:        committed(b.owned, b.base.owned),
 		keys:         committed(b.keys, b.base.keys),
@@ -156,13 +156,13 @@ func (b *builder) unindexHost(old *trunk.Connector) {
 }
 
 func (b *builder) count(account string, by int) {
-	counts, key := open(&b.counts, b.base.counts), []byte(account)
-	n, _ := counts.Get(key)
-	if n += by; n == 0 {
-		counts.Delete(key)
+	t, _ := b.counts.get(account)
+	if t.connectors += by; t.connectors == 0 {
+		b.counts.remove(b.owner, account)
 		return
 	}
-	counts.Insert(key, n)
+	t.account = account
+	b.counts.put(b.owner, t)
 }
 
 func (b *builder) putNumber(n *trunk.PhoneNumber) {

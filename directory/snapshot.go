@@ -20,7 +20,7 @@ type Snapshot struct {
 	hosts      *iradix.Tree[*trunk.Connector]
 	// order has the connectors' places in lists, counts their number by account.
 	order  sorted[place]
-	counts *iradix.Tree[int]
+	counts trie[tally]
 	// numbers are by number; owned by numberKey under account and under connector.
 	numbers *iradix.Tree[*trunk.PhoneNumber]
 	owned   *iradix.Tree[*trunk.PhoneNumber]
@@ -37,7 +37,8 @@ type Snapshot struct {
 func emptySnapshot() *Snapshot {
 	return &Snapshot{
 		connectors: *newTrie(func(c *trunk.Connector) string { return c.ID }), hosts: iradix.New[*trunk.Connector](),
-		order: sorted[place]{compare: comparePlaces}, counts: iradix.New[int](),
+		order:   sorted[place]{compare: comparePlaces},
+		counts:  *newTrie(func(t tally) string { return t.account }),
 		numbers: iradix.New[*trunk.PhoneNumber](), owned: iradix.New[*trunk.PhoneNumber](),
 		keys: iradix.New[*iam.AccessKey](), accountKeys: iradix.New[*iam.AccessKey](),
 		quotas: iradix.New[int](), health: iradix.New[*trunk.Health](),
@@ -77,8 +78,14 @@ func (s *Snapshot) CountConnectors(account string) int {
 	if account == "" {
 		return s.connectors.count
 	}
-	n, _ := s.counts.Get([]byte(account))
-	return n
+	t, _ := s.counts.get(account)
+	return t.connectors
+}
+
+// tally counts what an account has.
+type tally struct {
+	account    string
+	connectors int
 }
 
 // Number returns a number of the inventory.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -99,9 +101,7 @@ func (f *follower) list(ctx context.Context) error {
 			revision = answer.Header.Revision
 		}
 		c.Revision = revision
-		for _, kv := range answer.Kvs {
-			f.add(&c, kv)
-		}
+		f.addAll(&c, answer.Kvs)
 		if err := f.tell(c); err != nil {
 			return err
 		}
@@ -114,22 +114,49 @@ func (f *follower) list(ctx context.Context) error {
 	}
 }
 
+// decoded is one stored entity as it was read.
+type decoded struct {
+	key    trunk.EntityKey
+	ours   bool
+	entity trunk.Entity
+	err    error
+}
+
+func (f *follower) decode(kv *mvccpb.KeyValue) (d decoded) {
+	if d.key, d.ours = f.store.parseKey(string(kv.Key)); d.ours {
+		d.entity, d.err = decode(d.key, kv.Value, f.store.box)
+	}
+	return d
+}
+
+// addAll decodes a page on all processors: it is nearly all that a restart waits for.
+func (f *follower) addAll(c *trunk.Change, kvs []*mvccpb.KeyValue) {
+	all := make([]decoded, len(kvs))
+	parts := runtime.GOMAXPROCS(0)
+	var working sync.WaitGroup
+	for part := range parts {
+		working.Go(func() {
+			for i := part; i < len(kvs); i += parts {
+				all[i] = f.decode(kvs[i])
+			}
+		})
+	}
+	working.Wait()
+	for _, d := range all {
+		f.add(c, d)
+	}
+}
+
 // add puts one stored entity into the change. One that cannot be read is told as gone: an older version of it, which
 // may allow more, must not stay in force.
-func (f *follower) add(c *trunk.Change, kv *mvccpb.KeyValue) {
-	s := f.store
-	key, ok := s.parseKey(string(kv.Key))
-	if !ok {
-		return
-	}
-	e, err := decode(key, kv.Value, s.box)
+func (f *follower) add(c *trunk.Change, d decoded) {
 	switch {
-	case err != nil:
-		s.stats.unreadable.Add(1)
-		s.config.Logger.Error("stored record cannot be read, it is not in force", "kind", key.Kind, "id", key.ID, "error", err)
-		c.Deleted = append(c.Deleted, key)
-	case e != nil:
-		c.Put = append(c.Put, e)
+	case d.err != nil:
+		f.store.stats.unreadable.Add(1)
+		f.store.config.Logger.Error("stored record cannot be read, it is not in force", "kind", d.key.Kind, "id", d.key.ID, "error", d.err)
+		c.Deleted = append(c.Deleted, d.key)
+	case d.entity != nil:
+		c.Put = append(c.Put, d.entity)
 	}
 }
 
@@ -206,7 +233,7 @@ func (f *follower) change(events []*clientv3.Event) trunk.Change {
 			}
 			continue
 		}
-		f.add(&c, e.Kv)
+		f.add(&c, f.decode(e.Kv))
 	}
 	return c
 }
