@@ -242,3 +242,8 @@ func readReady(t *testing.T, file string) server.Ready {
 	}
 	return r
 }
+
+// hears reports whether a side has heard a clear tone for a fifth of a second.
+func hears(c *phone.Call, hz float64) bool {
+	return len(c.Recent()) >= phone.SampleRate/5 && c.Heard(hz) > 0.9
+}

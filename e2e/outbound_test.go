@@ -59,8 +59,8 @@ func TestOutbound(t *testing.T) {
 				t.Fatalf("dial: %v", err)
 			}
 			far := receive(t, "the carrier's side of the call", taken)
-			eventually(t, "audio from the carrier", func() bool { return placed.Heard(1004) > 0.8 })
-			eventually(t, "audio from the customer", func() bool { return far.Heard(440) > 0.8 })
+			eventually(t, "audio from the carrier", func() bool { return hears(placed, 1004) })
+			eventually(t, "audio from the customer", func() bool { return hears(far, 440) })
 			st := placed.Stats()
 			if st.Profile != tt.profile || (st.Suite != "") != (tt.profile == "RTP/SAVP") || st.AuthFailures != 0 {
 				t.Errorf("customer's media: %s %s, %d wrong tags", st.Profile, st.Suite, st.AuthFailures)
