@@ -68,6 +68,9 @@ func (k Key) transforms() (forRTP, forRTCP transform, err error) {
 	if forRTP, err = newTransform(k.suite, keys); err != nil {
 		return nil, nil, err
 	}
+	if c, ok := forRTP.(*counterMode); ok { // RTCP is too rare to be worth it
+		c.keyStream.accelerate()
+	}
 	if keys, err = k.sessionKeys(labelRTCPCipher, labelRTCPAuth, labelRTCPSalt); err != nil {
 		return nil, nil, err
 	}
