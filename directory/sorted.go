@@ -13,7 +13,7 @@ type sorted[V any] struct {
 }
 
 // pageSize is the most values or children of a page; a page below a quarter joins its neighbour where both fit.
-const pageSize = 64
+const pageSize = 24
 
 type page[V any] struct {
 	owner *owner
