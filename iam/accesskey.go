@@ -34,7 +34,9 @@ type AccessKey struct {
 }
 
 // EntityKey implements trunk.Entity.
-func (k *AccessKey) EntityKey() trunk.EntityKey { return trunk.EntityKey{Kind: KindAccessKey, ID: k.ID} }
+func (k *AccessKey) EntityKey() trunk.EntityKey {
+	return trunk.EntityKey{Kind: KindAccessKey, ID: k.ID}
+}
 
 // Usable reports whether the key may be used at now.
 func (k *AccessKey) Usable(now time.Time) bool {
