@@ -73,6 +73,11 @@ func (s *Server) onInvite(tx *transaction.Server, req *sip.Message) {
 		s.answerEarly(a, status, header, value)
 		return
 	}
+	// A fork of an INVITE that is a call already has the credentials of the first, which must not count as a replay.
+	if s.merged(req) {
+		s.answerStateless(tx, req, 482)
+		return
+	}
 	if r := s.admit(a); r != nil {
 		s.refuse(a, r)
 		return
@@ -122,14 +127,19 @@ func (s *Server) admit(a *arrival) *call.Refusal {
 	}
 	for _, step := range steps {
 		if refusal := step(s, a); refusal != nil {
-			if a.counted {
-				s.actives.leave(a.connector.Account)
-				a.counted = false
-			}
+			s.giveBack(a)
 			return refusal
 		}
 	}
 	return nil
+}
+
+// giveBack counts a call out that came no further than admission.
+func (s *Server) giveBack(a *arrival) {
+	if a.counted {
+		s.actives.leave(a.connector.Account)
+		a.counted = false
+	}
 }
 
 func screen(s *Server, a *arrival) (refusal *call.Refusal) {

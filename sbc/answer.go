@@ -11,19 +11,18 @@ import (
 
 // onResponse takes an answer to an INVITE we sent.
 func (c *activeCall) onResponse(e event) {
-	status := e.msg.Status()
-	a := c.open[e.attempt]
+	a, status := c.tried[e.attempt-1], e.msg.Status()
 	if status >= 200 {
-		delete(c.open, e.attempt)
+		c.settle(a)
 	}
+	current := c.phase == dialling && a == c.attempt
 	switch {
-	case c.answered != nil && c.answered.number == e.attempt:
-		c.onFurtherAnswer(e)
-	case a == nil:
-		c.s.stats.Strays.Add(1)
-	case c.phase != dialling || a != c.attempt:
-		c.onLateAnswer(a, e)
-	case status == 100:
+	case status/100 == 2 && a.fork(e.msg.To().Tag()) != nil:
+		a.fork(e.msg.To().Tag()).repeatAck()
+	case status/100 == 2 && !current:
+		// A target that was given up and answered before our CANCEL came, or a second fork of the one that answered.
+		c.ackAndBye(a, e)
+	case !current:
 	case status < 200:
 		c.onProvisional(a, e)
 	case status < 300:
@@ -33,67 +32,61 @@ func (c *activeCall) onResponse(e event) {
 	}
 }
 
-// onFurtherAnswer takes what comes after the 2xx that was taken: the same 2xx again gets its ACK again; a 2xx of
-// another fork gets ACK and BYE (RFC 3261 section 13.2.2.4).
-func (c *activeCall) onFurtherAnswer(e event) {
-	if e.msg.Status()/100 != 2 {
-		return
-	}
-	l := c.answered.leg
-	if string(e.msg.To().Tag()) == l.dialog.ID.Remote {
-		if l.ack != nil {
-			_ = l.flow.Send(l.ack)
-		}
-		return
-	}
-	c.ackAndBye(c.answered, e)
-}
-
-// onLateAnswer takes the answer of a target that was given up: a 2xx that crossed our CANCEL is hung up at once.
-func (c *activeCall) onLateAnswer(a *attempt, e event) {
-	if e.msg.Status()/100 == 2 {
-		c.ackAndBye(a, e)
-	}
-}
-
-// ackAndBye ends a dialog nobody wants.
-func (c *activeCall) ackAndBye(a *attempt, e event) {
+// establish makes the dialog of a 2xx.
+func (a *attempt) establish(l *leg, e event) error {
 	uri, err := sip.ParseURI([]byte(a.uri))
 	if err != nil {
-		return
+		return err
 	}
-	d, err := dialog.NewUAC(e.msg, &uri, e.flow.Proto() == transport.TLS)
-	if err != nil {
-		return
+	if l.dialog, err = dialog.NewUAC(e.msg, &uri, e.flow.Proto() == transport.TLS); err != nil {
+		return err
 	}
+	l.open, l.seq, l.unacked = true, e.msg.CSeq(), e.msg.CSeq()
+	a.forks = append(a.forks, l)
+	return nil
+}
+
+// ackAndBye ends a dialog nobody wants (RFC 3261 §13.2.2.4).
+func (c *activeCall) ackAndBye(a *attempt, e event) {
 	l := *a.leg
-	l.dialog, l.open = d, true
-	c.sendAck(&l, e.msg.CSeq(), nil)
+	l.held, l.ack = false, nil
+	if err := a.establish(&l, e); err != nil {
+		c.log.Info("late answer makes no dialog", "error", err)
+		return
+	}
 	c.sendBye(&l, "")
 }
 
 // onProvisional passes ringing and early media on. Whichever fork of the far side they come from, the caller sees one
 // dialog.
 func (c *activeCall) onProvisional(a *attempt, e event) {
-	if c.timers[timerRing] == nil {
+	// Also a 100 starts the ring time: the transaction waits for ever once it has any answer.
+	if _, runs := c.timers[timerRing]; !runs {
 		c.after(timerRing, c.s.limits.Ring)
 	}
-	sdp := bodySDP(e.msg)
-	if sdp != nil && a.body != nil {
-		answer, refusal := c.media.Answer(a.leg.side, sdp)
-		if refusal != nil {
-			// Early media that breaks the promise is not passed on; the final answer decides.
-			c.log.Info("early media refused", "reason", refusal.Reason.String())
-			answer = nil
-		}
-		sdp = answer
-	} else {
-		sdp = nil
+	if e.msg.Status() == 100 {
+		return
 	}
 	b := c.caller.response(e.msg.Status(), "")
 	c.establishing(b)
 	c.passHeaders(b, e.msg)
-	c.caller.respond(withBody(b, sdp))
+	c.caller.respond(withBody(b, c.earlyMedia(a, bodySDP(e.msg))))
+}
+
+// earlyMedia passes the description of a provisional answer through the media plane; nil when there is nothing to tell
+// the caller.
+func (c *activeCall) earlyMedia(a *attempt, sdp []byte) []byte {
+	if sdp == nil || a.body == nil {
+		return nil
+	}
+	answer, refusal := c.media.Answer(a.leg.side, sdp)
+	if refusal != nil {
+		// Early media that breaks the promise is not passed on; the final answer decides.
+		c.log.Info("early media refused", "reason", refusal.Reason.String())
+		return nil
+	}
+	a.early = answer
+	return answer
 }
 
 // onSuccess joins the legs: the answer goes to the caller and the target gets its ACK, at once where its description
@@ -101,20 +94,14 @@ func (c *activeCall) onProvisional(a *attempt, e event) {
 func (c *activeCall) onSuccess(a *attempt, e event) {
 	c.stopTimer(timerRing)
 	l := a.leg
-	uri, err := sip.ParseURI([]byte(a.uri))
-	if err == nil {
-		l.dialog, err = dialog.NewUAC(e.msg, &uri, e.flow.Proto() == transport.TLS)
-	}
-	if err != nil {
-		c.failTarget(a, outcome{status: 502, text: "its answer makes no dialog"})
+	if err := a.establish(l, e); err != nil {
+		c.failTarget(a, outcome{status: 502, text: "gave an answer that makes no dialog"})
 		return
 	}
-	l.open, l.seq = true, l.dialog.LocalSeq
 	sdp, refusal := c.negotiate(a, bodySDP(e.msg))
 	if refusal != nil {
-		c.sendAck(l, e.msg.CSeq(), nil)
-		c.sendBye(l, judge(refusal).reasonHeader())
 		v := judge(refusal)
+		c.sendBye(l, v.reasonHeader())
 		c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: e.msg.Status(), Error: v.sentence})
 		c.fail(v)
 		return
@@ -125,12 +112,13 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 		c.rec.Carrier, c.rec.Lab = a.target.Carrier.Name, a.target.Carrier.Lab
 	}
 	if a.body != nil {
-		c.sendAck(l, e.msg.CSeq(), nil)
+		c.sendAck(l, l.unacked, nil)
 	}
 	c.answered, c.phase = a, up
 	c.rec.Answered = c.s.clock.Now()
 	c.s.stats.Answered.Add(1)
-	c.hold()
+	c.caller.hold()
+	l.hold()
 	b := c.caller.response(200, "")
 	c.establishing(b)
 	c.passHeaders(b, e.msg)
@@ -143,6 +131,8 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 // caller's ACK will answer.
 func (c *activeCall) negotiate(a *attempt, sdp []byte) ([]byte, *call.Refusal) {
 	switch {
+	case sdp == nil && a.early != nil:
+		return a.early, nil // gateways leave out of the 2xx what they said in a 183
 	case sdp == nil:
 		return nil, call.Refuse(call.ReasonBadDescription, "the answer has none.")
 	case a.body != nil:
@@ -160,13 +150,13 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 	status := e.msg.Status()
 	if status == 401 || status == 407 {
 		if credentials := c.answerChallenge(a, e.msg); credentials != nil {
-			c.sendInvite(a, a.body, credentials)
+			c.sendInvite(a, credentials)
 			return
 		}
 	}
 	o := outcome{
 		status: status, phrase: phraseOf(e.msg), text: fmt.Sprintf("answered %d %s", status, phraseOf(e.msg)),
-		reason: reasonText(e.msg),
+		cause: causeOf(e.msg),
 	}
 	switch status {
 	case 408, 500, 502, 503, 504, 401, 407:
@@ -180,7 +170,7 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 	if v.status != status {
 		v.phrase = ""
 	}
-	c.refuseCaller(v, o.reason, remoteName(a.leg))
+	c.refuseCaller(v, o.cause, a.leg.side.String())
 }
 
 // passedOn is the status the caller sees for a target's. A redirect would show the caller addresses of the other side
@@ -201,13 +191,12 @@ func phraseOf(m *sip.Message) string {
 	return string(phrase)
 }
 
-func remoteName(l *leg) string { return l.side.String() }
-
 // fail refuses the call to the caller.
 func (c *activeCall) fail(v verdict) { c.refuseCaller(v, "", "") }
 
-// refuseCaller gives the caller its final answer and ends the call. reason is the far side's own Reason header.
-func (c *activeCall) refuseCaller(v verdict, reason, by string) {
+// refuseCaller gives the caller its final answer and ends the call. cause is the Reason header of whoever ended it, empty
+// where the node did.
+func (c *activeCall) refuseCaller(v verdict, cause, by string) {
 	if c.phase != dialling {
 		return
 	}
@@ -215,8 +204,8 @@ func (c *activeCall) refuseCaller(v verdict, reason, by string) {
 	if v.retry {
 		b.Header("Retry-After", c.s.retryAfter())
 	}
-	if reason != "" {
-		b.Header("Reason", reason)
+	if cause != "" {
+		b.Header("Reason", cause)
 	} else {
 		c.s.explain(b, v)
 	}
@@ -226,22 +215,16 @@ func (c *activeCall) refuseCaller(v verdict, reason, by string) {
 
 // finish ends what is left of a call and writes its record; it sends nothing to the caller.
 func (c *activeCall) finish(v verdict, by string) {
-	c.stopTimer(timerRing)
-	c.stopTimer(timerDuration)
+	for name := range c.timers {
+		c.stopTimer(name)
+	}
 	if c.phase == dialling && c.attempt != nil {
 		c.abandon(c.attempt, v.reasonHeader())
 	}
 	c.phase = over
-	for _, f := range c.held {
-		f.Release()
+	c.caller.letGo()
+	if c.callee != nil {
+		c.callee.letGo()
 	}
 	c.conclude(v, by)
-}
-
-// hold keeps both connections open for as long as the call is up.
-func (c *activeCall) hold() {
-	c.held = []transport.Flow{c.caller.flow, c.answered.leg.flow}
-	for _, f := range c.held {
-		f.Hold()
-	}
 }

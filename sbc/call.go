@@ -42,20 +42,18 @@ type activeCall struct {
 	offer []byte // the caller's description, nil for a late offer
 	media MediaSession
 
-	attempt  *attempt         // the target being tried
-	attempts int              // numbers attempts, so that answers of abandoned ones are told apart
-	open     map[int]*attempt // INVITEs that have no final answer yet, abandoned ones included
-	pending  int              // look-ups and in-dialog requests whose last event has not come
-	best     outcome          // best answer of the targets that failed
-	shown    bool             // a provisional answer went to the caller
+	attempt  *attempt   // the target being tried
+	tried    []*attempt // all of them: one that was given up may still answer
+	waiting  int        // INVITEs that have no final answer yet, abandoned ones included
+	pending  int        // look-ups and in-dialog requests whose last event has not come
+	best     outcome    // best answer of the targets that failed
 	exchange *exchange
 	answered *attempt // the target that answered
-	timers   map[timerName]clock.Timer
+	timers   map[timerName]timer
+	timed    uint64 // numbers timers
 	rec      call.Record
 	merge    mergeKey
 	mailbox  mailbox
-	account  string
-	held     []transport.Flow // connections kept open for the call
 	finished bool
 }
 
@@ -65,7 +63,14 @@ type timerName uint8
 const (
 	timerRing timerName = iota
 	timerDuration
+	timerExchange
 )
+
+// timer is one that runs; its number tells its event from that of one that was stopped too late.
+type timer struct {
+	clock.Timer
+	number uint64
+}
 
 // mailbox is the queue of events of a call.
 type mailbox struct {
@@ -86,22 +91,28 @@ type event struct {
 	found   found
 	err     error
 	timer   timerName
+	number  uint64 // of the timer
 	side    call.Side
-	then    func(*sip.Message) // of an in-dialog request we sent: its final answer, nil when none came
+	request *outbound // an in-dialog request we sent
 	reason  call.Reason
 }
 
 type eventKind uint8
 
 const (
-	evCancelled eventKind = iota + 1 // the caller sent CANCEL or BYE before the answer
-	evFound                          // the target's addresses are known and a flow is open
-	evResponse                       // a target answered its INVITE
-	evSilentEnd                      // a target's INVITE ended without a final answer
-	evRequest                        // a request inside one of the dialogs
-	evAck                            // the ACK of a 2xx
-	evNoAck                          // no ACK came
-	evAnswered                       // an in-dialog request we sent has its final answer
+	evCancelled   eventKind = iota + 1 // the caller sent CANCEL before the answer
+	evGone                             // the caller's connection is lost, so that its INVITE cannot be answered
+	evFound                            // the target's addresses are known and a flow is open
+	evResponse                         // a target answered its INVITE
+	evSilentEnd                        // a target's INVITE ended without a final answer
+	evRequest                          // a request inside one of the dialogs
+	evAck                              // the ACK of a 2xx
+	evNoAck                            // no ACK came
+	evAnswered                         // an in-dialog request we sent has its final answer, or will have none
+	evRepeated                         // the 2xx to a re-INVITE we sent came again
+	evLost                             // an in-dialog request lost its connection
+	evReconnected                      // there is another connection for it, or there is none
+	evDropped                          // the sender of a re-INVITE cancelled it
 	evTimer
 	evSilence // media stopped
 	evStop    // the node ends the call
@@ -149,53 +160,58 @@ func (m *mailbox) close() []event {
 func (s *Server) begin(a *arrival) {
 	id, err := uuid.NewRandomFromReader(&s.random)
 	if err != nil {
-		s.actives.leave(a.connector.Account)
-		s.refuse(a, call.Refuse(call.ReasonInternal, ""))
+		s.turnAway(a, 500)
 		return
 	}
 	c := &activeCall{
-		s: s, id: call.ID(id.String()), plan: a.plan, account: a.connector.Account,
-		timers: make(map[timerName]clock.Timer), open: make(map[int]*attempt), merge: keyOf(a.req),
+		s: s, id: call.ID(id.String()), plan: a.plan, timers: make(map[timerName]timer), merge: keyOf(a.req),
 		mailbox: mailbox{signal: make(chan struct{}, 1)},
 	}
 	c.log = s.log.With("call", string(c.id), "connector", a.connector.ID)
-	if !s.enterMerge(c.merge, string(c.id)) {
-		s.actives.leave(a.connector.Account)
-		s.answerStateless(a.tx, a.req, 482)
+	if c.caller, err = callerLeg(c, a); err != nil {
+		s.turnAway(a, 400)
 		return
 	}
-	c.caller = callerLeg(c, a)
-	if c.caller.badContact {
-		s.actives.leave(a.connector.Account)
-		s.leaveMerge(c.merge)
-		s.answerStateless(a.tx, a.req, 400)
+	if status := s.enter(c); status != 0 {
+		s.turnAway(a, status)
 		return
 	}
 	c.offer = bodySDP(c.caller.req)
 	c.startRecord(a)
 	a.tx.Bind(c.caller.tag, c.onCallerEvent)
 	s.stats.Calls.Add(1)
-	s.mu.Lock()
-	s.dialogs[c.caller.tag] = c.caller
-	s.live[c.id] = c
-	s.mu.Unlock()
 	s.calls.Go(c.run)
 }
 
-func (s *Server) leaveMerge(k mergeKey) {
-	s.mu.Lock()
-	delete(s.merges, k)
-	s.mu.Unlock()
+// turnAway answers an INVITE that admission had let in.
+func (s *Server) turnAway(a *arrival, status int) {
+	s.giveBack(a)
+	s.answerStateless(a.tx, a.req, status)
 }
 
-func (s *Server) enterMerge(k mergeKey, id string) bool {
+// enter makes a call known to the server. It returns the status to refuse it with, 0 for none.
+func (s *Server) enter(c *activeCall) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, merged := s.merges[k]; merged {
-		return false
+	if _, merged := s.merges[c.merge]; merged {
+		return 482
 	}
-	s.merges[k] = id
-	return true
+	if s.stopped {
+		return 503 // it passed admission just before Drain, which has ended all calls by now
+	}
+	s.merges[c.merge] = c.id
+	s.dialogs[c.caller.tag] = c.caller
+	s.live[c.id] = c
+	s.records.begin()
+	return 0
+}
+
+// merged reports whether a request came here before by another way (RFC 3261 §8.2.2.2).
+func (s *Server) merged(req *sip.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, merged := s.merges[keyOf(req)]
+	return merged
 }
 
 // run is the call's goroutine.
@@ -211,7 +227,7 @@ func (c *activeCall) run() {
 
 // done reports that nothing can come any more: the call is over and every transaction it started has ended.
 func (c *activeCall) done() bool {
-	return c.phase == over && len(c.open) == 0 && c.pending == 0 && !c.caller.awaitAck
+	return c.phase == over && c.waiting == 0 && c.pending == 0 && !c.caller.awaitAck
 }
 
 // handle is the call's one switch.
@@ -231,13 +247,21 @@ func (c *activeCall) handle(e event) {
 		c.onAck(e)
 	case evNoAck:
 		c.onNoAck()
+	case evGone:
+		c.onGone()
 	case evAnswered:
 		c.pending--
-		if e.then != nil {
-			e.then(e.msg)
-		}
+		e.request.finish(e.msg)
+	case evRepeated:
+		e.leg.repeatAck()
+	case evLost:
+		c.onLost(e.request)
+	case evReconnected:
+		c.onReconnected(e)
+	case evDropped:
+		c.onDropped(e)
 	case evTimer:
-		c.onTimer(e.timer)
+		c.onTimer(e)
 	case evSilence:
 		c.end(call.Refuse(call.ReasonMediaSilence, "the "+e.side.String()+" side sent neither RTP nor RTCP."), "node")
 	case evStop:
@@ -245,14 +269,9 @@ func (c *activeCall) handle(e event) {
 	}
 }
 
-// release lets go of everything the server holds of a call.
+// release lets go of everything the server holds of a call. The dialogs go first: who finds the mailbox closed finds no
+// dialog either.
 func (c *activeCall) release() {
-	late := c.mailbox.close()
-	for _, e := range late {
-		if e.kind == evRequest {
-			c.s.answerStateless(e.tx, e.msg, 481)
-		}
-	}
 	c.s.mu.Lock()
 	delete(c.s.dialogs, c.caller.tag)
 	if c.callee != nil {
@@ -261,30 +280,43 @@ func (c *activeCall) release() {
 	delete(c.s.merges, c.merge)
 	delete(c.s.live, c.id)
 	c.s.mu.Unlock()
+	for _, e := range c.mailbox.close() {
+		if e.kind == evRequest && e.tx != nil {
+			c.s.answerStateless(e.tx, e.msg, 481)
+		}
+	}
 }
 
 // after starts a timer of the call; it replaces one of the same name.
 func (c *activeCall) after(name timerName, d time.Duration) {
 	c.stopTimer(name)
-	c.timers[name] = c.s.clock.AfterFunc(d, func() { c.mailbox.put(event{kind: evTimer, timer: name}) })
+	c.timed++
+	number := c.timed
+	c.timers[name] = timer{number: number, Timer: c.s.clock.AfterFunc(d, func() {
+		c.mailbox.put(event{kind: evTimer, timer: name, number: number})
+	})}
 }
 
 func (c *activeCall) stopTimer(name timerName) {
-	if t := c.timers[name]; t != nil {
+	if t, ok := c.timers[name]; ok {
 		t.Stop()
 		delete(c.timers, name)
 	}
 }
 
-func (c *activeCall) onTimer(name timerName) {
-	switch name {
+func (c *activeCall) onTimer(e event) {
+	if c.timers[e.timer].number != e.number {
+		return // it was stopped when its event was on the way
+	}
+	delete(c.timers, e.timer)
+	switch e.timer {
 	case timerRing:
-		if c.phase == dialling && c.attempt != nil {
-			c.giveUp(c.attempt, outcome{status: 408, text: "rang for longer than the ring time"})
-			c.next()
-		}
+		c.giveUp(c.attempt, outcome{status: 408, text: "rang for longer than the ring time"})
+		c.next()
 	case timerDuration:
 		c.end(call.Refuse(call.ReasonMaxDuration, ""), "node")
+	case timerExchange:
+		c.exchange.out.cancel()
 	}
 }
 
@@ -292,9 +324,14 @@ func (c *activeCall) onTimer(name timerName) {
 func (c *activeCall) onCallerEvent(e transaction.Event) {
 	switch e.Kind {
 	case transaction.Cancelled:
-		c.mailbox.put(event{kind: evCancelled, flow: e.Flow, msg: e.Message.Clone()})
+		c.mailbox.put(event{kind: evCancelled, msg: e.Message.Clone()})
 	case transaction.NoAck:
 		c.mailbox.put(event{kind: evNoAck})
+	case transaction.TransportError:
+		// A datagram may get through the next time; a connection that the caller made is gone for good.
+		if e.Server.Flow().Proto().Reliable() {
+			c.mailbox.put(event{kind: evGone})
+		}
 	}
 }
 

@@ -10,14 +10,14 @@ import (
 // is one at a time; another gets 491 (RFC 3261 §14.2).
 type exchange struct {
 	from, to *leg
-	req      *sip.Message
-	// tx answers the request that began it; it is nil once a re-INVITE has been acknowledged.
-	tx     *transaction.Server
+	// req is the request that began it and tx its transaction.
+	req *sip.Message
+	tx  *transaction.Server
+	// out is our request on the far leg.
+	out    *outbound
 	method string
 	// late is true when the request brought no description: the far side's 2xx is then the offer.
 	late bool
-	// seq is the CSeq number of our INVITE on the far leg.
-	seq uint32
 	// answered is true once a 2xx went back.
 	answered bool
 }
@@ -72,8 +72,21 @@ func (c *activeCall) carry(e event, method string) {
 		sdp = offer
 	}
 	c.exchange = x
-	c.request(x.to, method, func(b *sip.Builder) { withBody(b, sdp) }, func(answer *sip.Message) { c.onExchangeAnswer(x, answer) })
-	x.seq = x.to.dialog.LocalSeq
+	x.out = &outbound{
+		leg: x.to, method: method, fill: func(b *sip.Builder) { withBody(b, sdp) },
+		then: func(answer *sip.Message) { c.onExchangeAnswer(x, answer) },
+	}
+	// Somebody may be asked before a re-INVITE is answered, but not for ever: a side that sends 100 and no more would
+	// lock the session.
+	c.after(timerExchange, c.s.limits.Ring)
+	c.send(x.out)
+}
+
+// onDropped takes the CANCEL of a re-INVITE: it is the far side's to answer 487 or to have answered before.
+func (c *activeCall) onDropped(e event) {
+	if x := c.exchange; x != nil && x.tx == e.tx {
+		x.out.cancel()
+	}
 }
 
 // replyVerdict refuses an in-dialog request with a row of the table.
@@ -88,16 +101,15 @@ func (c *activeCall) replyVerdict(e event, v verdict) {
 
 // onExchangeAnswer takes the far side's final answer, nil when there was none.
 func (c *activeCall) onExchangeAnswer(x *exchange, m *sip.Message) {
-	if m != nil && m.Status()/100 == 2 && c.exchange != x {
-		// The call ended meanwhile; a 2xx to INVITE wants its ACK all the same.
-		if x.method == "INVITE" {
-			c.sendAck(x.to, x.seq, nil)
-		}
-		return
+	if m != nil && m.Status()/100 == 2 && x.method == "INVITE" {
+		x.to.seq, x.to.unacked = m.CSeq(), m.CSeq()
 	}
 	if c.exchange != x {
+		// The call ended meanwhile; a 2xx to INVITE wants its ACK all the same.
+		c.sendOwedAck(x.to)
 		return
 	}
+	c.stopTimer(timerExchange)
 	e := event{leg: x.from, tx: x.tx, msg: x.req}
 	switch {
 	case m == nil:
@@ -121,7 +133,7 @@ func (c *activeCall) replyStatus(e event, m *sip.Message) {
 	if status == 401 || status == 407 {
 		status = 488 // the far side's quarrel is with us, not with this side
 	}
-	c.reply(e, status, reasonText(m))
+	c.reply(e, status, causeOf(m))
 }
 
 // onExchangeSuccess carries the far side's answer, or its late offer, back.
@@ -137,17 +149,15 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 		sdp, refusal = c.media.Answer(x.to.side, sdp)
 	}
 	if refusal != nil {
-		if x.method == "INVITE" {
-			c.sendAck(x.to, x.seq, nil)
-		}
+		c.sendOwedAck(x.to)
 		c.dropExchange()
 		c.replyVerdict(e, judge(refusal))
 		// The far side believes in a session that is not there: the call cannot go on.
 		c.end(refusal, "node")
 		return
 	}
-	if x.method == "INVITE" && !x.late {
-		c.sendAck(x.to, x.seq, nil)
+	if !x.late {
+		c.sendOwedAck(x.to)
 	}
 	x.from.dialog.Refresh(x.req)
 	b := c.replyTo(e, 200, "")
@@ -175,12 +185,11 @@ func (c *activeCall) onExchangeAck(x *exchange, e event) {
 		sdp, refusal = c.media.Answer(x.from.side, sdp)
 	}
 	if refusal != nil {
-		c.sendAck(x.to, x.seq, nil)
 		c.media.Reject()
 		c.end(refusal, "node")
 		return
 	}
-	c.sendAck(x.to, x.seq, sdp)
+	c.sendAck(x.to, x.to.unacked, sdp)
 }
 
 // dropExchange forgets a change that was refused.
@@ -197,14 +206,18 @@ func (c *activeCall) failExchange() {
 	}
 	c.exchange = nil
 	if !x.answered {
+		x.out.cancel()
 		c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, 487, "")
 	}
 }
 
 // onReinviteEvent takes the news of a re-INVITE transaction.
 func (c *activeCall) onReinviteEvent(e transaction.Event) {
-	if e.Kind == transaction.NoAck {
+	switch e.Kind {
+	case transaction.NoAck:
 		c.mailbox.put(event{kind: evStop, reason: call.ReasonAckTimeout})
+	case transaction.Cancelled:
+		c.mailbox.put(event{kind: evDropped, tx: e.Server})
 	}
 }
 
@@ -216,22 +229,18 @@ func (c *activeCall) relayInfo(e event) {
 	}
 	to := e.leg.other()
 	contentType, body := string(e.msg.ContentType()), e.msg.Body()
-	c.request(to, "INFO", func(b *sip.Builder) {
+	fill := func(b *sip.Builder) {
 		c.passHeaders(b, e.msg)
 		b.Body(contentType, body)
-	}, func(m *sip.Message) {
-		if m == nil {
-			c.reply(e, 408, "")
-			return
-		}
-		c.reply(e, passedOn2xx(m.Status()), "")
-	})
-}
-
-// passedOn2xx is passedOn that lets a success through.
-func passedOn2xx(status int) int {
-	if status/100 == 2 {
-		return 200
 	}
-	return passedOn(status)
+	c.send(&outbound{leg: to, method: "INFO", fill: fill, then: func(m *sip.Message) {
+		switch {
+		case m == nil:
+			c.reply(e, 408, "")
+		case m.Status()/100 == 2:
+			c.reply(e, 200, "")
+		default:
+			c.reply(e, passedOn(m.Status()), causeOf(m))
+		}
+	}})
 }

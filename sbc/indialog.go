@@ -1,8 +1,6 @@
 package sbc
 
 import (
-	"context"
-
 	"carillon/call"
 	"carillon/sip"
 	"carillon/sip/dialog"
@@ -24,10 +22,13 @@ func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
 		return
 	}
 	if req.Method() == sip.Invite {
-		// The answer to a re-INVITE may be cancelled like the first; the far side then simply answers it.
 		tx.Bind(l.tag, l.call.onReinviteEvent)
 	}
-	if !l.call.mailbox.put(event{kind: evRequest, leg: l, tx: tx, flow: tx.Flow(), msg: req.Clone()}) {
+	switch {
+	case l.call.mailbox.put(event{kind: evRequest, leg: l, tx: tx, flow: tx.Flow(), msg: req.Clone()}):
+	case s.legOf(req) == nil: // the call ended this moment
+		s.answerStateless(tx, req, 481)
+	default:
 		s.stats.Overflows.Add(1)
 		s.answerStateless(tx, req, 503)
 	}
@@ -54,6 +55,11 @@ func (c *activeCall) onRequest(e event) {
 	case dialog.OutOfOrder:
 		c.reply(e, 500, "")
 		return
+	}
+	if e.leg == c.caller {
+		// The caller made the connection and may have made another: a phone that moved, a PBX that restarted. A target
+		// keeps the one that was made to it, because its peer was checked.
+		e.leg.moveTo(e.flow)
 	}
 	switch e.msg.Method() {
 	case sip.Bye:
@@ -115,29 +121,33 @@ func (c *activeCall) onBye(e event) {
 		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", e.leg.side.String())
 		return
 	}
-	v := judge(call.Refuse(call.ReasonHangup, ""))
-	by := e.leg.side.String()
-	if other := e.leg.other(); other != nil {
-		c.hangUp(other, reasonText(e.msg))
-	}
 	c.failExchange()
-	c.finish(v, by)
+	c.hangUp(e.leg.other(), causeOf(e.msg))
+	c.finish(judge(call.Refuse(call.ReasonHangup, "")), e.leg.side.String())
 }
 
 // onCancelled takes the caller's CANCEL.
 func (c *activeCall) onCancelled(e event) {
-	if c.phase != dialling {
+	c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), causeOf(e.msg), c.caller.side.String())
+}
+
+// onGone takes the loss of the connection that the answers to the caller's INVITE go over.
+func (c *activeCall) onGone() {
+	if c.phase == dialling {
+		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", c.caller.side.String())
 		return
 	}
-	if c.caller.inClear(e.flow) {
-		c.rec.PlainRequestsDropped++
+	if !c.caller.awaitAck {
+		return
 	}
-	c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), reasonText(e.msg), c.caller.side.String())
+	c.caller.invite.Acked() // no ACK will come
+	c.caller.awaitAck = false
+	c.end(call.Refuse(call.ReasonConnectionLost, "the "+c.caller.side.String()+" side's connection closed before it acknowledged the answer."), "node")
 }
 
 // onAck takes the ACK of a 2xx of ours: the first of the call, or that of a re-INVITE.
 func (c *activeCall) onAck(e event) {
-	if x := c.exchange; x != nil && x.from == e.leg && x.tx != nil && e.msg.CSeq() == x.req.CSeq() {
+	if x := c.exchange; x != nil && x.from == e.leg && x.answered && e.msg.CSeq() == x.req.CSeq() {
 		c.onExchangeAck(x, e)
 		return
 	}
@@ -170,12 +180,11 @@ func (c *activeCall) answerLateOffer(e event) {
 		sdp, refusal = c.media.Answer(c.caller.side, sdp)
 	}
 	if refusal != nil {
-		c.sendAck(target, target.seq, nil)
 		c.end(refusal, "node")
 		return
 	}
 	c.media.Confirm(c.caller.side)
-	c.sendAck(target, target.seq, sdp)
+	c.sendAck(target, target.unacked, sdp)
 }
 
 // onNoAck ends a call whose answer was never acknowledged.
@@ -200,139 +209,8 @@ func (c *activeCall) end(r *call.Refusal, by string) {
 		c.refuseCaller(v, "", by)
 		return
 	}
-	reason := v.reasonHeader()
-	c.hangUp(c.caller, reason)
-	c.hangUp(c.answered.leg, reason)
 	c.failExchange()
+	c.hangUp(c.caller, v.reasonHeader())
+	c.hangUp(c.answered.leg, v.reasonHeader())
 	c.finish(v, by)
-}
-
-// hangUp sends BYE on a leg, or keeps it until the ACK of our 2xx has come: a UAS must not send BYE before
-// (RFC 3261 §15).
-func (c *activeCall) hangUp(l *leg, reason string) {
-	if !l.open {
-		return
-	}
-	if l.awaitAck {
-		l.byeWanted, l.byeReason = true, reason
-		return
-	}
-	c.sendBye(l, reason)
-}
-
-func (c *activeCall) sendBye(l *leg, reason string) {
-	l.open, l.byeWanted = false, false
-	c.request(l, "BYE", func(b *sip.Builder) {
-		if reason != "" {
-			b.Header("Reason", reason)
-		}
-		b.Body("", nil)
-	}, nil)
-}
-
-// sendAck acknowledges a 2xx and keeps the ACK for when that 2xx is repeated (RFC 3261 §13.2.2.4).
-func (c *activeCall) sendAck(l *leg, seq uint32, sdp []byte) {
-	f := c.wayTo(l)
-	b := sip.NewBuilder(make([]byte, 0, 2048))
-	if err := l.dialog.Ack(b, []byte(c.s.via(f, c.s.layer.NewBranch())), seq); err != nil {
-		c.log.Info("write ACK", "error", err)
-		return
-	}
-	b.HeaderUint("Max-Forwards", hops)
-	if out := withBody(b, sdp).Bytes(); out != nil {
-		l.ack = out
-		_ = f.Send(out)
-	}
-}
-
-// request sends a request inside a leg's dialog. fill writes the rest of it, body included; then takes the final answer,
-// nil when there was none.
-func (c *activeCall) request(l *leg, method string, fill func(*sip.Builder), then func(*sip.Message)) {
-	c.send(outbound{leg: l, method: method, fill: fill, then: then})
-}
-
-// outbound is an in-dialog request on its way out.
-type outbound struct {
-	leg    *leg
-	method string
-	fill   func(*sip.Builder)
-	then   func(*sip.Message)
-	retry  bool // a second try over a new connection
-}
-
-func (c *activeCall) send(o outbound) {
-	l, f := o.leg, c.wayTo(o.leg)
-	branch := c.s.layer.NewBranch()
-	b := sip.NewBuilder(make([]byte, 0, 2048))
-	if err := l.dialog.NextRequest(b, o.method, []byte(c.s.via(f, branch))); err != nil {
-		c.log.Info("write request", "method", o.method, "error", err)
-		c.later(o.then, nil)
-		return
-	}
-	b.HeaderUint("Max-Forwards", hops)
-	b.Header("User-Agent", userAgent)
-	if o.method == "INVITE" || o.method == "UPDATE" {
-		b.Header("Contact", c.contact(f))
-		b.Header("Allow", allowed)
-	}
-	o.fill(b)
-	out := b.Bytes()
-	if out == nil {
-		c.later(o.then, nil)
-		return
-	}
-	c.pending++
-	_, err := c.s.layer.Start(transaction.Outgoing{
-		Flow: f, Bytes: out, Method: sip.ParseMethod([]byte(o.method)), Branch: branch,
-		OnEvent: func(e transaction.Event) { c.onRequestEvent(o, e) },
-	})
-	if err != nil {
-		c.mailbox.put(event{kind: evAnswered, then: o.then})
-	}
-}
-
-// onRequestEvent waits for the final answer of an in-dialog request. A request whose connection is gone is sent once
-// more over a new one.
-func (c *activeCall) onRequestEvent(o outbound, e transaction.Event) {
-	switch e.Kind {
-	case transaction.Response:
-		if e.Message.Status() >= 200 {
-			c.mailbox.put(event{kind: evAnswered, then: o.then, msg: e.Message.Clone()})
-		}
-	case transaction.Timeout:
-		c.mailbox.put(event{kind: evAnswered, then: o.then})
-	case transaction.TransportError:
-		if o.retry || !o.leg.flow.Proto().Reliable() {
-			c.mailbox.put(event{kind: evAnswered, then: o.then})
-			return
-		}
-		go c.reconnect(o)
-	}
-}
-
-// later hands "no answer" to then on the call's goroutine.
-func (c *activeCall) later(then func(*sip.Message), m *sip.Message) {
-	if then == nil {
-		return
-	}
-	c.pending++
-	c.mailbox.put(event{kind: evAnswered, then: then, msg: m})
-}
-
-// reconnect opens a new connection to where a leg's requests go and sends the request there.
-func (c *activeCall) reconnect(o outbound) {
-	ctx, stop := context.WithTimeout(context.Background(), dialTimeout)
-	defer stop()
-	f, err := c.s.reachDialog(ctx, o.leg)
-	c.mailbox.put(event{kind: evAnswered, then: func(*sip.Message) {
-		if err != nil {
-			c.log.Info("reconnect", "side", o.leg.side.String(), "error", err)
-			if o.then != nil {
-				o.then(nil)
-			}
-			return
-		}
-		o.leg.flow, o.retry = f, true
-		c.send(o)
-	}})
 }

@@ -8,6 +8,7 @@ import (
 	"carillon/sip/dialog"
 	"carillon/sip/transaction"
 	"carillon/sip/transport"
+	"carillon/trunk"
 )
 
 // leg is one of the two dialogs of a call. Only the call's goroutine touches it, but for call and tag, which never
@@ -19,11 +20,15 @@ type leg struct {
 	side call.Side
 	// policy is what media on this leg must be.
 	policy call.Leg
-	// mustTLS is true on the customer's leg of a connector that requires encryption: nothing of this dialog is sent
-	// or taken in the clear.
+	// mustTLS is true on a leg that began over TLS: nothing of its dialog is sent or taken in the clear, whatever a
+	// Contact says.
 	mustTLS bool
+	// host and peer are whom a target's certificate must prove it to be; empty on the caller's leg.
+	host string
+	peer trunk.PeerPolicy
 
 	flow   transport.Flow
+	held   bool // flow is kept open
 	dialog dialog.Dialog
 	// open is true once there is a dialog that in-dialog requests belong to.
 	open bool
@@ -31,16 +36,17 @@ type leg struct {
 	// invite is the caller's INVITE, on the caller's leg, and the request it came with.
 	invite *transaction.Server
 	req    *sip.Message
-	// badContact is true when the INVITE cannot make a dialog.
-	badContact bool
 	// awaitAck is true from our 2xx until its ACK; bye is then kept until it has come (RFC 3261 section 15).
 	awaitAck, byeWanted bool
 	// byeReason goes with a BYE that waits.
 	byeReason string
 
-	// seq is the CSeq number of our last INVITE on this leg, ack the ACK of its 2xx, repeated with every repeated 2xx.
-	seq uint32
-	ack []byte
+	// seq is the CSeq number of our last INVITE on this leg. unacked is that of a 2xx that still wants its ACK, 0 for
+	// none: a late offer is acknowledged only once its answer is here.
+	seq, unacked uint32
+	// ack is the last ACK, repeated with every repeated 2xx, and ackFlow where it went.
+	ack     []byte
+	ackFlow transport.Flow
 
 	record call.LegRecord
 }
@@ -82,6 +88,39 @@ func (l *leg) noteFlow(f transport.Flow) {
 
 // inClear reports whether a message may not be taken because it came in the clear.
 func (l *leg) inClear(f transport.Flow) bool { return l.mustTLS && f.Proto() != transport.TLS }
+
+// hold keeps the leg's connection open for as long as the call is up.
+func (l *leg) hold() {
+	l.flow.Hold()
+	l.held = true
+}
+
+// letGo takes hold back.
+func (l *leg) letGo() {
+	if l.held {
+		l.flow.Release()
+		l.held = false
+	}
+}
+
+// moveTo makes the leg's requests go on another flow.
+func (l *leg) moveTo(f transport.Flow) {
+	if f == l.flow {
+		return
+	}
+	if l.held {
+		f.Hold()
+		l.flow.Release()
+	}
+	l.flow = f
+}
+
+// repeatAck answers a repeated 2xx.
+func (l *leg) repeatAck() {
+	if l.ack != nil {
+		_ = l.ackFlow.Send(l.ack)
+	}
+}
 
 // respond sends a response to the caller's INVITE.
 func (l *leg) respond(b *sip.Builder) {

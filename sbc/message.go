@@ -18,27 +18,27 @@ const userAgent = "Carillon"
 // hops is the Max-Forwards of a call from nowhere else (RFC 3261 section 8.1.1.6).
 const hops = 70
 
-// callerLeg makes the leg of the INVITE that begins a call.
-func callerLeg(c *activeCall, a *arrival) *leg {
+// callerLeg makes the leg of the INVITE that begins a call. It fails when the INVITE can make no dialog, for want of a
+// Contact for instance.
+func callerLeg(c *activeCall, a *arrival) (*leg, error) {
 	l := &leg{call: c, tag: c.s.random.token(8), side: call.Customer, flow: a.flow, invite: a.tx, req: a.req.Clone(), open: true}
+	l.mustTLS = a.facts.TLS
 	l.policy = call.Leg{
 		SecureSignalling: a.facts.TLS, Signalling: a.facts.Source,
 	}
 	if a.owner.Direction == call.Inbound {
 		l.side, l.policy.SRTP = call.Carrier, a.owner.Carrier.SRTP
 	} else {
-		l.mustTLS = a.connector.RequireEncryption && a.facts.TLS
-		if l.mustTLS {
+		if a.connector.RequireEncryption && a.facts.TLS {
 			l.policy.SRTP = call.SRTPRequire
 		}
 		// Without credentials a datagram's source is only claimed: media waits for the ACK, which proves it.
 		l.policy.HoldUntilConfirmed = a.user == "" && !a.flow.Proto().Reliable()
 		l.policy.Trusted = listed(a.connector.Termination)
 	}
-	d, err := dialog.NewUAS(l.req, l.tag, a.facts.TLS)
-	l.dialog = d
-	l.badContact = err != nil
-	return l
+	var err error
+	l.dialog, err = dialog.NewUAS(l.req, l.tag, a.facts.TLS)
+	return l, err
 }
 
 // contact returns our Contact on a leg: the node's own name, and the port of the leg's transport.

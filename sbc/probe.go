@@ -95,7 +95,7 @@ func (s *Server) probe(ctx context.Context, t trunk.Target) bool {
 	ctx, stop := context.WithTimeout(ctx, dialTimeout)
 	defer stop()
 	target := routing.Target{Host: t.Host, Port: t.Port, Transport: t.Transport}
-	found, err := s.reach(ctx, target, nil, true)
+	found, err := s.reach(ctx, target, nil)
 	if err != nil {
 		return false
 	}

@@ -3,6 +3,8 @@ package sbc
 import (
 	"context"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,10 +69,10 @@ func ruledBy(r *call.Record, c *trunk.Connector) {
 
 // recordRefusal keeps a record of a call that was not let in. A challenge is not a refusal: its caller comes back.
 func (s *Server) recordRefusal(a *arrival, v verdict) {
+	s.sampleRefusal(a, v)
 	if a.connector == nil || v.reason == call.ReasonCredentialsRequired {
 		return
 	}
-	s.sampleRefusal(a, v)
 	id, err := uuid.NewRandomFromReader(&s.random)
 	if err != nil {
 		return
@@ -93,7 +95,7 @@ func (s *Server) recordRefusal(a *arrival, v verdict) {
 		return
 	}
 	// The reader of the socket must not wait for the disk.
-	s.calls.Go(func() { s.append(r) })
+	s.records.Go(func() { s.append(r) })
 }
 
 func (s *Server) append(r call.Record) {
@@ -124,6 +126,9 @@ func (c *activeCall) conclude(v verdict, hungUpBy string) {
 		return
 	}
 	c.finished = true
+	if !c.rec.Answered.IsZero() {
+		v.status = 200
+	}
 	r := &c.rec
 	r.End, r.Status, r.Reason, r.HungUpBy = c.s.clock.Now(), v.status, v.reason.String(), hungUpBy
 	r.Sentence, r.Fix = v.sentence, v.fix
@@ -146,8 +151,9 @@ func (c *activeCall) conclude(v verdict, hungUpBy string) {
 	if c.plan.Inside != nil {
 		c.s.append(c.insideRecord())
 	}
-	c.s.actives.leave(c.account)
+	c.s.actives.leave(c.plan.Connector.Account)
 	c.s.stats.ended(v.reason)
+	c.s.records.done()
 	c.log.Info("call ended", "reason", r.Reason, "status", r.Status, "direction", r.Direction,
 		"seconds", int(r.End.Sub(r.Start).Seconds()))
 }
@@ -164,14 +170,31 @@ func (c *activeCall) insideRecord() call.Record {
 	ruledBy(&r, c.plan.Inside)
 	r.Customer, r.CarrierLeg = c.rec.CarrierLeg, c.rec.Customer
 	r.AuthUser, r.CallerIDReplaced = "", ""
+	switch r.HungUpBy { // this customer is the other one's far side
+	case call.Customer.String():
+		r.HungUpBy = call.Carrier.String()
+	case call.Carrier.String():
+		r.HungUpBy = call.Customer.String()
+	}
 	return r
 }
 
-// reasonText is what a peer says about the end of a call, without what could forge a header.
-func reasonText(m *sip.Message) string {
-	text := string(m.Get(sip.HdrReason))
-	if len(text) > 200 {
+// causeOf returns the Reason header of a message as it may cross to the other leg (RFC 3326): protocol and cause. Its text
+// may name hosts of the peer's network.
+func causeOf(m *sip.Message) string {
+	protocol, params, _ := strings.Cut(string(m.Get(sip.HdrReason)), ";")
+	protocol = strings.TrimSpace(protocol)
+	if protocol != "Q.850" && protocol != "SIP" {
 		return ""
 	}
-	return text
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "cause") {
+			continue
+		}
+		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16); err == nil {
+			return protocol + ";cause=" + strconv.FormatUint(n, 10)
+		}
+	}
+	return ""
 }

@@ -101,18 +101,23 @@ var rejections = map[call.Reason]rejection{
 		"See the node's log."},
 }
 
-// endings say why a call that was let in is over. Together with rejections they are total over all reasons.
+// endings say why a call that was let in is over; the status answers one that was not answered yet. Together with
+// rejections they are total over all reasons.
 var endings = map[call.Reason]rejection{
-	call.ReasonHangup:         {200, "", 16, 0, false, "A side hung up.", ""},
-	call.ReasonCancelled:      {487, "", 16, 0, false, "The caller gave up before the call was answered.", ""},
-	call.ReasonAckTimeout:     {408, "", 102, 0, false, "The caller never acknowledged the answer.", "See that ACK reaches the node: Contact and Record-Route must be followed."},
-	call.ReasonMediaSilence:   {408, "", 102, 0, false, "Promised media stopped: %s", "Check the network path and the firewall for the media ports."},
+	call.ReasonHangup:    {487, "", 16, 0, false, "A side hung up.", ""},
+	call.ReasonCancelled: {487, "", 16, 0, false, "The caller gave up before the call was answered.", ""},
+	call.ReasonAckTimeout: {408, "", 102, 0, false, "The caller never acknowledged the answer.",
+		"See that ACK reaches the node: Contact and Record-Route must be followed."},
+	call.ReasonMediaSilence: {408, "", 102, 0, false, "Promised media stopped: %s",
+		"Check the network path and the firewall for the media ports."},
 	call.ReasonSessionExpired: {408, "", 102, 0, false, "The session timer ran out without a refresh.", ""},
-	call.ReasonMaxDuration:    {200, "", 16, 0, false, "The call reached the longest time a call may last.", "Raise the node's call limit."},
+	call.ReasonMaxDuration: {408, "", 102, 0, false, "The call reached the longest time a call may last.",
+		"Raise the node's call limit."},
 	call.ReasonConnectionLost: {408, "", 41, 0, false, "A side can no longer be reached: %s", ""},
-	call.ReasonShutdown:       {200, "", 41, 0, false, "The node shut down.", ""},
-	call.ReasonPlainInDialog:  {403, "", 21, 399, false, "A request of the call came in the clear and carried a key.", "Keep every request of an encrypted call on TLS."},
-	call.ReasonRemoteRefused:  {0, "", 0, 0, false, "The far side refused the call: %s.", ""},
+	call.ReasonShutdown:       {503, "", 41, 0, true, "The node shut down.", ""},
+	call.ReasonPlainInDialog: {403, "", 21, 399, false, "A request of the call came in the clear and carried a key.",
+		"Keep every request of an encrypted call on TLS."},
+	call.ReasonRemoteRefused: {480, "", 0, 0, false, "The far side refused the call: %s.", ""},
 }
 
 // verdict is a rejection made for one call.

@@ -170,12 +170,14 @@ type Server struct {
 
 	random   lockedRand
 	draining atomic.Bool
-	calls    tasks
+	calls    tasks // goroutines of calls and of records being written
+	records  tasks // calls that have not left their record yet
 
 	mu      sync.Mutex
 	dialogs map[string]*leg         // by our tag, which no two dialogs share
-	merges  map[mergeKey]string     // INVITEs under way, to answer a merged one (RFC 3261 §8.2.2.2)
+	merges  map[mergeKey]call.ID    // INVITEs under way, to answer a merged one (RFC 3261 §8.2.2.2)
 	live    map[call.ID]*activeCall // calls with a goroutine
+	stopped bool                    // Drain has ended the calls: none may begin
 }
 
 var _ transaction.Core = (*Server)(nil)
@@ -198,7 +200,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, limits: cfg.Limits.withDefaults(),
-		dialogs: make(map[string]*leg), merges: make(map[mergeKey]string), live: make(map[call.ID]*activeCall),
+		dialogs: make(map[string]*leg), merges: make(map[mergeKey]call.ID), live: make(map[call.ID]*activeCall),
 	}
 	if err := s.random.seed(cfg.Rand); err != nil {
 		return nil, err

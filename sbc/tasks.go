@@ -2,7 +2,7 @@ package sbc
 
 import "sync"
 
-// tasks counts goroutines and can be waited for while new ones still begin, which sync.WaitGroup does not allow.
+// tasks counts what is under way and can be waited for while new ones still begin, which sync.WaitGroup does not allow.
 type tasks struct {
 	mu   sync.Mutex
 	n    int
@@ -11,13 +11,17 @@ type tasks struct {
 
 // Go runs f on its own goroutine.
 func (t *tasks) Go(f func()) {
-	t.mu.Lock()
-	t.n++
-	t.mu.Unlock()
+	t.begin()
 	go func() {
 		defer t.done()
 		f()
 	}()
+}
+
+func (t *tasks) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n++
 }
 
 func (t *tasks) done() {

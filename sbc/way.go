@@ -42,18 +42,30 @@ func (c *activeCall) wayTo(l *leg) transport.Flow {
 	return f
 }
 
-// reachDialog opens a new connection to the next hop of a leg's dialog. A leg that had to be encrypted is reached over
-// verified TLS or not at all.
-func (s *Server) reachDialog(ctx context.Context, l *leg) (transport.Flow, error) {
+// dialogTarget is where a new connection for a leg's dialog is made to: the next hop of its requests, over TLS where the
+// dialog began over TLS. A target keeps the identity it was called under: its Contact says where it is, not who it is.
+func (l *leg) dialogTarget() (routing.Target, error) {
 	hop, err := l.dialog.NextHop()
+	if err != nil {
+		return routing.Target{}, err
+	}
+	t := routing.Target{Host: strings.ToLower(strings.Trim(string(hop.Host), "[]")), Port: hop.Port, Transport: trunk.TCP, Peer: l.peer}
+	if l.mustTLS {
+		t.Transport = trunk.TLS
+	}
+	return t, nil
+}
+
+// reachDialog opens a new connection to the next hop of a dialog; identity, where it is not empty, is whom the
+// certificate must name.
+func (s *Server) reachDialog(ctx context.Context, t routing.Target, identity string) (transport.Flow, error) {
+	targets, err := s.lookUp(ctx, t)
 	if err != nil {
 		return transport.Flow{}, err
 	}
-	t := routing.Target{Host: strings.ToLower(string(hop.Host)), Port: hop.Port, Transport: trunk.TCP}
-	if l.flow.Proto() == transport.TLS || l.mustTLS {
-		t.Transport = trunk.TLS
+	if identity != "" {
+		t.Host = identity
 	}
-	t.Host = strings.Trim(t.Host, "[]")
-	f, err := s.reach(ctx, t, nil, true)
+	f, err := s.reach(ctx, t, targets)
 	return f.flow, err
 }

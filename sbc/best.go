@@ -1,0 +1,59 @@
+package sbc
+
+import (
+	"strings"
+
+	"carillon/call"
+)
+
+// outcome is how a target ended.
+type outcome struct {
+	status int // 0 when nothing was sent to it or it could not be reached
+	phrase string
+	text   string // what the record says about it
+	cause  string // the Reason header passed on
+}
+
+// better returns which of two outcomes the caller shall hear of if nothing better comes (RFC 3261 §16.7): the lowest
+// class, and what was answered before what was not. The first of equals stays. A 6xx ends a call at once and never
+// comes here.
+func better(have, other outcome) outcome {
+	if have.text == "" || rank(other.status) < rank(have.status) {
+		return other
+	}
+	return have
+}
+
+func rank(status int) int {
+	switch status {
+	case 0, 401, 407: // ours to settle: the caller is not told
+		return 9
+	case 503:
+		return 8
+	case 408:
+		return 7
+	}
+	return status / 100
+}
+
+// exhausted ends a call all of whose targets failed. The caller gets the best answer, but a 503 would silence the node
+// for all its calls (RFC 3261 §16.7), a 408 is the node's own 504, and a challenge was meant for the node.
+func (c *activeCall) exhausted() {
+	v := judge(call.Refuse(call.ReasonAllTargetsFailed, c.attemptList()))
+	switch s := c.best.status; s {
+	case 408:
+		v.status = 504
+	case 0, 401, 407, 503: // the table's own 500
+	default:
+		v.status, v.phrase = s, c.best.phrase
+	}
+	c.fail(v)
+}
+
+func (c *activeCall) attemptList() string {
+	parts := make([]string, 0, len(c.rec.Attempts))
+	for _, a := range c.rec.Attempts {
+		parts = append(parts, a.Target+" "+a.Error)
+	}
+	return strings.Join(parts, "; ")
+}

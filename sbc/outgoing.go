@@ -1,0 +1,169 @@
+package sbc
+
+import (
+	"context"
+
+	"carillon/sip"
+	"carillon/sip/transaction"
+)
+
+// hangUp sends BYE on a leg, or keeps it until the ACK of our 2xx has come: a UAS must not send BYE before
+// (RFC 3261 §15).
+func (c *activeCall) hangUp(l *leg, reason string) {
+	if !l.open {
+		return
+	}
+	if l.awaitAck {
+		l.byeWanted, l.byeReason = true, reason
+		return
+	}
+	c.sendBye(l, reason)
+}
+
+func (c *activeCall) sendBye(l *leg, reason string) {
+	c.sendOwedAck(l)
+	l.open, l.byeWanted = false, false
+	c.send(&outbound{leg: l, method: "BYE", fill: func(b *sip.Builder) {
+		if reason != "" {
+			b.Header("Reason", reason)
+		}
+		b.Body("", nil)
+	}})
+}
+
+// sendOwedAck acknowledges a 2xx that is still waiting for it, without a description.
+func (c *activeCall) sendOwedAck(l *leg) {
+	if l.unacked != 0 {
+		c.sendAck(l, l.unacked, nil)
+	}
+}
+
+// sendAck acknowledges a 2xx and keeps the ACK for when that 2xx is repeated (RFC 3261 §13.2.2.4).
+func (c *activeCall) sendAck(l *leg, seq uint32, sdp []byte) {
+	l.unacked = 0
+	f := c.wayTo(l)
+	b := sip.NewBuilder(make([]byte, 0, 2048))
+	if err := l.dialog.Ack(b, []byte(c.s.via(f, c.s.layer.NewBranch())), seq); err != nil {
+		c.log.Info("write ACK", "error", err)
+		return
+	}
+	b.HeaderUint("Max-Forwards", hops)
+	if out := withBody(b, sdp).Bytes(); out != nil {
+		l.ack, l.ackFlow = out, f
+		_ = f.Send(out)
+	}
+}
+
+// outbound is an in-dialog request on its way out. Only the call's goroutine touches it, but for final.
+type outbound struct {
+	leg    *leg
+	method string
+	// fill writes what comes after the head, the body included.
+	fill func(*sip.Builder)
+	// then takes the final answer, nil when there was none; it may be nil.
+	then  func(*sip.Message)
+	tx    *transaction.Client
+	retry bool // it is on its second connection
+	final bool // the final answer was posted; only events of its transaction touch it, which come one at a time
+}
+
+// finish hands the final answer over.
+func (o *outbound) finish(m *sip.Message) {
+	if o.then != nil {
+		o.then(m)
+	}
+}
+
+// cancel asks for an INVITE to be given up; its final answer still comes.
+func (o *outbound) cancel() {
+	if o.tx != nil {
+		o.tx.Cancel("")
+	}
+}
+
+// send sends a request inside a dialog. Its outcome comes as one evAnswered, whatever happens.
+func (c *activeCall) send(o *outbound) {
+	c.pending++
+	l, f := o.leg, c.wayTo(o.leg)
+	branch := c.s.layer.NewBranch()
+	b := sip.NewBuilder(make([]byte, 0, 2048))
+	if err := l.dialog.NextRequest(b, o.method, []byte(c.s.via(f, branch))); err != nil {
+		c.unsent(o, err)
+		return
+	}
+	b.HeaderUint("Max-Forwards", hops)
+	b.Header("User-Agent", userAgent)
+	if o.method == "INVITE" || o.method == "UPDATE" {
+		b.Header("Contact", c.contact(f))
+		b.Header("Allow", allowed)
+	}
+	o.fill(b)
+	if b.Err() != nil {
+		c.unsent(o, b.Err())
+		return
+	}
+	tx, err := c.s.layer.Start(transaction.Outgoing{
+		Flow: f, Bytes: b.Bytes(), Method: sip.ParseMethod([]byte(o.method)), Branch: branch,
+		OnEvent: func(e transaction.Event) { c.onRequestEvent(o, e) },
+	})
+	if err != nil {
+		c.unsent(o, err)
+		return
+	}
+	o.tx = tx
+}
+
+// unsent ends a request that could not even be sent.
+func (c *activeCall) unsent(o *outbound, err error) {
+	c.log.Info("send request", "method", o.method, "side", o.leg.side.String(), "error", err)
+	c.mailbox.put(event{kind: evAnswered, request: o})
+}
+
+// onRequestEvent posts the news of an in-dialog request.
+func (c *activeCall) onRequestEvent(o *outbound, e transaction.Event) {
+	switch {
+	case e.Kind == transaction.Response && e.Message.Status() < 200:
+	case e.Kind == transaction.Response && o.final:
+		c.mailbox.put(event{kind: evRepeated, leg: o.leg})
+	case e.Kind == transaction.Response:
+		o.final = true
+		c.mailbox.put(event{kind: evAnswered, request: o, msg: e.Message.Clone()})
+	case o.final:
+	case e.Kind == transaction.TransportError:
+		c.mailbox.put(event{kind: evLost, request: o})
+	case e.Kind == transaction.Timeout:
+		c.mailbox.put(event{kind: evAnswered, request: o})
+	}
+}
+
+// onLost takes a request whose connection is gone: it is sent once more over a new one.
+func (c *activeCall) onLost(o *outbound) {
+	l := o.leg
+	t, err := l.dialogTarget()
+	if err != nil || o.retry || !l.flow.Proto().Reliable() {
+		c.pending--
+		o.finish(nil)
+		return
+	}
+	identity := l.host
+	go func() {
+		ctx, stop := context.WithTimeout(context.Background(), dialTimeout)
+		defer stop()
+		f, err := c.s.reachDialog(ctx, t, identity)
+		c.mailbox.put(event{kind: evReconnected, request: o, flow: f, err: err})
+	}()
+}
+
+// onReconnected sends a request again over the new connection.
+func (c *activeCall) onReconnected(e event) {
+	c.pending--
+	o := e.request
+	if e.err != nil {
+		c.log.Info("reconnect", "side", o.leg.side.String(), "error", e.err)
+		o.finish(nil)
+		return
+	}
+	o.leg.moveTo(e.flow)
+	o.retry = true
+	c.send(o)
+}
