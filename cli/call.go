@@ -145,10 +145,9 @@ func (c *callCommand) target(ctx context.Context, node *client, p callPlan) (net
 	return addr, nil
 }
 
-// probeTone is what a test call says: it is not the lab's own 1,004 Hz, so that an echo can be told from that.
+// probeTone is what a test call says, in Hz: it is not the laboratory's own, so that an echo can be told from that.
 const (
 	probeTone = 440.0
-	labTone   = 1004.0
 	// clearTone is the share of the energy that a tone must have to be taken as heard.
 	clearTone = 0.8
 )

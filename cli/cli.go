@@ -37,6 +37,7 @@ type Streams struct {
 // grammar is every subcommand.
 type grammar struct {
 	Serve     serveCommand     `cmd:"" help:"Run a node."`
+	Demo      demoCommand      `cmd:"" help:"Tell the whole story in one process: an encrypted call, refused plain calls, an inbound call, and the proof."`
 	Call      callCommand      `cmd:"" help:"Place a test call through a connector, listen, and assert on it."`
 	Carrier   carrierCommand   `cmd:"" help:"SIP peers that lead to the public network."`
 	Number    numberCommand    `cmd:"" help:"Phone numbers of the installation."`

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carillon/clock"
+	"carillon/lab"
 	"carillon/phone"
 	"carillon/sip/resolve"
 	"carillon/sip/transport"
@@ -36,6 +37,9 @@ type callPlan struct {
 	Talk  time.Duration
 	Clock clock.Clock
 }
+
+// answered is the SIP status of a call that was.
+const answered = 200
 
 // What was heard.
 const (
@@ -114,7 +118,7 @@ func placeCall(ctx context.Context, p callPlan) (*outcome, error) {
 	case err != nil:
 		return nil, trunk.Errorf(trunk.Unavailable, "The call to %s over %s failed: %v.", p.Target, p.Proto, err)
 	}
-	o.Status, o.Phrase = 200, "OK"
+	o.Status, o.Phrase = answered, "OK"
 	return o, o.talk(ctx, placed, p)
 }
 
@@ -155,7 +159,7 @@ func audioOf(c *phone.Call) string {
 	if c.Heard(probeTone) >= clearTone {
 		return audioEcho
 	}
-	if c.Heard(labTone) >= clearTone {
+	if c.Heard(lab.ToneHz) >= clearTone {
 		return audioTone
 	}
 	const quiet = 32 // of 32768: the noise of G.711's smallest steps
