@@ -30,10 +30,10 @@ type sipgoAgent struct {
 	addr    netip.AddrPort
 	callers *sipgo.DialogClientCache
 	callees *sipgo.DialogServerCache
-	server  *sipgo.Server
 }
 
-func newSipgoAgent(t *testing.T, proto transport.Proto) *sipgoAgent {
+// newSipgoAgent begins to serve at once, so that sipgo wants its handlers now; invited may be nil.
+func newSipgoAgent(t *testing.T, proto transport.Proto, invited func(*sipgoAgent, *sip.Request, sip.ServerTransaction)) *sipgoAgent {
 	t.Helper()
 	ua, err := sipgo.NewUA()
 	if err != nil {
@@ -43,7 +43,7 @@ func newSipgoAgent(t *testing.T, proto transport.Proto) *sipgoAgent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &sipgoAgent{server: server}
+	a := &sipgoAgent{}
 	var serve func() error
 	if proto == transport.TCP {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -75,6 +75,9 @@ func newSipgoAgent(t *testing.T, proto transport.Proto) *sipgoAgent {
 			_ = a.callers.ReadBye(r, tx)
 		}
 	})
+	if invited != nil {
+		server.OnInvite(func(r *sip.Request, tx sip.ServerTransaction) { invited(a, r, tx) })
+	}
 	go func() { _ = serve() }()
 	t.Cleanup(func() { _ = ua.Close() })
 	return a
@@ -243,9 +246,8 @@ func suitesOf(t *testing.T, name string) []srtp.Suite {
 
 func TestPhoneCallsSipgo(t *testing.T) {
 	eachSipgo(t, func(t *testing.T, proto transport.Proto, suite string) {
-		agent, p := newSipgoAgent(t, proto), newCarillonPhone(t, proto)
-		media, ended := newEchoMedia(t, suite), make(chan error, 1)
-		agent.server.OnInvite(func(r *sip.Request, tx sip.ServerTransaction) {
+		p, media, ended := newCarillonPhone(t, proto), newEchoMedia(t, suite), make(chan error, 1)
+		agent := newSipgoAgent(t, proto, func(agent *sipgoAgent, r *sip.Request, tx sip.ServerTransaction) {
 			d, err := agent.callees.ReadInvite(r, tx)
 			if err != nil {
 				ended <- err
@@ -284,7 +286,7 @@ func TestPhoneCallsSipgo(t *testing.T) {
 
 func TestSipgoCallsPhone(t *testing.T) {
 	eachSipgo(t, func(t *testing.T, proto transport.Proto, suite string) {
-		agent, p := newSipgoAgent(t, proto), newCarillonPhone(t, proto)
+		agent, p := newSipgoAgent(t, proto, nil), newCarillonPhone(t, proto)
 		media, answered := newEchoMedia(t, suite), make(chan *phone.Call, 1)
 		p.Handle(func(in *phone.Incoming) {
 			if err := in.Ring(180, nil); err != nil {
@@ -335,7 +337,7 @@ func TestSipgoCallsPhone(t *testing.T) {
 func TestSipgoIsRefused(t *testing.T) {
 	for _, proto := range []transport.Proto{transport.UDP, transport.TCP} {
 		t.Run(proto.String(), func(t *testing.T) {
-			agent, p := newSipgoAgent(t, proto), newCarillonPhone(t, proto)
+			agent, p := newSipgoAgent(t, proto, nil), newCarillonPhone(t, proto)
 			cancelled := make(chan struct{})
 			p.Handle(func(in *phone.Incoming) {
 				if in.User != "ring" {
