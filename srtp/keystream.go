@@ -38,7 +38,7 @@ func (k *keyStream) first(ssrc uint32, index uint64) (high, low uint64) {
 func (k *keyStream) xor(b []byte, ssrc uint32, index uint64) {
 	high, low := k.first(ssrc, index)
 	if k.fast != nil && len(b) <= batch*aes.BlockSize {
-		k.fast.xor(k.stream[:0], b, high, low)
+		k.fast.xor(&k.stream, b, high, low)
 		return
 	}
 	k.xorBlocks(b, high, low)
@@ -110,22 +110,26 @@ func (k *keyStream) accelerate() {
 	high, low := k.first(0, 0)
 	var want, got [3 * aes.BlockSize]byte
 	k.xorBlocks(want[:], high, low)
-	f.xor(k.stream[:0], got[:], high, low)
+	f.xor(&k.stream, got[:], high, low)
 	if got == want {
 		k.fast = f
 	}
 }
 
-// xor applies the key stream from the counter block high, low, whose last 16 bits are 0. scratch has capacity
-// for b and a block more: what lies behind b is not ours to write.
-func (f *fastStream) xor(scratch, b []byte, high, low uint64) {
-	const counted = 0xffffffff // the half of low that GCM counts in
-	n := uint16(low>>16) - 1   // J0 lies one before the first block and ends in 0xffff
+// xor applies the key stream from the counter block high, low, whose last 16 bits are 0, by way of scratch:
+// GCM writes a tag, and what lies behind b is not ours to write. GCM takes 8 blocks at a time and single
+// ones for the rest, so that a whole number of eights is as fast to encrypt as the 160 bytes of most packets
+// and faster than 80 or 240.
+func (f *fastStream) xor(scratch *[(batch + 1) * aes.BlockSize]byte, b []byte, high, low uint64) {
+	const counted, eight = 0xffffffff, 8 * aes.BlockSize // counted: the half of low that GCM counts in
+	n := uint16(low>>16) - 1                             // J0 lies one before the first block and ends in 0xffff
 	if low &^= counted; !f.isKnown || f.high != high || f.low != low {
 		f.high, f.low, f.isKnown = high, low, true
 		f.known = element{high, low | 0xffff}.times(f.back).add(f.length)
 	}
 	iv := f.known.add(f.table[0][n>>12]).add(f.table[1][n>>8&15]).add(f.table[2][n>>4&15]).add(f.table[3][n&15])
 	iv.put(&f.iv)
-	copy(b, f.gcm.Seal(scratch, f.iv[:], b, nil)[:len(b)])
+	size := (copy(scratch[:], b) + eight - 1) &^ (eight - 1)
+	f.gcm.Seal(scratch[:0], f.iv[:], scratch[:size], nil)
+	copy(b, scratch[:])
 }
