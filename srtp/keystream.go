@@ -12,6 +12,8 @@ import (
 // the fast way takes: 256 bytes are 32 ms of G.711.
 const batch = 16
 
+var zeros [batch * aes.BlockSize]byte
+
 // keyStream is AES in counter mode (RFC 3711 section 4.1.1). It keeps scratch space and so is not safe for
 // concurrent use.
 type keyStream struct {
@@ -117,9 +119,9 @@ func (k *keyStream) accelerate() {
 }
 
 // xor applies the key stream from the counter block high, low, whose last 16 bits are 0, by way of scratch:
-// GCM writes a tag, and what lies behind b is not ours to write. GCM takes 8 blocks at a time and single
-// ones for the rest, so that a whole number of eights is as fast to encrypt as the 160 bytes of most packets
-// and faster than 80 or 240.
+// GCM writes a tag, and what lies behind b is not ours to write. What is encrypted is zeros, which gives the
+// key stream itself. GCM takes 8 blocks at a time and single ones for the rest, so that a whole number of
+// eights is as fast as the 160 bytes of most packets and faster than 80 or 240.
 func (f *fastStream) xor(scratch *[(batch + 1) * aes.BlockSize]byte, b []byte, high, low uint64) {
 	const counted, eight = 0xffffffff, 8 * aes.BlockSize // counted: the half of low that GCM counts in
 	n := uint16(low>>16) - 1                             // J0 lies one before the first block and ends in 0xffff
@@ -129,7 +131,7 @@ func (f *fastStream) xor(scratch *[(batch + 1) * aes.BlockSize]byte, b []byte, h
 	}
 	iv := f.known.add(f.table[0][n>>12]).add(f.table[1][n>>8&15]).add(f.table[2][n>>4&15]).add(f.table[3][n&15])
 	iv.put(&f.iv)
-	size := (copy(scratch[:], b) + eight - 1) &^ (eight - 1)
-	f.gcm.Seal(scratch[:0], f.iv[:], scratch[:size], nil)
-	copy(b, scratch[:])
+	size := (len(b) + eight - 1) &^ (eight - 1)
+	f.gcm.Seal(scratch[:0], f.iv[:], zeros[:size], nil)
+	subtle.XORBytes(b, b, scratch[:size])
 }

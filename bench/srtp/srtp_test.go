@@ -21,8 +21,8 @@ const chunk = 64
 
 // side is one direction of a leg, sender and receiver.
 type side struct {
-	protect   func(dst, packet []byte) ([]byte, error)
-	unprotect func(dst, packet []byte) ([]byte, error)
+	protect   func(packet []byte) ([]byte, error)
+	unprotect func(packet []byte) ([]byte, error)
 }
 
 func ours(k srtp.Key) (side, error) {
@@ -34,7 +34,10 @@ func ours(k srtp.Key) (side, error) {
 	if err != nil {
 		return side{}, err
 	}
-	return side{send.Protect, receive.Unprotect}, nil
+	return side{
+		func(packet []byte) ([]byte, error) { return send.Protect(packet[:0], packet) },
+		func(packet []byte) ([]byte, error) { return receive.Unprotect(packet[:0], packet) },
+	}, nil
 }
 
 // profiles are the suites that pion has; it has none with 192 bits.
@@ -63,44 +66,55 @@ func theirs(k srtp.Key) (side, error) {
 	}
 	var out, in pionrtp.Header
 	return side{
-		func(dst, packet []byte) ([]byte, error) { return send.EncryptRTP(dst, packet, &out) },
-		func(dst, packet []byte) ([]byte, error) { return receive.DecryptRTP(dst, packet, &in) },
+		func(packet []byte) ([]byte, error) { return send.EncryptRTP(packet, packet, &out) },
+		func(packet []byte) ([]byte, error) { return receive.DecryptRTP(packet, packet, &in) },
 	}, nil
 }
 
-// lane runs one side over chunks of packets.
+// lane runs one side over chunks of packets,
+// in place, as the media plane does.
 type lane struct {
 	side
-	protected, clear [chunk][]byte
-	up, down, both   []float64 // ns a packet, one for each chunk: protect, unprotect, round trip
+	packets        [chunk][]byte // 0 bytes long and with capacity for the tag
+	up, down, both []float64     // ns a packet, one for each chunk: protect, unprotect, round trip
 }
 
 func newLane(s side) *lane {
 	l := &lane{side: s}
-	for i := range chunk {
-		l.protected[i], l.clear[i] = make([]byte, 0, 256), make([]byte, 0, 256)
+	for i := range l.packets {
+		l.packets[i] = make([]byte, 0, 256)
 	}
 	return l
 }
 
-func (l *lane) run(packets [][]byte) error {
+// run takes the packets over, protects and unprotects them; keep sees them in between.
+func (l *lane) run(packets [][]byte, keep func(i int, sealed []byte)) error {
+	for i, p := range packets {
+		l.packets[i] = append(l.packets[i][:0], p...)
+	}
 	var err error
 	begin := time.Now()
-	for i, p := range packets {
-		if l.protected[i], err = l.protect(l.protected[i][:0], p); err != nil {
+	for i, p := range l.packets {
+		if l.packets[i], err = l.protect(p); err != nil {
 			return fmt.Errorf("protect: %w", err)
 		}
 	}
-	middle := time.Now()
-	for i, p := range l.protected {
-		if l.clear[i], err = l.unprotect(l.clear[i][:0], p); err != nil {
+	up := time.Since(begin)
+	if keep != nil {
+		for i, p := range l.packets {
+			keep(i, p)
+		}
+	}
+	begin = time.Now()
+	for i, p := range l.packets {
+		if l.packets[i], err = l.unprotect(p); err != nil {
 			return fmt.Errorf("unprotect: %w", err)
 		}
 	}
-	end := time.Now()
-	l.up = append(l.up, float64(middle.Sub(begin))/chunk)
-	l.down = append(l.down, float64(end.Sub(middle))/chunk)
-	l.both = append(l.both, float64(end.Sub(begin))/chunk)
+	down := time.Since(begin)
+	l.up = append(l.up, float64(up)/chunk)
+	l.down = append(l.down, float64(down)/chunk)
+	l.both = append(l.both, float64(up+down)/chunk)
 	return nil
 }
 
@@ -148,17 +162,19 @@ func TestSameResult(t *testing.T) {
 		packets, seq := voice(), uint16(65000)
 		for range 20 {
 			number(packets, &seq)
-			for _, l := range []*lane{mine, other} {
-				if err := l.run(packets); err != nil {
+			var sealed [2][chunk][]byte
+			for n, l := range []*lane{mine, other} {
+				keep := func(i int, packet []byte) { sealed[n][i] = bytes.Clone(packet) }
+				if err := l.run(packets, keep); err != nil {
 					t.Fatalf("%v: %v", suite, err)
 				}
 			}
 			for i, p := range packets {
-				if !bytes.Equal(mine.protected[i], other.protected[i]) {
-					t.Fatalf("%v: %x; pion makes %x", suite, mine.protected[i], other.protected[i])
+				if !bytes.Equal(sealed[0][i], sealed[1][i]) {
+					t.Fatalf("%v: %x; pion makes %x", suite, sealed[0][i], sealed[1][i])
 				}
-				if !bytes.Equal(mine.clear[i], p) || !bytes.Equal(other.clear[i], p) {
-					t.Fatalf("%v: %x and %x; want %x", suite, mine.clear[i], other.clear[i], p)
+				if !bytes.Equal(mine.packets[i], p) || !bytes.Equal(other.packets[i], p) {
+					t.Fatalf("%v: %x and %x; want %x", suite, mine.packets[i], other.packets[i], p)
 				}
 			}
 		}
@@ -188,7 +204,7 @@ func beside(b *testing.B, suite srtp.Suite) {
 		at := seq
 		return testing.AllocsPerRun(50, func() {
 			number(packets, &at)
-			if err := l.run(packets); err != nil {
+			if err := l.run(packets, nil); err != nil {
 				b.Fatal(err)
 			}
 		}) / chunk
@@ -200,7 +216,7 @@ func beside(b *testing.B, suite srtp.Suite) {
 		number(packets, &seq)
 		order[0], order[1] = order[1], order[0]
 		for _, l := range order {
-			if err := l.run(packets); err != nil {
+			if err := l.run(packets, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
