@@ -235,6 +235,7 @@ func TestDropAck(t *testing.T) {
 	}
 	far := await(t, "the answered call", answered)
 	await(t, "BYE", c.Done())
+	await(t, "the far end's end", far.Done())
 	if c.Ended() != EndRemote || far.Ended() != EndNoAck {
 		t.Errorf("ended %q and %q", c.Ended(), far.Ended())
 	}
