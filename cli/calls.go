@@ -70,16 +70,15 @@ func talked(r v1.Call) string {
 	return r.End.Sub(r.Answered).Round(100 * time.Millisecond).String()
 }
 
-// padlock says in a word what of a leg was encrypted.
+// padlock says in a word how a leg's signalling and media went.
 func padlock(l call.LegRecord) string {
-	signalling, media := dash(l.Transport), "no media"
 	switch {
 	case l.Media.Suite != "":
-		media = "srtp"
+		return l.Transport + "+srtp"
 	case l.Media.Profile != "":
-		media = "rtp"
+		return l.Transport + "+rtp"
 	}
-	return signalling + "+" + media
+	return dash(l.Transport)
 }
 
 type callsShowCommand struct {

@@ -111,11 +111,14 @@ func (c *client) prepare(ctx context.Context, via found, target netip.AddrPort) 
 	return trunk.Errorf(trunk.NotFound, "There is no number left in the pool; use carillon number import.")
 }
 
+// testCPS is more than a person starts in a second, which AWS's default of 1 is not.
+const testCPS = 10
+
 // putTermination lets a source call US numbers.
 func (c *client) putTermination(ctx context.Context, id, source string) error {
 	return c.aws(ctx, wire.OpPutVoiceConnectorTermination, &wire.PutVoiceConnectorTerminationRequest{
 		VoiceConnectorID: id,
-		Termination:      &wire.Termination{CallingRegions: []string{"US"}, CIDRAllowedList: []string{source}},
+		Termination:      &wire.Termination{CallingRegions: []string{"US"}, CIDRAllowedList: []string{source}, CPSLimit: new(int32(testCPS))},
 	}, nil)
 }
 

@@ -37,6 +37,7 @@ const patience = 10 * time.Second
 // world is one node and what a test needs around it.
 type world struct {
 	t     *testing.T
+	node  *server.Node // nil where the node is a process of its own
 	ready server.Ready
 	file  string // ready file
 	dir   string // data directory
@@ -48,7 +49,14 @@ func newWorld(t *testing.T, mutate ...func(*config.Config)) *world {
 	file, dir := filepath.Join(t.TempDir(), "ready.json"), t.TempDir()
 	all := append([]func(*config.Config){func(c *config.Config) { c.ReadyFile, c.Data = file, dir }}, mutate...)
 	n := servertest.Start(t, all...)
-	return &world{t: t, ready: n.Ready(), file: file, dir: dir}
+	return &world{t: t, node: n, ready: n.Ready(), file: file, dir: dir}
+}
+
+// in returns the world for a subtest.
+func (w *world) in(t *testing.T) *world {
+	sub := *w
+	sub.t = t
+	return &sub
 }
 
 // carillon runs the command line and returns its exit status and what it printed.

@@ -44,7 +44,7 @@ func TestOutbound(t *testing.T) {
 		{name: "tls without need", proto: transport.TLS, profile: "RTP/SAVP"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := &world{t: t, ready: w.ready, file: w.file, dir: w.dir}
+			w := w.in(t)
 			c := w.connector(tt.encrypted)
 			inv := w.invite(c, tt.proto, outsideNumber)
 			if tt.user != "" {

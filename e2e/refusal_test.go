@@ -75,7 +75,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a carrier's challenge is not passed on", proto: transport.TCP, to: "+16065550401", status: 500, warning: "399", reason: "all_targets_failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := &world{t: t, ready: w.ready, file: w.file, dir: w.dir}
+			w := w.in(t)
 			c := w.connector(tt.encrypted)
 			if tt.setup != nil {
 				tt.setup(w, c)
