@@ -147,7 +147,12 @@ func (c *Call) end(why End) {
 	c.ending.Do(func() {
 		c.mu.Lock()
 		c.ended = why
+		tx := c.tx
+		c.tx = nil
 		c.mu.Unlock()
+		if tx != nil { // a 2xx that nobody waits for is not repeated
+			tx.Acked()
+		}
 		c.p.unregister(c)
 		c.media.shut()
 		c.flow.Release()
@@ -322,7 +327,7 @@ func (c *Call) bye(why End) {
 
 // event takes what happens to an INVITE that we answered.
 func (c *Call) event(ev transaction.Event) {
-	if ev.Kind == transaction.NoAck {
+	if ev.Kind == transaction.NoAck && c.Ended() == EndNone {
 		c.bye(EndNoAck)
 	}
 }

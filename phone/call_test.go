@@ -2,8 +2,10 @@ package phone
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -241,6 +243,78 @@ func TestDropAck(t *testing.T) {
 	}
 	if n := callee.layer.Stats().Repeats.Load(); n < 2 {
 		t.Errorf("the 200 was repeated %d times", n)
+	}
+}
+
+// TestByeBeforeAck: a caller that hangs up without ACK ends the repetitions too.
+func TestByeBeforeAck(t *testing.T) {
+	u, p := newUAS(t), newPhone(t, Config{Timers: fast()})
+	answered := answering(t, p, func() Answer { return Answer{} })
+	ok := u.send(p, u.request(p, "INVITE", 1, "", sdpType)+describe("m=audio 4000 RTP/AVP 0\r\n"))
+	if bye := u.send(p, u.request(p, "BYE", 2, string(ok.To().Tag()))); bye.Status() != 200 {
+		t.Errorf("BYE answered %d", bye.Status())
+	}
+	c := await(t, "the call", answered)
+	await(t, "the end", c.Done())
+	repeats := p.layer.Stats().Repeats.Load()
+	time.Sleep(100 * time.Millisecond)
+	if again := p.layer.Stats().Repeats.Load(); again != repeats || c.Ended() != EndRemote {
+		t.Errorf("the 200 was repeated %d times after the end %q", again-repeats, c.Ended())
+	}
+}
+
+// TestConnectionLost: a call whose signalling connection is gone is over.
+func TestConnectionLost(t *testing.T) {
+	caller, callee := twoPhones(t, transport.TLS)
+	answered := answering(t, callee, func() Answer { return Answer{} })
+	c, err := caller.Dial(testContext(t), to(callee, "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := await(t, "the answered call", answered)
+	await(t, "ACK", far.Confirmed())
+	if err := c.flow.Close(); err != nil {
+		t.Error(err)
+	}
+	await(t, "the end", c.Done())
+	await(t, "the far end's end", far.Done())
+	if c.Ended() != EndLost || far.Ended() != EndLost {
+		t.Errorf("ended %q and %q, want %q", c.Ended(), far.Ended(), EndLost)
+	}
+}
+
+// TestStrangeServer: a TLS server that cannot prove its name gets no INVITE.
+func TestStrangeServer(t *testing.T) {
+	certificate, _ := testCertificate(t)
+	callee := newPhone(t, Config{Proto: transport.TLS, Certificate: certificate})
+	_, roots := testCertificate(t)
+	caller := newPhone(t, Config{Proto: transport.TLS, Roots: roots})
+	_, err := caller.Dial(testContext(t), to(callee, "x"))
+	if !errors.As(err, new(*tls.CertificateVerificationError)) {
+		t.Errorf("got %v, want an error of the certificate", err)
+	}
+	if n := callee.Counters().Received.Load(); n != 0 {
+		t.Errorf("%d INVITEs came through", n)
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	loopback := netip.AddrPortFrom(netip.IPv6Loopback(), 0)
+	callee, err := New(Config{Bind: loopback})
+	if err != nil {
+		t.Skipf("this machine has no IPv6: %v", err)
+	}
+	t.Cleanup(func() { _ = callee.Close() })
+	caller := newPhone(t, Config{Bind: loopback})
+	answered := answering(t, callee, func() Answer { return Answer{Audio: Tone(440)} })
+	c, err := caller.Dial(testContext(t), to(callee, "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the answered call", answered)
+	eventually(t, "audio", func() bool { return len(c.Recent()) > 0 && c.Heard(440) > 0.9 })
+	if !c.Stats().Remote.Addr().Is6() {
+		t.Errorf("media go to %v", c.Stats().Remote)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"carillon/sdp"
 	"carillon/sip"
 	"carillon/sip/dialog"
 	"carillon/sip/transaction"
@@ -73,8 +74,10 @@ func newIncoming(p *Phone, tx *transaction.Server, req *sip.Message) *Incoming {
 		Transport: f.Proto(), TLS: f.TLS(), Remote: f.Remote(), Late: len(req.Body()) == 0,
 		p: p, tx: tx, req: req, tag: p.token(tagSize),
 	}
-	if _, a, err := consider(req.Body(), srtp.Suites()); err == nil {
-		in.Secure = a.profile.Secure
+	if d, err := sdp.Parse(req.Body()); err == nil {
+		if a, err := section(d); err == nil {
+			in.Secure = a.profile.Secure
+		}
 	}
 	in.ctx, in.cancel = context.WithCancelCause(p.life)
 	f.Hold()
