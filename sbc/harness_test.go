@@ -137,6 +137,12 @@ func scenario(t *testing.T, change func(*world), script func(*rig)) {
 			change(w)
 		}
 		r := newRig(t, w)
+		defer func() {
+			if t.Failed() { // let the calls end, or the bubble's complaint hides the test's
+				r.sbc.stopAll()
+				time.Sleep(time.Hour)
+			}
+		}()
 		script(r)
 		r.end()
 	})

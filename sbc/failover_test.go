@@ -1,0 +1,314 @@
+package sbc
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/call"
+	"carillon/sip/resolve"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+type addrPort = netip.AddrPort
+
+func mustAddr(s string) addrPort { return netip.MustParseAddrPort(s) }
+
+// What the first target answers decides whether the second is tried, and what the caller hears.
+func TestFailover(t *testing.T) {
+	for _, st := range []struct {
+		status int
+		goesOn bool
+		caller string // what the caller gets when it does not go on
+	}{
+		{408, true, ""}, {500, true, ""}, {502, true, ""}, {503, true, ""}, {504, true, ""},
+		{401, true, ""}, {407, true, ""},
+		{302, false, "480"}, {400, false, "400"}, {403, false, "403"}, {404, false, "404"}, {480, false, "480"}, {484, false, "484"},
+		{486, false, "486"}, {488, false, "488"}, {501, false, "501"}, {600, false, "600"}, {603, false, "603"},
+	} {
+		t.Run(fmt.Sprint(st.status), func(t *testing.T) {
+			scenario(t, nil, func(r *rig) {
+				tel, backup := r.tel(), r.backup()
+				caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+				caller.want("100")
+				target := tel.ring()
+				target.answer(st.status, "", "Contact: <sip:elsewhere@203.0.113.99>", "Reason: Q.850;cause=17;text=\"busy\"", "Retry-After: 60")
+				tel.want("ACK")
+				if !st.goesOn {
+					final := caller.refused(st.caller)
+					if got := string(final.Lookup("Reason")); got != "Q.850;cause=17" {
+						t.Errorf("Reason is %q", got)
+					}
+					if final.Lookup("Retry-After") != nil || final.Contact() != nil {
+						t.Errorf("the caller got %s", final.Bytes())
+					}
+					backup.quiet()
+					got := r.record()
+					if got.Reason != call.ReasonRemoteRefused.String() || fmt.Sprint(got.Status) != st.caller || got.HungUpBy != "carrier" ||
+						len(got.Attempts) != 1 || got.Attempts[0].Status != st.status {
+						t.Errorf("record %+v", got)
+					}
+					return
+				}
+				second := backup.ring()
+				if string(second.invite.CallID()) == string(target.invite.CallID()) || string(second.invite.From().Tag()) == string(target.invite.From().Tag()) {
+					t.Error("two targets share a dialog's identifiers")
+				}
+				if string(second.invite.Body()) == string(target.invite.Body()) {
+					t.Error("two targets were given the same keys")
+				}
+				second.answer(200, sdpPlain)
+				backup.want("ACK")
+				caller.answered()
+				caller.ack("")
+				hangUp(caller, second)
+				got := r.wantRecord(call.ReasonHangup, 200, "customer")
+				if len(got.Attempts) != 2 || got.Attempts[0].Status != st.status || got.Attempts[1].Status != 200 || got.Attempts[1].Error != "" {
+					t.Errorf("attempts %+v", got.Attempts)
+				}
+			})
+		})
+	}
+}
+
+// Silence, a lost connection, a target that cannot be connected and one that rings too long lead to the next.
+func TestFailoverWithoutAnswer(t *testing.T) {
+	for name, st := range map[string]struct {
+		transport trunk.Transport
+		happen    func(r *rig, first *peer)
+		takes     time.Duration
+		cancelled bool
+	}{
+		"silence":            {trunk.UDP, func(*rig, *peer) { time.Sleep(3500 * time.Millisecond) }, 3500 * time.Millisecond, false},
+		"only a 100":         {trunk.UDP, func(_ *rig, p *peer) { p.ring().answer(100, ""); time.Sleep(180 * time.Second) }, 180 * time.Second, true},
+		"rings too long":     {trunk.UDP, func(_ *rig, p *peer) { p.ring().answer(180, ""); time.Sleep(180 * time.Second) }, 180 * time.Second, true},
+		"lost connection":    {trunk.TCP, func(r *rig, p *peer) { p.ring(); r.layer.Closed(p.near.Flow(), nil) }, 0, false},
+		"refused connection": {trunk.TLS, func(*rig, *peer) {}, 0, false},
+		"black hole":         {trunk.TLS, func(*rig, *peer) { time.Sleep(4 * time.Second) }, 4 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(w *world) {
+				w.carriers[0].Targets[0].Transport = st.transport
+			}, func(r *rig) {
+				proto := map[trunk.Transport]transport.Proto{trunk.UDP: transport.UDP, trunk.TCP: transport.TCP}[st.transport]
+				var first *peer
+				if proto != 0 {
+					first = r.peer(proto, carrierIP+":5060")
+				}
+				if name == "black hole" {
+					r.net.hang = map[addrPort]bool{mustAddr(carrierIP + ":5061"): true}
+				}
+				backup := r.backup()
+				began := time.Now()
+				caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+				caller.want("100")
+				st.happen(r, first)
+				second := backup.ring()
+				if took := time.Since(began); took != st.takes {
+					t.Errorf("the second target was tried after %v, want %v", took, st.takes)
+				}
+				caller.clear()
+				second.answer(180, "")
+				caller.want("180")
+				if st.cancelled {
+					if got := first.far; !slices.Contains(tail(first.near.Log()), "CANCEL") {
+						t.Errorf("the first target was not cancelled: %v", got.Log())
+					}
+					first.clear()
+					// It answers late: ACK and BYE, and the caller hears nothing of it.
+					late := &agent{peer: first, invite: first.all[0], tag: "late", contact: first.contactOf()}
+					late.answer(200, sdpPlain)
+					first.want("ACK")
+					first.bye()
+					caller.quiet()
+				}
+				second.answer(486, "")
+				backup.want("ACK")
+				caller.refused("486")
+				if got := r.record(); len(got.Attempts) != 2 || got.Attempts[0].Error == "" {
+					t.Errorf("attempts %+v", got.Attempts)
+				}
+				// The next call tries the target that failed last, but for one that only rang.
+				next := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+				next.want("100")
+				if !st.cancelled {
+					target := backup.ring()
+					target.answer(486, "")
+					backup.want("ACK")
+				} else {
+					first.clear()
+					again := &agent{peer: first, invite: first.all[len(first.all)-1], tag: "again", contact: first.contactOf()}
+					again.answer(486, "")
+					first.clear()
+				}
+				next.refused("486")
+			})
+		})
+	}
+}
+
+// tail cuts the times off a wire's log.
+func tail(log []string) (what []string) {
+	for _, line := range log {
+		_, w, _ := strings.Cut(line, " ")
+		what = append(what, w)
+	}
+	return what
+}
+
+// The ring time begins anew for each target.
+func TestEachTargetHasItsRingTime(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		tel, backup := r.tel(), r.backup()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		first := tel.ring()
+		first.answer(180, "")
+		time.Sleep(180 * time.Second)
+		second := backup.ring()
+		second.answer(180, "")
+		time.Sleep(179 * time.Second)
+		caller.clear()
+		time.Sleep(time.Second)
+		caller.refused("504")
+		r.wantRecord(call.ReasonAllTargetsFailed, 504, "")
+		backup.clear()
+		second.answer(487, "")
+		backup.want("ACK")
+	})
+}
+
+// What the caller hears when every target failed (RFC 3261 section 16.7).
+func TestBestAnswer(t *testing.T) {
+	for _, st := range []struct {
+		first, second int // 0 is silence
+		want          string
+	}{
+		{503, 503, "500"}, {0, 0, "504"}, {408, 0, "504"}, {503, 500, "500"}, {504, 500, "504"}, {500, 504, "500"},
+		{407, 502, "502"}, {401, 407, "500"}, {503, 408, "504"}, {408, 502, "502"}, {407, 503, "500"},
+	} {
+		t.Run(fmt.Sprintf("%d,%d", st.first, st.second), func(t *testing.T) {
+			scenario(t, nil, func(r *rig) {
+				caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+				tel, backup := r.tel(), r.backup()
+				caller.start()
+				caller.want("100")
+				answerOrNot(tel, st.first)
+				answerOrNot(backup, st.second)
+				final := caller.refused(st.want)
+				for _, header := range []string{"Proxy-Authenticate", "WWW-Authenticate", "Retry-After"} {
+					if final.Lookup(header) != nil {
+						t.Errorf("the caller got %s", header)
+					}
+				}
+				got := r.record()
+				if got.Reason != "all_targets_failed" || fmt.Sprint(got.Status) != st.want || len(got.Attempts) != 2 || got.HungUpBy != "" {
+					t.Errorf("record %+v", got)
+				}
+			})
+		})
+	}
+}
+
+func answerOrNot(p *peer, status int) {
+	target := p.ring()
+	if status == 0 {
+		time.Sleep(3500 * time.Millisecond)
+		p.clear()
+		return
+	}
+	target.answer(status, "", "Proxy-Authenticate: Digest realm=\"tel\", nonce=\"n\"", "Retry-After: 60")
+	p.want("ACK")
+}
+
+// All addresses of a name are tried before the next target, each with its own time; addresses that must not be called
+// are passed over, and a target over TLS is never tried in the clear.
+func TestAddressesOfATarget(t *testing.T) {
+	scenario(t, func(w *world) {
+		w.carriers[0].Targets = []trunk.Target{{Host: "sip.tel.example", Transport: trunk.TCP}, {Host: "tls.tel.example", Transport: trunk.TLS}}
+	}, func(r *rig) {
+		r.net.name("sip.tel.example", resolve.TCP, "127.0.0.1:5060", "169.254.169.254:5060", "10.0.0.1:5060", "198.51.100.8:5060", "198.51.100.9:5060")
+		r.net.name("tls.tel.example", resolve.TCP, "198.51.100.10:5060")
+		r.net.hang = map[addrPort]bool{mustAddr("198.51.100.8:5060"): true}
+		ninth := r.peer(transport.TCP, "198.51.100.9:5060")
+		clear := r.peer(transport.TCP, "198.51.100.10:5060")
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		time.Sleep(4 * time.Second)
+		target := ninth.ring()
+		target.answer(503, "")
+		ninth.want("ACK")
+		caller.refused("500")
+		clear.quiet()
+		var dialed []string
+		for _, d := range r.net.dialed {
+			dialed = append(dialed, d.Addr.String())
+		}
+		if want := []string{"198.51.100.8:5060", "198.51.100.9:5060"}; !slices.Equal(dialed, want) {
+			t.Errorf("dialled %v, want %v", dialed, want)
+		}
+		if got := r.record().Attempts; len(got) != 2 || got[1].Error != "could not be reached" {
+			t.Errorf("attempts %+v", got)
+		}
+	})
+}
+
+func TestCarrierDigest(t *testing.T) {
+	for _, st := range []struct {
+		status            int
+		challenge, header string
+	}{
+		{407, "Proxy-Authenticate", "Proxy-Authorization"},
+		{401, "WWW-Authenticate", "Authorization"},
+	} {
+		for _, accepted := range []bool{true, false} {
+			scenario(t, func(w *world) {
+				w.oneTarget()
+				w.carriers[0].User, w.carriers[0].Password = "trunk", trunk.NewSecret("hunter2")
+			}, func(r *rig) {
+				tel := r.tel()
+				caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+				caller.want("100")
+				challenge := st.challenge + ": Digest realm=\"tel.example\", nonce=\"abc\", qop=\"auth\", algorithm=SHA-256"
+				first := tel.ring()
+				first.answer(st.status, "", challenge)
+				tel.want("ACK")
+				second := tel.ring()
+				value := string(second.invite.Lookup(st.header))
+				if !strings.Contains(value, `username="trunk"`) || !strings.Contains(value, "uri=\"sip:"+farNumber+"@"+carrierIP+"\"") {
+					t.Errorf("%s is %q", st.header, value)
+				}
+				if second.invite.CSeq() != first.invite.CSeq()+1 || string(second.invite.CallID()) != string(first.invite.CallID()) {
+					t.Error("the second INVITE is not the first with the next CSeq")
+				}
+				if !accepted {
+					second.answer(st.status, "", challenge)
+					tel.want("ACK")
+					caller.refused("500")
+					tel.quiet()
+					return
+				}
+				second.answer(200, sdpPlain)
+				tel.want("ACK")
+				caller.answered()
+				caller.ack("")
+				hangUp(caller, second)
+			})
+		}
+	}
+}
+
+func TestBetter(t *testing.T) {
+	var best outcome
+	for _, st := range []struct{ status, best int }{
+		{407, 407}, {0, 407}, {503, 503}, {407, 503}, {408, 408}, {503, 408}, {504, 504}, {502, 504}, {404, 404}, {500, 404},
+	} {
+		if best = better(best, outcome{status: st.status, text: "x"}); best.status != st.best {
+			t.Errorf("after %d the best is %d, want %d", st.status, best.status, st.best)
+		}
+	}
+}
