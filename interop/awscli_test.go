@@ -85,21 +85,19 @@ func (s shell) refused(t *testing.T, exception, says string, args ...string) {
 // equal compares a JSON value with what it should be.
 func equal(t *testing.T, what string, got any, want any) {
 	t.Helper()
-	var w any
-	text, err := json.Marshal(want)
-	if err == nil {
-		err = json.Unmarshal(text, &w)
+	plain := func(v any) (out any) {
+		text, err := json.Marshal(v)
+		if err == nil {
+			err = json.Unmarshal(text, &out)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g, err := json.Marshal(got); err != nil {
-		t.Fatal(err)
-	} else if err := json.Unmarshal(g, &got); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(got, w) {
-		t.Errorf("%s: got %v, want %v", what, got, w)
+	g, w := plain(got), plain(want)
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("%s: got %v, want %v", what, g, w)
 	}
 }
 

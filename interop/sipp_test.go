@@ -127,8 +127,8 @@ func (s *sipp) target(transport string) string {
 	return fmt.Sprintf("sip:127.0.0.1:%d;transport=%s", s.port, transport)
 }
 
-// credentials are the options of a customer that calls number.
-func credentials(vc connector, number string) []string {
+// digestOptions are the options of a customer that calls number.
+func digestOptions(vc connector, number string) []string {
 	return []string{"-au", phoneUser, "-ap", phonePassword, "-auth_uri", number + "@" + vc.Host}
 }
 
@@ -156,7 +156,7 @@ func TestSIPpOutbound(t *testing.T) {
 			vc := n.connect(t, false) // both algorithms are offered, MD5 first
 			far := serveSIPp(t, c.carrier, c.carrierTransport)
 			number := n.carrier(t, far.target(c.carrierTransport), "off")
-			near := callSIPp(t, c.customer, c.transport, n.sip(c.transport), number, vc.Host, vc.number, credentials(vc, number)...)
+			near := callSIPp(t, c.customer, c.transport, n.sip(c.transport), number, vc.Host, vc.number, digestOptions(vc, number)...)
 			near.wait()
 			far.wait()
 			r := n.records(t, vc, 1)[0]
