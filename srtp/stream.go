@@ -57,17 +57,23 @@ type stream struct {
 	rtcp window
 }
 
-// guess returns the index of a packet from its sequence number (RFC 3711 section 3.3.1): the one nearest to
-// the highest seen. Before the first rollover there is nothing below 0, so what would be is taken as ahead.
+// guess returns the index of a packet from its sequence number: the one nearest to the highest seen, and of
+// two as near the one with the same rollover counter (RFC 3711 section 3.3.1). Before the first rollover there
+// is nothing below 0, so what would be is taken as ahead.
 func (s *stream) guess(seq uint16) uint64 {
+	const half = 1 << 15
+	index := s.rtp.top&^0xffff | uint64(seq)
 	if !s.rtp.started {
-		return s.rtp.top&^0xffff | uint64(seq)
+		return index
 	}
-	index := int64(s.rtp.top) + int64(int16(seq-uint16(s.rtp.top)))
-	if index < 0 {
-		index += 1 << 16
+	top := int(uint16(s.rtp.top))
+	switch ahead := int(seq) - top; {
+	case ahead < -half:
+		return index + 1<<16
+	case ahead > half && index >= 1<<16:
+		return index - 1<<16
 	}
-	return uint64(index)
+	return index
 }
 
 // streams finds the state of an SSRC. A call has one or two; the last one used is tried first.
