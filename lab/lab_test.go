@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/clock/clocktest"
 	"carillon/numbering"
 	"carillon/phone"
 	"carillon/sip/transaction"
@@ -225,4 +226,52 @@ func TestCall(t *testing.T) {
 	if _, err := l.Call(ctx, "+12065550100", "+12065550199", l.Addr()); err == nil {
 		t.Error("the lab took a call for a number that is not its own")
 	}
+}
+
+// TestLongCall: a call that nobody ends is ended at last, whoever placed it.
+func TestLongCall(t *testing.T) {
+	fake := clocktest.New()
+	l, err := Start(Config{Clock: fake})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop := make(chan struct{})
+		go func() { // Close waits by the lab's clock
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					fake.Advance(100 * time.Millisecond)
+				}
+			}
+		}()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		close(stop)
+	})
+	taken, err := dial(t, l, number(t, "tone"), phone.Invite{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := caller(t)
+	p.Handle(func(in *phone.Incoming) { _, _ = in.Answer(phone.Answer{}) })
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	placed, err := l.Call(ctx, "+12065550100", "+12065550199", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Advance(MaxCallDuration - time.Minute)
+	for what, c := range map[string]*phone.Call{"taken": taken, "placed": placed} {
+		if c.Ended() != phone.EndNone {
+			t.Errorf("the call %s ended %q too early", what, c.Ended())
+		}
+	}
+	eventually(t, "both calls end", func() bool {
+		fake.Advance(time.Minute)
+		return taken.Ended() == phone.EndRemote && placed.Ended() == phone.EndHangup
+	})
 }

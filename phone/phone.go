@@ -78,6 +78,8 @@ type Phone struct {
 	layer     *transaction.Layer
 	addr      netip.AddrPort
 	counters  Counters
+	// ready is closed once addr is known: the first message may come while New still opens sockets.
+	ready chan struct{}
 
 	// life ends with Close; the contexts of incoming calls come from it.
 	life context.Context
@@ -92,7 +94,7 @@ type Phone struct {
 
 // New opens the sockets of a phone. It answers calls with 480 until Handle has been called.
 func New(c Config) (*Phone, error) {
-	p := &Phone{cfg: c, log: c.Logger, clock: c.Clock, calls: map[dialog.ID]*Call{}}
+	p := &Phone{cfg: c, log: c.Logger, clock: c.Clock, calls: map[dialog.ID]*Call{}, ready: make(chan struct{})}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -117,7 +119,9 @@ func New(c Config) (*Phone, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make transport of phone: %w", err)
 	}
-	if err := p.listen(); err != nil {
+	err = p.listen()
+	close(p.ready)
+	if err != nil {
 		_ = p.transport.Close()
 		return nil, fmt.Errorf("open %s socket of phone: %w", p.cfg.Proto, err)
 	}

@@ -11,7 +11,10 @@ import (
 type receiver struct{ p *Phone }
 
 // Receive is part of transport.Handler.
-func (r receiver) Receive(f transport.Flow, m *sip.Message) { r.p.layer.Receive(f, m) }
+func (r receiver) Receive(f transport.Flow, m *sip.Message) {
+	<-r.p.ready
+	r.p.layer.Receive(f, m)
+}
 
 // Malformed is part of transport.Handler.
 func (r receiver) Malformed(f transport.Flow, m *sip.Message, err *sip.ParseError) {

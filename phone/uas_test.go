@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/clock/clocktest"
 	"carillon/sip"
 	"carillon/sip/digest"
 )
@@ -207,6 +208,55 @@ func TestAnswerCrossesCancel(t *testing.T) {
 	u.answer(u.next(sip.Bye), 200, "", nil)
 	if r := await(t, "the end of Dial", done); !errors.Is(r.err, context.Canceled) {
 		t.Errorf("Dial gave %v, want context.Canceled", r.err)
+	}
+}
+
+// TestAnswerAfterAll: nobody waits any more, and the call is still hung up in order.
+func TestAnswerAfterAll(t *testing.T) {
+	fake := clocktest.New()
+	u, p := newUAS(t), newPhone(t, Config{Clock: fake})
+	ctx, cancel := context.WithCancel(testContext(t))
+	done := dialAside(ctx, p, u.invite())
+	invite := u.next(sip.Invite)
+	cancel()
+	var r dialed
+	eventually(t, "Dial gives up", func() bool {
+		fake.Advance(cancelWait / 4)
+		select {
+		case r = <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	if !errors.Is(r.err, context.Canceled) {
+		t.Errorf("Dial gave %v, want context.Canceled", r.err)
+	}
+	u.answer(invite, 200, "late", plainAnswer())
+	u.next(sip.Ack)
+	u.answer(u.next(sip.Bye), 200, "", nil)
+}
+
+// TestStrayAnswer: a 2xx whose transaction is long gone gets ACK and BYE where it came from; other strays get nothing.
+func TestStrayAnswer(t *testing.T) {
+	u, p := newUAS(t), newPhone(t, Config{})
+	stray := func(status string) {
+		t.Helper()
+		text := "SIP/2.0 " + status + "\r\nVia: SIP/2.0/UDP " + p.Addr().String() + ";branch=z9hG4bK-gone\r\n" +
+			"From: <sip:us@127.0.0.1>;tag=us\r\nTo: <sip:them@127.0.0.1>;tag=them\r\nCall-ID: gone\r\nCSeq: 7 INVITE\r\n" +
+			"Contact: <sip:them@" + u.addr().String() + ">\r\nContent-Length: 0\r\n\r\n"
+		if _, err := u.conn.WriteToUDPAddrPort([]byte(text), p.Addr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stray("486 Busy Here")
+	stray("200 OK")
+	if ack := u.next(sip.Ack); ack.CSeq() != 7 || string(ack.To().Tag()) != "them" {
+		t.Errorf("ACK is\n%s", ack.Bytes())
+	}
+	u.answer(u.next(sip.Bye), 200, "", nil)
+	if n := p.layer.Stats().Strays.Load(); n != 2 {
+		t.Errorf("%d strays", n)
 	}
 }
 
