@@ -12,7 +12,7 @@ import (
 // Errors of protecting and unprotecting. They carry no detail: an attacker must not make the node format
 // text for each forged packet.
 var (
-	// ErrMalformed: the packet is too short or its header is broken.
+	// ErrMalformed: the packet is too short or too long, or its header is broken.
 	ErrMalformed = errors.New("srtp: malformed packet")
 	// ErrAuth: the authentication tag or the MKI is wrong.
 	ErrAuth = errors.New("srtp: authentication failed")
@@ -33,6 +33,10 @@ var (
 
 // Overhead is the most bytes that Protect and ProtectRTCP add.
 const Overhead = 20
+
+// maxPacket is the longest packet to protect, in bytes: what UDP carries. The counter under a packet index
+// serves 1 MB; past that the key stream would be the next packet's.
+const maxPacket = 1<<16 - 1
 
 // MaxMKI is the longest master key identifier, in bytes (RFC 4568 section 6.1).
 const MaxMKI = 128
@@ -117,7 +121,7 @@ func into(dst, packet []byte) ([]byte, error) {
 // place. Errors are ErrMalformed, ErrReused, ErrStale, ErrExhausted and ErrBuffer.
 func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 	h, ok := readHeader(packet)
-	if !ok {
+	if !ok || len(packet) > maxPacket {
 		return nil, ErrMalformed
 	}
 	out, err := into(dst, packet)
@@ -146,7 +150,7 @@ func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 // ProtectRTCP returns the SRTCP packet of a compound RTCP packet, always encrypted, in the memory of dst.
 // Errors are ErrMalformed, ErrExhausted and ErrBuffer.
 func (s *Sender) ProtectRTCP(dst, packet []byte) ([]byte, error) {
-	if len(packet) < rtp.RTCPHeaderSize {
+	if len(packet) < rtp.RTCPHeaderSize || len(packet) > maxPacket {
 		return nil, ErrMalformed
 	}
 	out, err := into(dst, packet)
@@ -211,7 +215,7 @@ func (r *Receiver) cutMKI(packet []byte, tag int) ([]byte, error) {
 }
 
 // Unprotect returns the RTP packet of an SRTP packet, in the memory of dst. dst may be packet[:0]. A packet
-// that is refused changes no state. Errors are ErrMalformed, ErrAuth, ErrReplay, ErrExhausted and ErrBuffer.
+// that is refused changes no state, but may leave dst changed. Errors are ErrMalformed, ErrAuth, ErrReplay, ErrExhausted and ErrBuffer.
 func (r *Receiver) Unprotect(dst, packet []byte) ([]byte, error) {
 	h, ok := readHeader(packet)
 	if !ok {
