@@ -13,7 +13,7 @@ import (
 func FindConnector(v View, f Facts) (*trunk.Connector, trunk.Number, *call.Refusal) {
 	n, ok := trunk.ParseNumber(f.User)
 	if !ok {
-		return nil, "", call.Refuse(call.ReasonNumberUnknown, printable(f.User))
+		return nil, "", call.Refuse(call.ReasonNumberUnknown, Printable(f.User))
 	}
 	c, ok := holder(v, n)
 	if !ok {
@@ -34,8 +34,11 @@ type Chooser struct {
 func PlanInbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *call.Refusal) {
 	n, _ := trunk.ParseNumber(f.User)
 	p := Plan{
-		Direction: call.Inbound, Connector: c, Revision: v.Revision(),
-		To: string(n), ToCountry: numbering.Country(n), From: printable(firstOf(f.Asserted, f.From)),
+		Direction: call.Inbound, Connector: c, Revision: v.Revision(), Private: f.Private,
+		To: string(n), ToCountry: numbering.Country(n), From: Printable(firstOf(f.Asserted, f.From)),
+	}
+	if f.Private {
+		p.From = Printable(f.From) // the customer reads the record, too
 	}
 	if from, ok := trunk.ParseNumber(p.From); ok {
 		p.From, p.FromCountry = string(from), numbering.Country(from)

@@ -13,13 +13,13 @@ import (
 // A number that another connector of the installation holds stays inside: its routes are the targets and no carrier
 // hears of the call.
 func PlanOutbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *call.Refusal) {
-	p := Plan{Direction: call.Outbound, Connector: c, Revision: v.Revision(), Emergency: numbering.Emergency(f.User)}
+	p := Plan{Direction: call.Outbound, Connector: c, Revision: v.Revision(), Private: f.Private, Emergency: numbering.Emergency(f.User)}
 	p.To = f.User
 	var number trunk.Number
 	if !p.Emergency {
 		n, ok := trunk.ParseDialled(f.User)
 		if !ok {
-			return p, call.Refuse(call.ReasonNumberMalformed, printable(f.User))
+			return p, call.Refuse(call.ReasonNumberMalformed, Printable(f.User))
 		}
 		number = n
 		p.To, p.ToCountry = string(n), numbering.Country(n)
@@ -44,7 +44,7 @@ func PlanOutbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *c
 	}
 	demote(p.Targets, choose.Failed)
 	if len(p.Targets) == 0 {
-		return p, call.Refuse(call.ReasonNoRoute, "No carrier takes "+printable(p.To)+".")
+		return p, call.Refuse(call.ReasonNoRoute, "No carrier takes "+Printable(p.To)+".")
 	}
 	p.Carrier = p.Targets[0].Carrier
 	return p, nil
@@ -79,16 +79,16 @@ func callerID(v View, c *trunk.Connector, f Facts, p *Plan) *call.Refusal {
 		p.From, p.FromCountry = string(n), numbering.Country(n)
 		p.Replaced = "none"
 		if shown != "" {
-			p.Replaced = printable(shown)
+			p.Replaced = Printable(shown)
 		}
 		return nil
 	}
 	if p.Emergency {
 		// An emergency call is never refused for its caller id: the number it came with is better than no call.
-		p.From = printable(shown)
+		p.From = Printable(shown)
 		return nil
 	}
-	return call.Refuse(call.ReasonCallerIDNotOwned, printable(shown))
+	return call.Refuse(call.ReasonCallerIDNotOwned, Printable(shown))
 }
 
 func appendCarrier(targets []Target, c *trunk.Carrier, user string) []Target {
@@ -108,8 +108,8 @@ func countryDetail(n trunk.Number, country string) string {
 	return string(n) + " is in " + country
 }
 
-// printable keeps what a stranger sent from forging lines in logs, headers and records.
-func printable(s string) string {
+// Printable keeps what a stranger sent from forging lines in logs, headers and records.
+func Printable(s string) string {
 	const longest = 64
 	b := make([]byte, 0, min(len(s), longest))
 	for i := range len(s) {

@@ -37,6 +37,8 @@ type Facts struct {
 	// Asserted, Preferred and From are the user parts of P-Asserted-Identity, P-Preferred-Identity and From
 	// (RFC 3325 section 9), empty where absent.
 	Asserted, Preferred, From string
+	// Private is true when the caller asked that its identity be kept from the called party (RFC 3323, RFC 3325).
+	Private bool
 }
 
 // Owner is whose call an INVITE is. Exactly one of Connector and Carrier is set when it is anybody's.
@@ -112,6 +114,8 @@ type Plan struct {
 	FromCountry, ToCountry string
 	// Carrier is the carrier of an inbound call, and of the first targets of an outbound one.
 	Carrier *trunk.Carrier
+	// Private is true when From must not be shown to the called party.
+	Private bool
 	// Emergency calls pass number, country and limit rules.
 	Emergency bool
 	// Targets are tried in order; never empty.

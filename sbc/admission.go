@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -28,25 +29,41 @@ type arrival struct {
 	// connector rules the request once it is known.
 	connector *trunk.Connector
 	screening routing.Screening
-	// proven is true when the sender has shown who it is: it may then be told which rule fired.
-	proven bool
+	// standing decides what the sender may be told.
+	standing standing
 	// user is the digest user that was proven.
 	user string
 	// challenge holds the challenges to answer with, when the refusal asks for credentials.
 	challenge []string
 	plan      routing.Plan
-	// counted is true when the call has been counted in by actives.
-	counted bool
+	// counted is true when the call has been counted in by actives, shared when also for the account at its other end.
+	counted, shared bool
 }
+
+// standing is what a sender has shown of who it is.
+type standing uint8
+
+const (
+	// stranger: nothing.
+	stranger standing = iota
+	// claimed: it sent a datagram from an address in the list, or of a carrier. That can be forged.
+	claimed
+	// proven: its connection comes from such an address, or its credentials are right.
+	proven
+)
 
 // step is one rule of admission; nil passes.
 type step func(*Server, *arrival) *call.Refusal
 
-// outboundSteps and inboundSteps are the rules a call passes, in order. The order is part of the promise: what is
-// cheap and reveals nothing comes first, and strangers cannot spend a customer's rate.
+// The rules a request passes, in order. The order is part of the promise: what is cheap and reveals nothing comes first,
+// and strangers cannot spend a customer's rate.
 var (
-	outboundSteps = []step{screen, authenticate, limit, planOutbound}
-	inboundSteps  = []step{findConnector, limit, planInbound}
+	outboundSteps = []step{screen, room, authenticate, limit, planOutbound, limitInside}
+	inboundSteps  = []step{known, room, findConnector, limit, planInbound}
+	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
+	// and an INVITE from there would only be asked for them.
+	outboundOptionsSteps = []step{screen, room, authenticateUnlisted}
+	inboundOptionsSteps  = []step{known, room}
 )
 
 // newArrival reads the facts of a request.
@@ -62,6 +79,7 @@ func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
 		Asserted:  identity(req, sip.HdrPAssertedIdentity),
 		Preferred: identity(req, sip.HdrPPreferredIdentity),
 		From:      userOf(&req.From().URI),
+		Private:   private(req),
 	}
 	return a
 }
@@ -78,7 +96,7 @@ func (s *Server) onInvite(tx *transaction.Server, req *sip.Message) {
 		s.answerStateless(tx, req, 482)
 		return
 	}
-	if r := s.admit(a); r != nil {
+	if r := s.admit(a, outboundSteps, inboundSteps); r != nil {
 		s.refuse(a, r)
 		return
 	}
@@ -106,24 +124,16 @@ func (s *Server) precheck(req *sip.Message) (status int, header, value string) {
 	return 0, "", ""
 }
 
-// admit runs the steps of the request's direction.
-func (s *Server) admit(a *arrival) *call.Refusal {
-	if s.draining.Load() {
-		return call.Refuse(call.ReasonDraining, "")
-	}
+// admit finds out whose request it is and runs the steps of its direction.
+func (s *Server) admit(a *arrival, outbound, inbound []step) *call.Refusal {
 	owner, refusal := routing.Classify(a.view, a.facts)
 	if refusal != nil {
 		return refusal
 	}
-	if a.tx.Overloaded() {
-		return call.Refuse(call.ReasonNodeFull, "too many transactions")
-	}
 	a.owner, a.connector = owner, owner.Connector
-	steps := outboundSteps
+	steps := outbound
 	if owner.Direction == call.Inbound {
-		steps = inboundSteps
-		// A carrier is known by its address; over UDP that can be forged, but then the answer goes to the carrier.
-		a.proven = true
+		steps = inbound
 	}
 	for _, step := range steps {
 		if refusal := step(s, a); refusal != nil {
@@ -140,16 +150,48 @@ func (s *Server) giveBack(a *arrival) {
 		s.actives.leave(a.connector.Account)
 		a.counted = false
 	}
+	if a.shared {
+		s.actives.unshare(a.plan.Inside.Account)
+		a.shared = false
+	}
+}
+
+// fromListed is the standing of a sender at an address that was listed: that of a datagram can be forged, that of a
+// connection cannot.
+func (a *arrival) fromListed() standing {
+	if a.flow.Proto().Reliable() {
+		return proven
+	}
+	return claimed
 }
 
 func screen(s *Server, a *arrival) (refusal *call.Refusal) {
 	a.screening, refusal = routing.Screen(a.connector, a.facts)
-	// The source of a datagram can be forged, that of a connection cannot.
-	a.proven = a.screening.Listed && a.flow.Proto().Reliable()
+	if a.screening.Listed {
+		a.standing = a.fromListed()
+	}
 	if refusal != nil && refusal.Reason == call.ReasonSignallingNotEncrypted {
 		refusal.Detail = strconv.Itoa(int(s.cfg.Ports(transport.TLS)))
 	}
 	return refusal
+}
+
+// known notes that a carrier is known by its address.
+func known(_ *Server, a *arrival) *call.Refusal {
+	a.standing = a.fromListed()
+	return nil
+}
+
+// room refuses what the node cannot take now. It comes after the source is judged, so that those who belong here learn
+// when to try again and others learn nothing.
+func room(s *Server, a *arrival) *call.Refusal {
+	switch {
+	case s.draining.Load():
+		return call.Refuse(call.ReasonDraining, "")
+	case a.tx.Overloaded():
+		return call.Refuse(call.ReasonNodeFull, "it holds as many transactions as it may")
+	}
+	return nil
 }
 
 // limit spends a call of the connector's rate and counts the call in. Emergency calls pass.
@@ -185,6 +227,23 @@ func limit(s *Server, a *arrival) *call.Refusal {
 func planOutbound(s *Server, a *arrival) (refusal *call.Refusal) {
 	a.plan, refusal = routing.PlanOutbound(a.view, a.connector, a.facts, s.chooser(a.at))
 	return refusal
+}
+
+// limitInside holds a call that stays inside to the quota of the account at its other end, too.
+func limitInside(s *Server, a *arrival) *call.Refusal {
+	other := a.plan.Inside
+	if other == nil || other.Account == a.connector.Account {
+		return nil
+	}
+	n, limited := a.view.Quota(other.Account, trunk.QuotaActiveCalls)
+	if limited && !s.actives.share(other.Account, n) {
+		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n)+" at the called side")
+	}
+	if !limited {
+		s.actives.share(other.Account, math.MaxInt)
+	}
+	a.shared = true
+	return nil
 }
 
 func findConnector(_ *Server, a *arrival) (refusal *call.Refusal) {

@@ -2,7 +2,6 @@ package sbc
 
 import (
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,10 +13,6 @@ import (
 	"carillon/sip/transaction"
 	"carillon/sip/transport"
 )
-
-// maxMailbox bounds the in-dialog requests that wait for a call's goroutine. Beyond it they get 503; everything else a
-// call is sent answers something it started and is bounded by that.
-const maxMailbox = 64
 
 // phase is how far a call has come.
 type phase uint8
@@ -54,6 +49,7 @@ type activeCall struct {
 	rec      call.Record
 	merge    mergeKey
 	mailbox  mailbox
+	shared   bool // counted for the account at its other end, too
 	finished bool
 }
 
@@ -72,90 +68,6 @@ type timer struct {
 	number uint64
 }
 
-// mailbox is the queue of events of a call.
-type mailbox struct {
-	mu     sync.Mutex
-	events []event
-	signal chan struct{}
-	closed bool
-}
-
-// event is one thing that happened to a call. Messages in it are clones.
-type event struct {
-	kind    eventKind
-	leg     *leg
-	tx      *transaction.Server
-	flow    transport.Flow
-	msg     *sip.Message
-	attempt int
-	found   found
-	err     error
-	timer   timerName
-	number  uint64 // of the timer
-	side    call.Side
-	request *outbound // an in-dialog request we sent
-	reason  call.Reason
-}
-
-type eventKind uint8
-
-const (
-	evCancelled   eventKind = iota + 1 // the caller sent CANCEL before the answer
-	evGone                             // the caller's connection is lost, so that its INVITE cannot be answered
-	evFound                            // the target's addresses are known and a flow is open
-	evResponse                         // a target answered its INVITE
-	evSilentEnd                        // a target's INVITE ended without a final answer
-	evRequest                          // a request inside one of the dialogs
-	evAck                              // the ACK of a 2xx
-	evNoAck                            // no ACK came
-	evAnswered                         // an in-dialog request we sent has its final answer, or will have none
-	evRepeated                         // the 2xx to a re-INVITE we sent came again
-	evLost                             // an in-dialog request lost its connection
-	evReconnected                      // there is another connection for it, or there is none
-	evDropped                          // the sender of a re-INVITE cancelled it
-	evTimer
-	evSilence // media stopped
-	evStop    // the node ends the call
-)
-
-// put queues an event and reports whether it was taken.
-func (m *mailbox) put(e event) bool {
-	m.mu.Lock()
-	if m.closed || e.kind == evRequest && len(m.events) >= maxMailbox {
-		m.mu.Unlock()
-		return false
-	}
-	m.events = append(m.events, e)
-	m.mu.Unlock()
-	select {
-	case m.signal <- struct{}{}:
-	default:
-	}
-	return true
-}
-
-// take waits for events and returns all of them.
-func (m *mailbox) take() []event {
-	for {
-		m.mu.Lock()
-		if events := m.events; len(events) > 0 {
-			m.events = nil
-			m.mu.Unlock()
-			return events
-		}
-		m.mu.Unlock()
-		<-m.signal
-	}
-}
-
-// close refuses further events and returns those that came too late.
-func (m *mailbox) close() []event {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	return m.events
-}
-
 // begin starts the call of an INVITE that was let in.
 func (s *Server) begin(a *arrival) {
 	id, err := uuid.NewRandomFromReader(&s.random)
@@ -164,7 +76,7 @@ func (s *Server) begin(a *arrival) {
 		return
 	}
 	c := &activeCall{
-		s: s, id: call.ID(id.String()), plan: a.plan, timers: make(map[timerName]timer), merge: keyOf(a.req),
+		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), merge: keyOf(a.req),
 		mailbox: mailbox{signal: make(chan struct{}, 1)},
 	}
 	c.log = s.log.With("call", string(c.id), "connector", a.connector.ID)

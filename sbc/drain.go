@@ -23,6 +23,7 @@ func (s *Server) Drain(ctx context.Context) {
 	case <-limit:
 	}
 	s.stopAll()
+	s.giveUpWaiting()
 	<-s.records.Idle()
 	limit, stop = s.wait(stopWait)
 	defer stop()

@@ -40,6 +40,17 @@ func identity(req *sip.Message, id sip.HeaderID) string {
 	return ""
 }
 
+// private reports whether the caller hides who it is (RFC 3323 section 4.2, RFC 3325 section 9.3).
+func private(req *sip.Message) bool {
+	for value := range strings.FieldsFuncSeq(string(req.Get(sip.HdrPrivacy)), func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+		switch strings.ToLower(value) {
+		case "id", "user", "header":
+			return true
+		}
+	}
+	return false
+}
+
 func isEmergency(user string) bool { return numbering.Emergency(user) }
 
 // unsupported lists the options in Require that this node does not know (RFC 3261 section 8.2.2.3). It knows none:

@@ -88,14 +88,36 @@ func (a *actives) enter(account string, perAccount, perNode int) (ok, nodeFull b
 	return true, false
 }
 
+// share counts a call for a second account as well unless that has limit calls up.
+func (a *actives) share(account string, limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.by[account] >= limit {
+		return false
+	}
+	a.by[account]++
+	return true
+}
+
+// unshare takes share back.
+func (a *actives) unshare(account string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.drop(account)
+}
+
+func (a *actives) drop(account string) {
+	if a.by[account]--; a.by[account] == 0 {
+		delete(a.by, account)
+	}
+}
+
 // leave counts one call out.
 func (a *actives) leave(account string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total--
-	if a.by[account]--; a.by[account] == 0 {
-		delete(a.by, account)
-	}
+	a.drop(account)
 }
 
 // now returns the number of calls up.
@@ -104,6 +126,3 @@ func (a *actives) now() int {
 	defer a.mu.Unlock()
 	return a.total
 }
-
-// empty reports whether no call is up.
-func (a *actives) empty() bool { return a.now() == 0 }

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -101,7 +102,11 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Request("INVITE", []byte(a.uri))
 	b.Header("Via", c.s.via(l.flow, branch))
 	b.HeaderUint("Max-Forwards", uint64(c.forwards()))
-	from := "<sip:" + fromUser(c.plan.From) + "@" + c.s.cfg.Domain + ">"
+	identity := "<sip:" + escapeUser(c.plan.From) + "@" + c.s.cfg.Domain + ">"
+	from := identity
+	if c.plan.Private || c.plan.From == "" {
+		from = `"Anonymous" <sip:anonymous@anonymous.invalid>` // RFC 3323 section 4.1.1.3
+	}
 	b.Header("From", from+";tag="+l.tag)
 	b.Header("To", "<"+toURI(a.target)+">")
 	b.Header("Call-ID", l.record.SIPCallID)
@@ -109,8 +114,9 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Header("Contact", c.contact(l.flow))
 	b.Header("User-Agent", userAgent)
 	b.Header("Allow", allowed)
-	if _, ok := trunk.ParseNumber(c.plan.From); ok {
-		b.Header("P-Asserted-Identity", from)
+	// A carrier is trusted with the number that the caller hides, a customer is not (RFC 3325 section 5).
+	if _, ok := trunk.ParseNumber(c.plan.From); ok && (!c.plan.Private || a.target.Carrier != nil) {
+		b.Header("P-Asserted-Identity", identity)
 	}
 	if credentials != nil {
 		b.Header(credentials.name, credentials.value)
@@ -142,11 +148,20 @@ func toURI(t routing.Target) string {
 	return "sip:" + t.User + "@" + host
 }
 
-func fromUser(from string) string {
-	if from == "" {
-		return "anonymous"
+// escapeUser writes the user part of a URI (RFC 3261 section 25.1): what is not a plain character there is escaped, so
+// that a caller id cannot add a host or parameters.
+func escapeUser(user string) string {
+	const plain = "-_.!~*'()&=+$,"
+	var b strings.Builder
+	for i := range len(user) {
+		c := user[i]
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte(plain, c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
 	}
-	return from
+	return b.String()
 }
 
 // forwards is one hop less than the caller had left.

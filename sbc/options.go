@@ -2,7 +2,6 @@ package sbc
 
 import (
 	"carillon/call"
-	"carillon/routing"
 	"carillon/sip"
 	"carillon/sip/transaction"
 )
@@ -15,7 +14,7 @@ func (s *Server) onOptions(tx *transaction.Server, req *sip.Message) {
 		s.answerEarly(a, status, header, value)
 		return
 	}
-	if r := s.admitOptions(a); r != nil {
+	if r := s.admit(a, outboundOptionsSteps, inboundOptionsSteps); r != nil {
 		s.refuse(a, r)
 		return
 	}
@@ -27,29 +26,5 @@ func (s *Server) onOptions(tx *transaction.Server, req *sip.Message) {
 	b.Header("Allow", allowed)
 	b.Header("Accept", "application/sdp")
 	b.Body("", nil)
-	_ = tx.Respond(b.Bytes())
-}
-
-// admitOptions runs the rules that do not depend on a number. A source that is in the list need not authenticate:
-// trunks send OPTIONS without credentials, and an INVITE from there would only be asked for them.
-func (s *Server) admitOptions(a *arrival) *call.Refusal {
-	if s.draining.Load() {
-		return call.Refuse(call.ReasonDraining, "")
-	}
-	owner, refusal := routing.Classify(a.view, a.facts)
-	if refusal != nil {
-		return refusal
-	}
-	a.owner, a.connector = owner, owner.Connector
-	if owner.Direction == call.Inbound {
-		a.proven = true
-		return nil
-	}
-	if refusal := screen(s, a); refusal != nil {
-		return refusal
-	}
-	if a.screening.Listed {
-		return nil
-	}
-	return authenticate(s, a)
+	_ = tx.RespondOnce(b.Bytes()) // a repeated OPTIONS gets the same answer (RFC 3261 section 8.2.7)
 }

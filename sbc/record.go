@@ -67,21 +67,32 @@ func ruledBy(r *call.Record, c *trunk.Connector) {
 	r.Account, r.ConnectorID, r.Region, r.RequireEncryption = c.Account, c.ID, string(c.Region), c.RequireEncryption
 }
 
-// recordRefusal keeps a record of a call that was not let in. A challenge is not a refusal: its caller comes back.
+// recordRefusal keeps a record of a call that was not let in. A challenge is no refusal yet: its caller comes back.
 func (s *Server) recordRefusal(a *arrival, v verdict) {
-	s.sampleRefusal(a, v)
-	if a.connector == nil || v.reason == call.ReasonCredentialsRequired {
+	if a.connector == nil {
+		return // it belongs to nobody's account
+	}
+	if v.reason == call.ReasonCredentialsRequired {
+		s.awaitCredentials(a)
 		return
 	}
+	if r, ok := s.refusalRecord(a, v); ok {
+		s.keepRefusal(r)
+	}
+}
+
+// refusalRecord writes down what is known of a call that was not let in.
+func (s *Server) refusalRecord(a *arrival, v verdict) (r call.Record, ok bool) {
 	id, err := uuid.NewRandomFromReader(&s.random)
 	if err != nil {
-		return
+		s.log.Error("make a call id", "error", err)
+		return r, false
 	}
-	r := newRecord(a, call.ID(id.String()), a.plan)
+	r = newRecord(a, call.ID(id.String()), a.plan)
 	if r.To == "" {
-		r.From, r.To = a.facts.From, a.facts.User
+		r.From, r.To = routing.Printable(a.facts.From), routing.Printable(a.facts.User)
 	}
-	r.End, r.Status, r.Reason, r.Sentence, r.Fix = s.clock.Now(), v.status, v.reason.String(), v.sentence, v.fix
+	r.Status, r.Reason, r.Sentence, r.Fix = v.status, v.reason.String(), v.sentence, v.fix
 	l := leg{side: call.Customer}
 	l.noteFlow(a.flow)
 	l.record.SIPCallID = string(a.req.CallID())
@@ -90,7 +101,13 @@ func (s *Server) recordRefusal(a *arrival, v verdict) {
 	} else {
 		r.Customer = l.record
 	}
-	if !s.budget.take(a.at) {
+	return r, true
+}
+
+// keepRefusal writes the record of a refused call, within the budget for these.
+func (s *Server) keepRefusal(r call.Record) {
+	r.End = s.clock.Now()
+	if !s.budget.take(r.End) {
 		s.stats.Unrecorded.Add(1)
 		return
 	}
@@ -152,6 +169,9 @@ func (c *activeCall) conclude(v verdict, hungUpBy string) {
 		c.s.append(c.insideRecord())
 	}
 	c.s.actives.leave(c.plan.Connector.Account)
+	if c.shared {
+		c.s.actives.unshare(c.plan.Inside.Account)
+	}
 	c.s.stats.ended(v.reason)
 	c.s.records.done()
 	c.log.Info("call ended", "reason", r.Reason, "status", r.Status, "direction", r.Direction,

@@ -16,56 +16,58 @@ const allowed = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"
 // retryAfter bounds the jittered Retry-After in seconds: a node that drains must not be asked by everybody at once.
 const retryMin, retryMax = 2, 10
 
-// refuse answers an INVITE or OPTIONS that admission did not let in, counts it and, where the sender is proven and a
+// refuse answers an INVITE or OPTIONS that admission did not let in, counts it and, where the sender is no stranger and a
 // connector rules it, records it.
 func (s *Server) refuse(a *arrival, r *call.Refusal) {
 	v := judge(r)
 	s.stats.refused(r.Reason)
-	if !a.proven && !a.screening.Listed {
-		s.sampleRefusal(a, v)
-		s.answerUnproven(a, v)
+	s.sampleRefusal(a, v)
+	switch a.standing {
+	case proven:
+		s.answerProven(a, v)
+	case claimed:
+		s.answerClaimed(a, v)
+	default:
+		s.answerStranger(a, v)
 		return
 	}
-	s.answerProven(a, v)
 	if a.req.Method() == sip.Invite {
 		s.recordRefusal(a, v)
 	}
 }
 
-// answerUnproven gives a stranger one answer that names no rule, costs no state and is not larger than what was asked.
+// answerStranger gives a stranger one answer that names no rule, costs no state and is not larger than what was asked.
 // A datagram from outside every list may come from a forged address, so it gets silence where even that would be more.
-func (s *Server) answerUnproven(a *arrival, v verdict) {
-	b := s.response(a.req, v.status, v.phrase)
+func (s *Server) answerStranger(a *arrival, v verdict) {
+	b := s.response(a.req, v.status, "")
 	for _, value := range a.challenge {
 		b.Header("Proxy-Authenticate", value)
 	}
 	b.Body("", nil)
-	out := b.Bytes()
-	if out == nil {
-		a.tx.Drop()
-		return
-	}
-	if len(out) > len(a.req.Bytes()) && !a.flow.Proto().Reliable() {
-		s.stats.Silent.Add(1)
-		a.tx.Drop()
-		return
-	}
-	// A challenge over a connection or to a listed source is followed by an ACK; both are fine without state.
-	_ = a.tx.RespondOnce(out)
+	s.sendOnce(a.tx, a.req, b.Bytes())
 }
 
-// answerProven says which rule fired. A listed datagram source gets the sentence only where it fits into what it sent.
+// answerProven says which rule fired, as often as it takes until the ACK.
 func (s *Server) answerProven(a *arrival, v verdict) {
-	b := s.verdictResponse(a, v, true)
-	if out := b.Bytes(); out != nil && (a.proven || len(out) <= len(a.req.Bytes())) {
-		_ = a.tx.Respond(out)
-		return
-	}
-	if out := s.verdictResponse(a, v, false).Bytes(); out != nil {
+	if out := s.verdictResponse(a, v, true).Bytes(); out != nil {
 		_ = a.tx.Respond(out)
 		return
 	}
 	a.tx.Drop()
+}
+
+// answerClaimed answers a datagram from a listed source once, with the sentence where that fits into what came: the source
+// may be forged, and then it must be no amplifier.
+func (s *Server) answerClaimed(a *arrival, v verdict) {
+	out := s.verdictResponse(a, v, true).Bytes()
+	if out == nil || len(out) > len(a.req.Bytes()) {
+		out = s.verdictResponse(a, v, false).Bytes()
+	}
+	if out == nil {
+		a.tx.Drop()
+		return
+	}
+	_ = a.tx.RespondOnce(out)
 }
 
 func (s *Server) verdictResponse(a *arrival, v verdict, say bool) *sip.Builder {

@@ -8,8 +8,6 @@ package sbc
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,10 +20,8 @@ import (
 	"carillon/call"
 	"carillon/clock"
 	"carillon/directory"
-	"carillon/egress"
 	"carillon/routing"
 	"carillon/sip"
-	"carillon/sip/digest"
 	"carillon/sip/resolve"
 	"carillon/sip/transaction"
 	"carillon/sip/transport"
@@ -73,83 +69,6 @@ type Health interface {
 	Seen(connectorID string, source netip.Addr, at time.Time)
 }
 
-// Limits bounds the plane. A field that is 0 means its default.
-type Limits struct {
-	// Calls is the most calls up at a time; default 20,000.
-	Calls int
-	// TargetSilent is how long a target may answer nothing at all; default 3.5 s.
-	TargetSilent time.Duration
-	// Ring is how long a target may ring; default 180 s.
-	Ring time.Duration
-	// Duration is the longest time a call may last; default 4 h.
-	Duration time.Duration
-	// Drain is how long calls may go on after Drain; default 300 s.
-	Drain time.Duration
-	// FailedFor is how long a target that failed is tried last; default 30 s.
-	FailedFor time.Duration
-	// HeaderBytes is the most octets of custom headers passed on in one message; default 2,048.
-	HeaderBytes int
-}
-
-// Defaults of Limits.
-const (
-	DefaultCalls        = 20000
-	DefaultTargetSilent = 3500 * time.Millisecond
-	DefaultRing         = 180 * time.Second
-	DefaultDuration     = 4 * time.Hour
-	DefaultDrain        = 300 * time.Second
-	DefaultFailedFor    = 30 * time.Second
-	DefaultHeaderBytes  = 2048
-)
-
-func (l Limits) withDefaults() Limits {
-	orTime := func(v *time.Duration, def time.Duration) {
-		if *v <= 0 {
-			*v = def
-		}
-	}
-	orInt := func(v *int, def int) {
-		if *v <= 0 {
-			*v = def
-		}
-	}
-	orInt(&l.Calls, DefaultCalls)
-	orTime(&l.TargetSilent, DefaultTargetSilent)
-	orTime(&l.Ring, DefaultRing)
-	orTime(&l.Duration, DefaultDuration)
-	orTime(&l.Drain, DefaultDrain)
-	orTime(&l.FailedFor, DefaultFailedFor)
-	orInt(&l.HeaderBytes, DefaultHeaderBytes)
-	return l
-}
-
-// Config is what a Server is built from. Directory, Media, Records, Digest, Resolver and Rand are required.
-type Config struct {
-	Directory Directory
-	Media     MediaPlane
-	Records   Records
-	Digest    *digest.Server
-	Resolver  Resolver
-	// Health may be nil.
-	Health Health
-	// Egress judges every address that was learned before anything is sent there.
-	Egress egress.Policy
-	// Name is the node's host name or address in Contact, Via and Warning; peers must reach the node by it.
-	Name string
-	// Domain is the host of our From on carrier legs.
-	Domain string
-	// Ports are the ports the node listens on, by transport.Proto; 0 where it does not.
-	Ports func(transport.Proto) uint16
-	// Roots verify the certificates of peers; nil means the system's. Certificate is shown to peers that ask.
-	Roots       *x509.CertPool
-	Certificate *tls.Certificate
-	Clock       clock.Clock
-	// Rand makes tags, call ids and the order of routes.
-	Rand   io.Reader
-	Logger *slog.Logger
-	Limits Limits
-}
-
 // Server is the signalling plane of one node. It implements transaction.Core.
 type Server struct {
 	cfg    Config
@@ -159,11 +78,12 @@ type Server struct {
 	layer  *transaction.Layer
 	dialer Dialer
 
-	rates    rates
-	actives  actives
-	failures failures
-	lockouts lockouts
-	stats    Stats
+	rates      rates
+	actives    actives
+	failures   failures
+	lockouts   lockouts
+	challenged challengedCalls
+	stats      Stats
 
 	budget    refusalBudget // of records of refused calls
 	logBudget refusalBudget // of log lines about them
@@ -225,6 +145,8 @@ func (s *Server) Request(tx *transaction.Server, req *sip.Message) {
 	case sip.Cancel:
 		// It matched no transaction; the INVITE may have been refused without state.
 		s.answerStateless(tx, req, 481)
+	case sip.Bye, sip.Update, sip.Info, sip.Prack:
+		s.answerStateless(tx, req, 481) // these live inside of dialogs only
 	default:
 		s.onOther(tx, req)
 	}

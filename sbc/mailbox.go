@@ -1,0 +1,98 @@
+package sbc
+
+import (
+	"sync"
+
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/transaction"
+	"carillon/sip/transport"
+)
+
+// maxMailbox bounds the in-dialog requests that wait for a call's goroutine. Beyond it they get 503; everything else a
+// call is sent answers something it started and is bounded by that.
+const maxMailbox = 64
+
+// mailbox is the queue of events of a call.
+type mailbox struct {
+	mu     sync.Mutex
+	events []event
+	signal chan struct{}
+	closed bool
+}
+
+// event is one thing that happened to a call. Messages in it are clones.
+type event struct {
+	kind    eventKind
+	leg     *leg
+	tx      *transaction.Server
+	flow    transport.Flow
+	msg     *sip.Message
+	attempt int
+	found   found
+	err     error
+	timer   timerName
+	number  uint64 // of the timer
+	side    call.Side
+	request *outbound // an in-dialog request we sent
+	reason  call.Reason
+}
+
+type eventKind uint8
+
+const (
+	evCancelled   eventKind = iota + 1 // the caller sent CANCEL before the answer
+	evGone                             // the caller's connection is lost, so that its INVITE cannot be answered
+	evFound                            // the target's addresses are known and a flow is open
+	evResponse                         // a target answered its INVITE
+	evSilentEnd                        // a target's INVITE ended without a final answer
+	evRequest                          // a request inside one of the dialogs
+	evAck                              // the ACK of a 2xx
+	evNoAck                            // no ACK came
+	evAnswered                         // an in-dialog request we sent has its final answer, or will have none
+	evRepeated                         // the 2xx to a re-INVITE we sent came again
+	evLost                             // an in-dialog request lost its connection
+	evReconnected                      // there is another connection for it, or there is none
+	evDropped                          // the sender of a re-INVITE cancelled it
+	evTimer
+	evSilence // media stopped
+	evStop    // the node ends the call
+)
+
+// put queues an event and reports whether it was taken.
+func (m *mailbox) put(e event) bool {
+	m.mu.Lock()
+	if m.closed || e.kind == evRequest && len(m.events) >= maxMailbox {
+		m.mu.Unlock()
+		return false
+	}
+	m.events = append(m.events, e)
+	m.mu.Unlock()
+	select {
+	case m.signal <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take waits for events and returns all of them.
+func (m *mailbox) take() []event {
+	for {
+		m.mu.Lock()
+		if events := m.events; len(events) > 0 {
+			m.events = nil
+			m.mu.Unlock()
+			return events
+		}
+		m.mu.Unlock()
+		<-m.signal
+	}
+}
+
+// close refuses further events and returns those that came too late.
+func (m *mailbox) close() []event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return m.events
+}
