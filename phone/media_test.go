@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/clock/clocktest"
 	"carillon/rtp"
 	"carillon/sip/transport"
 	"carillon/srtp"
@@ -77,6 +78,43 @@ func TestReports(t *testing.T) {
 				t.Errorf("%v: round trip %v", suites, s.RoundTrip)
 			}
 		}
+	}
+}
+
+// TestPace: one packet each 20 ms of the clock, a report each 5 s, and no burst after the clock stood still.
+func TestPace(t *testing.T) {
+	fake := clocktest.New()
+	callee, caller := newPhone(t, Config{}), newPhone(t, Config{Clock: fake})
+	answering(t, callee, func() Answer { return Answer{} })
+	c, err := caller.Dial(testContext(t), to(callee, "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := func() uint64 { return c.Stats().PacketsSent }
+	step := func(d time.Duration) {
+		t.Helper()
+		// The timer is set after the packet before has left.
+		eventually(t, "the next packet is due", func() bool { d, ok := fake.Next(); return ok && d <= frameTime })
+		before := sent()
+		fake.Advance(d)
+		eventually(t, "a packet is sent", func() bool { return sent() > before })
+		if n := sent() - before; n != 1 {
+			t.Fatalf("%d packets after %v", n, d)
+		}
+	}
+	step(0)
+	for sent() < reportFrames-1 {
+		step(frameTime)
+	}
+	if n := c.Stats().RTCPSent; n != 0 {
+		t.Errorf("%d reports before 5 s", n)
+	}
+	step(frameTime)
+	eventually(t, "the report", func() bool { return c.Stats().RTCPSent == 1 })
+	step(10 * time.Second)
+	step(frameTime)
+	if s := c.Stats(); s.BytesSent != s.PacketsSent*FrameSize {
+		t.Errorf("figures %+v", s)
 	}
 }
 
