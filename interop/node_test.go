@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -156,24 +157,27 @@ func (n *process) route(t *testing.T, c connector, host string, port int, protoc
 
 // legRecord and record are the parts of a call's record that tests look at.
 type legRecord struct {
-	Transport  string `json:"transport"`
-	TLSVersion string `json:"tls_version"`
-	Cipher     string `json:"cipher"`
-	Peer       string `json:"peer"`
+	Transport  string         `json:"transport"`
+	Remote     netip.AddrPort `json:"remote"`
+	TLSVersion string         `json:"tls_version"`
+	Cipher     string         `json:"cipher"`
+	Peer       string         `json:"peer"`
 	Media      struct {
-		Profile      string `json:"profile"`
-		Suite        string `json:"suite"`
-		Codec        string `json:"codec"`
-		Received     int    `json:"packets_received"`
-		Sent         int    `json:"packets_sent"`
-		RTCPReceived int    `json:"rtcp_received"`
-		RTCPSent     int    `json:"rtcp_sent"`
-		Protected    int    `json:"protected"`
-		Unprotected  int    `json:"unprotected"`
-		AuthFailures int    `json:"auth_failures"`
-		Replays      int    `json:"replays"`
-		PlainDropped int    `json:"plain_dropped"`
-		PlainSent    int    `json:"plain_sent"`
+		Profile      string         `json:"profile"`
+		Local        netip.AddrPort `json:"local"`
+		Remote       netip.AddrPort `json:"remote"`
+		Suite        string         `json:"suite"`
+		Codec        string         `json:"codec"`
+		Received     int            `json:"packets_received"`
+		Sent         int            `json:"packets_sent"`
+		RTCPReceived int            `json:"rtcp_received"`
+		RTCPSent     int            `json:"rtcp_sent"`
+		Protected    int            `json:"protected"`
+		Unprotected  int            `json:"unprotected"`
+		AuthFailures int            `json:"auth_failures"`
+		Replays      int            `json:"replays"`
+		PlainDropped int            `json:"plain_dropped"`
+		PlainSent    int            `json:"plain_sent"`
 	} `json:"media"`
 }
 
