@@ -39,10 +39,11 @@ type SerializationError struct {
 // Error returns the sentence.
 func (e *SerializationError) Error() string { return e.Message }
 
-// ReadBody reads a request's body up to limit bytes. A longer one is a [*BodyTooLargeError]; a declared length over the
-// limit is refused before anything is read. Any other error means that the client went away.
+// ReadBody reads a request's body up to limit bytes. A longer one is a [*BodyTooLargeError], and is read away
+// up to a bound so that its sender gets to see the answer. Any other error means that the client went away.
 func ReadBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
+		drain(r, limit)
 		return nil, &BodyTooLargeError{Limit: limit}
 	}
 	if r.Body == nil {
@@ -55,9 +56,21 @@ func ReadBody(r *http.Request, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read request body: %w", err)
 	}
 	if int64(buf.Len()) > limit {
+		drain(r, limit)
 		return nil, &BodyTooLargeError{Limit: limit}
 	}
 	return buf.Bytes(), nil
+}
+
+// drainFactor is how many times the limit is read away of a body that is too long.
+const drainFactor = 16
+
+// drain reads on in a body that was refused. Most clients write all of it before they read, and closing the connection
+// under them would reset it and lose the answer. A client that asked first (RFC 9110 section 10.1.1) is waiting for it.
+func drain(r *http.Request, limit int64) {
+	if r.Body != nil && r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, drainFactor*limit)
+	}
 }
 
 // ReadQuery parses a request's query. A malformed escape is a [*SerializationError], where http.Request would drop the
