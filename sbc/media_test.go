@@ -151,6 +151,8 @@ func judgeSDP(sdp []byte, policy call.Leg) *call.Refusal {
 	switch {
 	case strings.Contains(text, "nonsense"):
 		return call.Refuse(call.ReasonBadDescription, "nonsense")
+	case strings.Contains(text, "no suite"):
+		return call.Refuse(call.ReasonNoCommonSuite, "")
 	case strings.Contains(text, "no codec"):
 		return call.Refuse(call.ReasonNoCommonCodec, "")
 	case secure && !policy.SecureSignalling:

@@ -1,0 +1,374 @@
+package sbc
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/digest"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// credentials answers the challenges of a 407 as a phone does.
+func credentials(t testing.TB, challenge *sip.Message, method, uri, user, password string) string {
+	t.Helper()
+	var values [][]byte
+	for f := range challenge.Fields() {
+		if f.ID == sip.HdrProxyAuthenticate {
+			values = append(values, f.Value)
+		}
+	}
+	value, err := digest.NewClient(digest.ClientConfig{Username: user, Password: password, Rand: rand.Reader}).Answer(values, method, uri, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func (a *agent) withCredentials(challenge *sip.Message, user, password string) {
+	a.r.t.Helper()
+	a.again("Proxy-Authorization: " + credentials(a.r.t, challenge, "INVITE", a.req.URI, user, password))
+}
+
+func TestDigest(t *testing.T) {
+	for _, proto := range []transport.Proto{transport.UDP, transport.TLS} {
+		scenario(t, onlyCredentials, func(r *rig) {
+			tel := r.tel()
+			caller := r.phone(proto, strangerIP).outboundCall(strings.Repeat(sdpPlainOver(proto)+" ", 40)).start()
+			challenge := caller.refused("407")
+			if n := challenge.Count(sip.HdrProxyAuthenticate); n != 2 {
+				t.Errorf("%d challenges, want MD5 and SHA-256", n)
+			}
+			if got := string(challenge.Get(sip.HdrProxyAuthenticate)); !strings.Contains(got, `realm="`+host+`"`) || !strings.Contains(got, "MD5") {
+				t.Errorf("first challenge %s", got)
+			}
+			caller.withCredentials(challenge, "alice", "secret")
+			caller.want("100")
+			target := tel.ring()
+			target.answer(200, sdpPlain)
+			tel.want("ACK")
+			caller.answered()
+			caller.ack("")
+			hangUp(caller, target)
+			if got := r.wantRecord(call.ReasonHangup, 200, "customer"); got.AuthUser != "alice" {
+				t.Errorf("AuthUser is %q", got.AuthUser)
+			}
+			for _, secret := range []string{"secret", "alice", host} {
+				if strings.Contains(tel.everything(), secret) {
+					t.Errorf("the carrier saw %q", secret)
+				}
+			}
+		})
+	}
+}
+
+// The list and the credentials must both pass where both are set.
+func TestListAndCredentials(t *testing.T) {
+	scenario(t, func(w *world) { w.withCredentials("alice", "secret") }, func(r *rig) {
+		stranger := r.phone(transport.TLS, strangerIP).outboundCall(sdpSecure).start()
+		stranger.refused("403")
+		caller := r.customer(transport.TLS).outboundCall(sdpSecure).start()
+		challenge := caller.refused("407")
+		caller.withCredentials(challenge, "alice", "wrong")
+		challenge = caller.refused("407")
+		if got := r.record(); got.Reason != "credentials_wrong" || got.Status != 407 {
+			t.Errorf("record %+v", got)
+		}
+		caller.withCredentials(challenge, "mallory", "secret")
+		caller.refused("407")
+	})
+}
+
+// A source that guesses is locked out for growing times; others are not, and its own good password counts again later.
+func TestLockout(t *testing.T) {
+	scenario(t, onlyCredentials, func(r *rig) {
+		tel := r.tel()
+		phone := r.phone(transport.TLS, strangerIP)
+		guess := func(password string) *agent {
+			a := phone.outboundCall(sdpSecure).start()
+			a.withCredentials(a.refused("407"), "alice", password)
+			return a
+		}
+		for range freeMistakes + 1 {
+			guess("wrong").refused("407")
+		}
+		good := guess("secret")
+		if m := good.refused("407"); m.Count(sip.HdrProxyAuthenticate) == 0 {
+			t.Error("a 407 without a challenge (RFC 3261 section 22.3)")
+		}
+		other := r.phone(transport.TLS, pbxIP).outboundCall(sdpSecure).start()
+		other.withCredentials(other.refused("407"), "alice", "secret")
+		other.want("100")
+		busy(tel)
+		other.refused("486")
+		time.Sleep(firstLockout)
+		good = guess("secret")
+		good.want("100")
+		busy(tel)
+		good.refused("486")
+	})
+}
+
+// busy has a peer refuse the call that rings.
+func busy(p *peer) {
+	p.r.t.Helper()
+	p.ring().answer(486, "")
+	p.want("ACK")
+}
+
+func TestLockoutsGrowAndAreBounded(t *testing.T) {
+	var l lockouts
+	now := time.Unix(1000, 0)
+	v6, neighbour := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
+	wait := func() (d time.Duration) {
+		for l.locked(v6, now.Add(d)) {
+			d += 500 * time.Millisecond
+		}
+		return d
+	}
+	for i, want := range []time.Duration{0, 0, 0, 0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
+		l.blame(v6, now)
+		if got := wait(); got != want {
+			t.Errorf("after %d mistakes it is locked out for %v, want %v", i+1, got, want)
+		}
+	}
+	if !l.locked(neighbour, now) {
+		t.Error("an address of the same /64 is not locked out")
+	}
+	for range 20 {
+		l.blame(v6, now)
+	}
+	if got := wait(); got != longestLockout {
+		t.Errorf("the longest lockout is %v, want %v", got, longestLockout)
+	}
+	for i := range maxLockouts + 10 {
+		l.blame(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now.Add(time.Duration(i)))
+	}
+	if len(l.by) != maxLockouts {
+		t.Errorf("%d sources are remembered, want %d", len(l.by), maxLockouts)
+	}
+	if l.locked(v6, now) {
+		t.Error("the oldest entry was not the one to go")
+	}
+	l.blame(v6, now)
+	l.forgive(v6)
+	if l.locked(v6, now) || l.by[l.keyOf(v6)].mistakes != 0 {
+		t.Error("it was not forgiven")
+	}
+}
+
+// A phone without a password gets a record, so that its owner finds out.
+func TestCredentialsNeverSent(t *testing.T) {
+	listed := func(w *world) { w.withCredentials("alice", "secret") }
+	for _, proto := range []transport.Proto{transport.UDP, transport.TCP} {
+		scenario(t, listed, func(r *rig) {
+			caller := r.customer(proto).outboundCall(strings.Repeat(sdpPlain, 50)).start()
+			caller.refused("407")
+			time.Sleep(10 * time.Second)
+			caller.send(caller.req.Bytes()) // it repeats itself
+			caller.clear()
+			time.Sleep(comeBackTime - 10*time.Second - time.Millisecond)
+			r.noRecord()
+			time.Sleep(time.Millisecond)
+			got := r.wantRecord(call.ReasonCredentialsNeverSent, 407, "")
+			if got.To != farNumber || got.From != ownNumber || got.Fix == "" || got.End.Sub(got.Start) != comeBackTime || r.sbc.Stats().Refused(call.ReasonCredentialsNeverSent) != 1 {
+				t.Errorf("record %+v", got)
+			}
+		})
+	}
+	scenario(t, listed, func(r *rig) { // one that comes back has the record of its call
+		tel := r.tel()
+		caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
+		caller.withCredentials(caller.refused("407"), "alice", "secret")
+		caller.want("100")
+		busy(tel)
+		caller.refused("486")
+		time.Sleep(time.Minute)
+		r.wantRecord(call.ReasonRemoteRefused, 486, "carrier")
+	})
+	scenario(t, onlyCredentials, func(r *rig) { // a stranger's is a scanner's
+		r.phone(transport.TCP, strangerIP).outboundCall(sdpPlain).start().refused("407")
+		time.Sleep(time.Minute)
+		r.noRecord()
+	})
+	scenario(t, listed, func(r *rig) { // shutdown does not lose it, and the table is bounded
+		phone := r.customer(transport.TCP)
+		for i := range maxChallenged + 5 {
+			if phone.outboundCall(sdpPlain).start(); i%30 == 29 {
+				time.Sleep(time.Second / 2)
+			}
+		}
+		if n := len(r.sbc.challenged.by); n != maxChallenged {
+			t.Errorf("%d callers are waited for, want %d", n, maxChallenged)
+		}
+		if n := r.sbc.Stats().Unrecorded.Load(); n != 5 {
+			t.Errorf("%d are not recorded, want 5", n)
+		}
+		r.sbc.Drain(context.Background())
+		if n := len(r.records.list()); n != maxRefusalRecords || len(r.sbc.challenged.by) != 0 {
+			t.Errorf("%d records, %d still waited for", n, len(r.sbc.challenged.by))
+		}
+	})
+}
+
+func TestCPSLimit(t *testing.T) {
+	scenario(t, func(w *world) { w.connector.Termination.CpsLimit = 2 }, func(r *rig) {
+		tel := r.tel()
+		phone := r.customer(transport.TLS)
+		place := func(number string) *agent { return phone.dial("sip:"+number+"@"+host, ownNumber, sdpSecure).start() }
+		accepted := func(number string) {
+			t.Helper()
+			a := place(number)
+			a.want("100")
+			busy(tel)
+			a.refused("486")
+		}
+		accepted(farNumber)
+		accepted(farNumber)
+		if m := place(farNumber).refused("503"); m.Lookup("Retry-After") != nil {
+			t.Error("Retry-After would silence other calls of the PBX")
+		}
+		accepted("911") // an emergency call passes
+		time.Sleep(500 * time.Millisecond)
+		accepted(farNumber)
+		place(farNumber).refused("503")
+		time.Sleep(20 * time.Second)
+		accepted(farNumber)
+		if n := len(r.sbc.rates.buckets); n != 1 {
+			t.Errorf("%d buckets", n)
+		}
+	})
+}
+
+// Strangers cannot spend a customer's rate.
+func TestStrangersSpendNoRate(t *testing.T) {
+	scenario(t, func(w *world) { w.connector.Termination.CpsLimit = 1; onlyCredentials(w) }, func(r *rig) {
+		for range 10 {
+			r.phone(transport.TLS, strangerIP).outboundCall(sdpSecure).start().refused("407")
+		}
+		if len(r.sbc.rates.buckets) != 0 {
+			t.Error("a stranger spent a call")
+		}
+	})
+}
+
+func TestConcurrency(t *testing.T) {
+	quota := func(owner string, n int) func(*world) {
+		return func(w *world) {
+			w.more = []trunk.Entity{&trunk.Quota{Account: owner, Name: trunk.QuotaActiveCalls, Value: n}}
+		}
+	}
+	scenario(t, quota(account, 1), func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		callee := connect(caller, tel, sdpPlain)
+		r.customer(transport.UDP).outboundCall(sdpPlain).start().want("503")
+		inbound := r.phone(transport.TCP, carrierIP).inboundCall(sdpPlain).start()
+		inbound.refused("503")
+		emergency := r.customer(transport.UDP).dial("sip:911@"+host, ownNumber, sdpPlain).start()
+		emergency.want("100")
+		busy(tel)
+		emergency.refused("486")
+		hangUp(caller, callee)
+		again := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		again.want("100")
+		busy(tel)
+		again.refused("486")
+	})
+	// A call inside counts for the account at its other end.
+	scenario(t, quota(otherAccount, 1), func(r *rig) {
+		pbx := r.peer(transport.UDP, pbxIP+":5060")
+		caller := r.customer(transport.TCP).dial("sip:"+otherNumber+"@"+host, ownNumber, sdpPlain)
+		callee := connect(caller, pbx, sdpPlain)
+		if r.sbc.Active() != 1 {
+			t.Errorf("%d calls are up, want 1", r.sbc.Active())
+		}
+		r.customer(transport.TCP).dial("sip:"+otherNumber+"@"+host, ownNumber, sdpPlain).start().refused("503")
+		hangUp(caller, callee)
+	})
+	scenario(t, func(w *world) { w.limits.Calls = 1 }, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.TCP).outboundCall(sdpPlain)
+		callee := connect(caller, tel, sdpPlain)
+		m := r.customer(transport.TCP).outboundCall(sdpPlain).start().refused("503")
+		if m.Lookup("Retry-After") == nil || !strings.Contains(string(m.Lookup("Warning")), "1 calls are up") {
+			t.Errorf("answer %s", m.Bytes())
+		}
+		hangUp(caller, callee)
+	})
+}
+
+// What strangers write must not become lines, hosts or parameters of messages to others.
+func TestInjection(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		pbx := r.peer(transport.UDP, pbxIP+":5060")
+		for i, from := range []string{
+			"a%0d%0aX-Evil:%201", "x%40evil.example", "x;transport=tcp", "x%3Fto=evil", "%22x%22", "%00", "a%3Ctag%3E", strings.Repeat("a", 300), "%25%30%64",
+		} {
+			a := r.phone(transport.TCP, carrierIP).dial("sip:"+ownNumber+"@"+nodeIP, from, sdpPlain).start(
+				"X-Custom: fine", "X-Long: "+strings.Repeat("y", 3000), "X-After: dropped", "Subject: a\r\n folded: line")
+			a.want("100")
+			target := pbx.ring()
+			m := target.invite
+			uri := m.From().URI
+			if m.Lookup("X-Evil") != nil || string(uri.Host) != domain || len(uri.Params) != 0 || len(uri.Headers) != 0 || len(uri.User) > 3*64 {
+				t.Errorf("%d: From is %s", i, m.Get(sip.HdrFrom))
+			}
+			if string(m.Lookup("X-Custom")) != "fine" || m.Lookup("X-Long") != nil || m.Lookup("X-After") != nil {
+				t.Errorf("%d: custom headers beyond the limit were passed on", i)
+			}
+			if m.Lookup("folded") != nil {
+				t.Errorf("%d: a fold became a header", i)
+			}
+			// The answer to the caller, with a phrase and a Reason made to hurt.
+			resp := fmt.Sprintf("SIP/2.0 486 Busy\tX-Evil: 1 %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=x\r\nCall-ID: %s\r\nCSeq: %d INVITE\r\nReason: SIP ;cause=486\"x;text=\"a\\\"\r\n b\"\r\nContent-Length: 0\r\n\r\n",
+				strings.Repeat("z", 120), m.Get(sip.HdrVia), m.Get(sip.HdrFrom), m.Get(sip.HdrTo), m.CallID(), m.CSeq())
+			pbx.send([]byte(resp))
+			pbx.clear()
+			final := a.refused("486")
+			if final.Lookup("X-Evil") != nil || len(final.Reason()) > 100 {
+				t.Errorf("%d: the caller got %s", i, final.Bytes())
+			}
+		}
+	})
+}
+
+// Who hides its number is anonymous to the called one; only a carrier may know it (RFC 3325).
+func TestPrivacy(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		pbx, tel := r.peer(transport.UDP, pbxIP+":5060"), r.tel()
+		inbound := r.phone(transport.TCP, carrierIP).dial("sip:"+ownNumber+"@"+nodeIP, "anonymous", sdpPlain).start(
+			"P-Asserted-Identity: <sip:"+farNumber+"@tel.example>", "Privacy: id")
+		inbound.want("100")
+		target := pbx.ring()
+		if strings.Contains(string(target.invite.Bytes()), farNumber) || string(target.invite.From().URI.User) != "anonymous" {
+			t.Errorf("the customer got %s", target.invite.Bytes())
+		}
+		target.answer(486, "")
+		pbx.want("ACK")
+		inbound.refused("486")
+		if got := r.record(); got.From != "anonymous" {
+			t.Errorf("the record shows %q", got.From)
+		}
+		outbound := r.customer(transport.TCP).dial("sip:"+farNumber+"@"+host, "anonymous", sdpPlain).start(
+			"P-Asserted-Identity: <sip:"+ownNumber+"@x.example>", "Privacy: id;critical")
+		outbound.want("100")
+		m := tel.ring()
+		if got := string(m.invite.From().URI.User); got != "anonymous" {
+			t.Errorf("From is %q", got)
+		}
+		if got := string(m.invite.Get(sip.HdrPAssertedIdentity)); got != "<sip:"+ownNumber+"@"+domain+">" || string(m.invite.Get(sip.HdrPrivacy)) != "id;critical" {
+			t.Errorf("P-Asserted-Identity is %q", got)
+		}
+		m.answer(486, "")
+		tel.want("ACK")
+		outbound.refused("486")
+	})
+}

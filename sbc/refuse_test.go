@@ -1,0 +1,384 @@
+package sbc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// refusal is a way to be refused.
+type refusal struct {
+	reason call.Reason
+	// world and before prepare it.
+	world  func(*world)
+	before func(*rig)
+	// dial makes the INVITE; nil is the customer's ordinary call.
+	dial func(p *peer) *agent
+	sdp  string
+
+	status string
+	phrase string // part of the status line
+	warn   string // how Warning begins; "" for none
+	cause  string // how Reason begins; "" for none
+	retry  bool   // Retry-After
+	late   bool   // it is known only once the call has begun: 100 comes first, and whoever asks has been let in
+	nobody bool   // it belongs to no connector, so there is no record
+}
+
+func refusals() []refusal {
+	to := func(number string) func(*peer) *agent {
+		return func(p *peer) *agent { return p.dial("sip:"+number+"@"+host, ownNumber, sdpPlain) }
+	}
+	return []refusal{
+		{reason: call.ReasonTerminationDisabled, world: func(w *world) { w.connector.Termination.Disabled = true },
+			status: "403", warn: "399", cause: "Q.850;cause=21"},
+		{reason: call.ReasonCountryNotAllowed, dial: to("+4930123456"), status: "403", warn: "399", cause: "Q.850;cause=21"},
+		{reason: call.ReasonCountryNotAllowed, dial: to("+19005550100"), status: "403", warn: "399", cause: "Q.850;cause=21"},
+		{reason: call.ReasonSignallingNotEncrypted, world: (*world).encrypted, status: "403", warn: "399", cause: "Q.850;cause=21"},
+		{reason: call.ReasonKeyInCleartext, sdp: sdpSecure, status: "488", warn: "399", cause: "Q.850;cause=65", late: true},
+		{reason: call.ReasonNoCommonSuite, sdp: "no suite", status: "488", warn: "306", cause: "Q.850;cause=65", late: true},
+		{reason: call.ReasonNoCommonCodec, sdp: "no codec", status: "488", warn: "305", cause: "Q.850;cause=65", late: true},
+		{reason: call.ReasonBadDescription, sdp: sdpBad, status: "400", warn: "399", cause: "Q.850;cause=111", late: true},
+		{reason: call.ReasonCallerIDNotOwned, dial: func(p *peer) *agent { return p.dial("sip:"+farNumber+"@"+host, "+12065559999", sdpPlain) },
+			status: "403", phrase: "Caller Id +12065559999 is not valid", warn: "399", cause: "Q.850;cause=21"},
+		{reason: call.ReasonNumberMalformed, dial: to("12125550123"), status: "484", warn: "399", cause: "Q.850;cause=28"},
+		{reason: call.ReasonCPSExceeded, world: func(w *world) { w.connector.Termination.CpsLimit = 1 },
+			before: func(r *rig) { r.sbc.rates.take(connectorID, 1, time.Now()) }, status: "503", warn: "399", cause: "Q.850;cause=42"},
+		{reason: call.ReasonConcurrencyExceeded, world: func(w *world) {
+			w.more = []trunk.Entity{&trunk.Quota{Account: account, Name: trunk.QuotaActiveCalls, Value: 0}}
+		}, status: "503", warn: "399", cause: "Q.850;cause=42"},
+		{reason: call.ReasonNoRoute, world: func(w *world) { w.carriers = nil }, status: "404", warn: "399", cause: "Q.850;cause=3"},
+		{reason: call.ReasonNoRoute, world: func(w *world) { w.other.Origination = nil }, dial: to(otherNumber),
+			status: "404", warn: "399", cause: "Q.850;cause=3"},
+		{reason: call.ReasonDraining, before: func(r *rig) { r.sbc.draining.Store(true) },
+			status: "503", warn: "399", cause: "Q.850;cause=41", retry: true},
+		{reason: call.ReasonNodeFull, before: func(r *rig) { r.media.full = true }, status: "503", warn: "399", cause: "Q.850;cause=34", retry: true, late: true},
+		{reason: call.ReasonCredentialsWrong, world: func(w *world) { w.withCredentials("alice", "secret") }, dial: func(p *peer) *agent {
+			a := p.outboundCall(sdpPlain)
+			a.req.Headers = append(a.req.Headers, `Proxy-Authorization: Digest username="alice", realm="`+host+`", nonce="x", uri="sip:`+
+				farNumber+"@"+host+`", response="`+strings.Repeat("0", 32)+`", algorithm=MD5, qop=auth, nc=00000001, cnonce="c"`)
+			return a
+		}, status: "407"},
+	}
+}
+
+func (f refusal) call(r *rig, p *peer) *agent {
+	if f.before != nil {
+		f.before(r)
+	}
+	var a *agent
+	switch {
+	case f.dial != nil:
+		a = f.dial(p)
+	case f.sdp != "":
+		a = p.outboundCall(f.sdp)
+	default:
+		a = p.outboundCall(sdpPlain)
+	}
+	a.start()
+	if f.late {
+		a.want("100")
+	}
+	return a
+}
+
+// saysWhy checks the headers that name the rule.
+func (f refusal) saysWhy(t *testing.T, m *sip.Message) {
+	t.Helper()
+	if got := string(m.Lookup("Warning")); (got != "") != (f.warn != "") || !strings.HasPrefix(got, f.warn) || f.warn != "" && !strings.Contains(got, nodeName) {
+		t.Errorf("Warning is %q, want %s", got, f.warn)
+	}
+	if got := string(m.Lookup("Reason")); (got != "") != (f.cause != "") || !strings.HasPrefix(got, f.cause) {
+		t.Errorf("Reason is %q, want %s", got, f.cause)
+	}
+}
+
+func (f refusal) check(t *testing.T, m *sip.Message) {
+	t.Helper()
+	if !strings.Contains(string(m.Bytes()[:80]), f.phrase) {
+		t.Errorf("status line %q lacks %q", m.Bytes()[:80], f.phrase)
+	}
+	if got := m.Lookup("Retry-After"); (got != nil) != f.retry {
+		t.Errorf("Retry-After is %q", got)
+	}
+	if got := m.Count(sip.HdrProxyAuthenticate); (got > 0) != (f.status == "407") {
+		t.Errorf("%d challenges in a %s", got, f.status)
+	}
+}
+
+// A sender that has shown who it is learns which rule fired, reliably, and finds it in the records.
+func TestRefusalsOfProvenSenders(t *testing.T) {
+	for _, f := range refusals() {
+		t.Run(f.reason.String(), func(t *testing.T) {
+			scenario(t, f.world, func(r *rig) {
+				a := f.call(r, r.customer(transport.TCP))
+				m := a.refused(f.status)
+				f.check(t, m)
+				f.saysWhy(t, m)
+				a.quiet()
+				got := r.record()
+				if got.Reason != f.reason.String() || fmt.Sprint(got.Status) != f.status || got.Sentence == "" || got.Fix == "" ||
+					strings.Contains(got.Sentence+got.Fix, "%") || got.ConnectorID != connectorID || !got.Answered.IsZero() || got.End.IsZero() ||
+					got.Customer.Transport != "tcp" || got.Customer.SIPCallID != a.req.CallID {
+					t.Errorf("record %+v", got)
+				}
+				if !f.late && r.sbc.Stats().Refused(f.reason) != 1 || f.late && r.sbc.Stats().Ended(f.reason) != 1 {
+					t.Error("it was not counted once")
+				}
+			})
+		})
+	}
+}
+
+// A datagram from a listed address may be forged: one answer, never repeated, and no longer than what came.
+func TestRefusalsOfListedDatagrams(t *testing.T) {
+	for _, f := range refusals() {
+		if f.late {
+			continue // let in, and so answered as a call
+		}
+		for _, long := range []bool{false, true} {
+			t.Run(fmt.Sprint(f.reason, " long ", long), func(t *testing.T) {
+				scenario(t, f.world, func(r *rig) {
+					f := f
+					phone := r.customer(transport.UDP)
+					if long {
+						dial := f.dial
+						if dial == nil {
+							dial = func(p *peer) *agent { return p.outboundCall(sdpPlain) }
+						}
+						f.dial = func(p *peer) *agent {
+							a := dial(p)
+							a.req.Headers = append(a.req.Headers, "X-Long: "+strings.Repeat("x", 1000))
+							return a
+						}
+					}
+					a := f.call(r, phone)
+					m := a.want(f.status)
+					f.check(t, m)
+					if long {
+						f.saysWhy(t, m)
+					}
+					if size := len(a.req.Bytes()); len(m.Bytes()) > size && f.status != "407" {
+						t.Errorf("%d octets were answered with %d", size, len(m.Bytes()))
+					}
+					if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+						t.Errorf("%d transactions are held for it", n)
+					}
+					time.Sleep(40 * time.Second)
+					a.quiet()
+					r.record()
+				})
+			})
+		}
+	}
+}
+
+// A stranger learns a status and nothing else, at no cost; whoever may have forged its address gets silence instead of
+// more than it sent.
+func TestRefusalsOfStrangers(t *testing.T) {
+	for name, st := range map[string]struct {
+		reason call.Reason
+		uri    string
+		status string
+		change func(*world)
+	}{
+		"no such connector":         {call.ReasonConnectorUnknown, "sip:+1@nobody.example.com", "404", nil},
+		"not in the list":           {call.ReasonSourceNotAllowed, "sip:" + farNumber + "@" + host, "403", nil},
+		"no list and no user":       {call.ReasonSourceNotAllowed, "sip:" + farNumber + "@" + host, "403", func(w *world) { w.connector.Termination.CidrAllowedList = nil }},
+		"no termination":            {call.ReasonTerminationDisabled, "sip:" + farNumber + "@" + host, "403", func(w *world) { w.connector.Termination = nil }},
+		"in the clear, with a user": {call.ReasonSignallingNotEncrypted, "sip:" + farNumber + "@" + host, "403", func(w *world) { w.encrypted(); onlyCredentials(w) }},
+		"unknown user":              {call.ReasonCredentialsRequired, "sip:" + farNumber + "@" + host, "407", onlyCredentials},
+	} {
+		for _, proto := range []transport.Proto{transport.UDP, transport.TCP} {
+			t.Run(name+" over "+proto.String(), func(t *testing.T) {
+				scenario(t, st.change, func(r *rig) {
+					p := r.phone(proto, strangerIP)
+					a := p.dial(st.uri, ownNumber, strings.Repeat("v=0 long enough for a challenge ", 30)).start()
+					m := a.want(st.status)
+					for _, header := range []string{"Warning", "Reason", "Retry-After", "Server", "Contact", "Allow"} {
+						if got := m.Lookup(header); got != nil {
+							t.Errorf("%s is %q", header, got)
+						}
+					}
+					if len(m.Bytes()) > len(a.req.Bytes()) {
+						t.Errorf("%d octets were answered with %d", len(a.req.Bytes()), len(m.Bytes()))
+					}
+					if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+						t.Errorf("%d transactions are held", n)
+					}
+					a.ackFailure(m)
+					time.Sleep(time.Minute)
+					a.quiet()
+					r.noRecord()
+					if r.sbc.Stats().Refused(st.reason) != 1 {
+						t.Error("it was not counted once")
+					}
+				})
+			})
+		}
+		t.Run(name+" in few words", func(t *testing.T) {
+			scenario(t, st.change, func(r *rig) {
+				p := r.phone(transport.UDP, strangerIP)
+				short := "INVITE " + st.uri + " SIP/2.0\r\nv: SIP/2.0/UDP a;branch=z9hG4bKx;rport\r\nf: <sip:a@b>;tag=1\r\nt: <sip:a@b>\r\ni: 1\r\nCSeq: 1 INVITE\r\nm: <sip:a@b>\r\nl: 0\r\n\r\n"
+				p.send([]byte(short))
+				synctest.Wait()
+				got := len(p.everything())
+				if silent := r.sbc.Stats().Silent.Load() == 1; got > len(short) || silent != (got == 0) {
+					t.Errorf("%d octets were answered with %d", len(short), got)
+				}
+				p.clear()
+			})
+		})
+	}
+}
+
+func onlyCredentials(w *world) {
+	w.connector.Termination.CidrAllowedList = nil
+	w.withCredentials("alice", "secret")
+}
+
+// A carrier that dials a number nobody has.
+func TestNumberUnknown(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		for _, number := range []string{"+12065550999", "0123", "%0d%0aX-Evil:1"} {
+			a := r.phone(transport.TCP, carrierIP).dial("sip:"+number+"@"+nodeIP, farNumber, sdpPlain).start()
+			m := a.refused("404")
+			if got := string(m.Lookup("Reason")); !strings.HasPrefix(got, "Q.850;cause=1;") || m.Lookup("X-Evil") != nil {
+				t.Errorf("answer %s", m.Bytes())
+			}
+		}
+		r.noRecord()
+	})
+}
+
+// Requests that break the protocol, whoever sends them (RFC 3261 section 8.2).
+func TestProtocolFaults(t *testing.T) {
+	for name, st := range map[string]struct {
+		change func(*agent)
+		edit   func(string) string
+		status string
+		header string
+		value  string
+	}{
+		"tel URI":          {func(a *agent) { a.req.URI = "tel:" + farNumber; a.req.To = "<tel:" + farNumber + ">" }, nil, "416", "", ""},
+		"no hops left":     {nil, func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Max-Forwards: 0", 1) }, "483", "", ""},
+		"Require":          {func(a *agent) { a.req.Headers = append(a.req.Headers, "Require: 100rel, timer") }, nil, "420", "Unsupported", "100rel, timer"},
+		"Content-Encoding": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Content-Encoding: gzip") }, nil, "415", "Accept-Encoding", "identity"},
+		"Content-Type":     {func(a *agent) { a.req.ContentType = "text/plain" }, nil, "415", "Accept", "application/sdp"},
+		"no Contact":       {func(a *agent) { a.req.Headers = nil }, nil, "400", "", ""},
+		"REGISTER":         {func(a *agent) { a.req.Method = "REGISTER" }, nil, "405", "Allow", allowed},
+		"SUBSCRIBE":        {func(a *agent) { a.req.Method = "SUBSCRIBE" }, nil, "405", "Allow", allowed},
+		"unknown method":   {func(a *agent) { a.req.Method = "DANCE" }, nil, "501", "", ""},
+		"BYE of nothing":   {func(a *agent) { a.req.Method = "BYE" }, nil, "481", "", ""},
+		"in no dialog":     {func(a *agent) { a.req.ToTag = "gone" }, nil, "481", "", ""},
+	} {
+		for _, proto := range []transport.Proto{transport.UDP, transport.TLS} {
+			t.Run(name+" over "+proto.String(), func(t *testing.T) {
+				scenario(t, nil, func(r *rig) {
+					a := r.customer(proto).outboundCall(strings.Repeat(sdpPlain, 20))
+					if st.change != nil {
+						st.change(a)
+					}
+					b := string(a.req.Bytes())
+					if st.edit != nil {
+						b = st.edit(b)
+					}
+					a.send([]byte(b))
+					m := a.want(st.status)
+					if st.header != "" && string(m.Lookup(st.header)) != st.value {
+						t.Errorf("%s is %q, want %q", st.header, m.Lookup(st.header), st.value)
+					}
+					if len(m.To().Tag()) == 0 {
+						t.Error("no To-tag")
+					}
+					if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+						t.Errorf("%d transactions are held", n)
+					}
+					r.noRecord()
+				})
+			})
+		}
+	}
+}
+
+// A forked INVITE that comes by two ways is a call once (RFC 3261 section 8.2.2.2).
+func TestMergedRequest(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		caller.start()
+		caller.want("100")
+		target := tel.ring()
+		again := r.customer(transport.UDP).outboundCall(sdpPlain)
+		branch := again.req.Branch
+		again.req = caller.req
+		again.req.Branch = branch
+		again.start("User-Agent: long enough not to be a way to send more than came")
+		again.want("482")
+		tel.quiet()
+		target.answer(486, "")
+		tel.want("ACK")
+		caller.refused("486")
+		r.record()
+	})
+}
+
+func TestOptions(t *testing.T) {
+	options := func(p *peer, host string) *agent {
+		a := p.dial("sip:"+host, "ping", "")
+		a.req.Method = "OPTIONS"
+		return a.start("X-Pad: " + strings.Repeat("x", 600))
+	}
+	scenario(t, nil, func(r *rig) {
+		for _, proto := range []transport.Proto{transport.UDP, transport.TLS} {
+			m := options(r.customer(proto), host).want("200")
+			if string(m.Lookup("Allow")) != allowed || string(m.Lookup("Accept")) != "application/sdp" {
+				t.Errorf("answer %s", m.Bytes())
+			}
+		}
+		if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+			t.Errorf("%d transactions are held for OPTIONS", n)
+		}
+		if want := connectorID + " " + customerIP; len(r.health.seen) != 2 || r.health.seen[0] != want {
+			t.Errorf("signs of life %q, want two of %q", r.health.seen, want)
+		}
+		options(r.phone(transport.UDP, carrierIP), nodeIP).want("200")
+		options(r.phone(transport.UDP, strangerIP), host).want("403")
+		options(r.phone(transport.UDP, strangerIP), "nobody.example.com").want("404")
+		r.sbc.draining.Store(true)
+		if m := options(r.customer(transport.TCP), host).want("503"); m.Lookup("Retry-After") == nil {
+			t.Error("no Retry-After")
+		}
+		if len(r.health.seen) != 2 {
+			t.Errorf("signs of life %q of those who were not let in", r.health.seen)
+		}
+		r.noRecord()
+	})
+	scenario(t, func(w *world) { w.connector.RequireEncryption = true }, func(r *rig) {
+		options(r.customer(transport.TCP), host).want("403")
+		options(r.customer(transport.TLS), host).want("200")
+		if len(r.health.seen) != 1 {
+			t.Errorf("signs of life %q", r.health.seen)
+		}
+	})
+	scenario(t, onlyCredentials, func(r *rig) {
+		a := options(r.customer(transport.TCP), host)
+		m := a.want("407")
+		if len(r.health.seen) != 0 {
+			t.Error("a stranger was a sign of life")
+		}
+		a.again("Proxy-Authorization: " + credentials(t, m, "OPTIONS", "sip:"+host, "alice", "secret"))
+		a.want("200")
+		if len(r.health.seen) != 1 {
+			t.Error("no sign of life")
+		}
+	})
+	scenario(t, func(w *world) { w.noHealth = true }, func(r *rig) { options(r.customer(transport.TCP), host).want("200") })
+}
