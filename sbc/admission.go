@@ -59,7 +59,7 @@ type step func(*Server, *arrival) *call.Refusal
 // and strangers cannot spend a customer's rate.
 var (
 	outboundSteps = []step{screen, room, authenticate, limit, planOutbound, limitInside}
-	inboundSteps  = []step{known, room, findConnector, limit, planInbound}
+	inboundSteps  = []step{known, findConnector, room, limit, planInbound}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
 	outboundOptionsSteps = []step{screen, room, authenticateUnlisted}

@@ -1,0 +1,180 @@
+package sbc
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/call"
+	"carillon/sip"
+)
+
+// Every reason is in exactly one of the two tables, each row can be sent, and none promises what it lacks.
+func TestTablesAreTotal(t *testing.T) {
+	for _, r := range call.Reasons() {
+		refusing, isRefusal := rejections[r]
+		ending, isEnding := endings[r]
+		if isRefusal == isEnding {
+			t.Errorf("%v is in %v of rejections and %v of endings, want one", r, isRefusal, isEnding)
+		}
+		row := refusing
+		if isEnding {
+			row = ending
+		}
+		if row.status < 400 || row.status > 699 {
+			t.Errorf("%v would be answered with %d", r, row.status)
+		}
+		if row.sentence == "" || strings.Count(row.sentence, "%") > 1 || strings.Contains(row.fix, "%") {
+			t.Errorf("%v says %q, %q", r, row.sentence, row.fix)
+		}
+		if isRefusal && row.fix == "" {
+			t.Errorf("%v does not say what changes it", r)
+		}
+		if row.warn != 0 && (row.warn < 300 || row.warn > 399) {
+			t.Errorf("%v warns with %d", r, row.warn)
+		}
+		if row.retry && row.status != 503 {
+			t.Errorf("%v has Retry-After in a %d", r, row.status)
+		}
+	}
+	if len(rejections)+len(endings) != len(call.Reasons()) {
+		t.Error("a table has a row for no reason")
+	}
+}
+
+// deadRows are those that something not built yet will use.
+var deadRows = []string{"ReasonSessionExpired", "ReasonStoreStale"}
+
+// A row that no code refuses with is a promise nobody keeps. Reasons of the media plane are used there.
+func TestNoRowIsDead(t *testing.T) {
+	used := map[string]bool{}
+	for _, dir := range []string{".", "../routing", "../media"} {
+		packages, err := parser.ParseDir(token.NewFileSet(), dir, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range packages {
+			for name, f := range p.Files {
+				if !strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, "reject.go") {
+					ast.Inspect(f, func(n ast.Node) bool {
+						if id, ok := n.(*ast.Ident); ok && strings.HasPrefix(id.Name, "Reason") {
+							used[id.Name] = true
+						}
+						return true
+					})
+				}
+			}
+		}
+	}
+	for _, r := range call.Reasons() {
+		name := "Reason" + camel(r.String())
+		if dead := slices.Contains(deadRows, name); used[name] == dead {
+			t.Errorf("%s: used %v, known to be dead %v", name, used[name], dead)
+		}
+	}
+}
+
+func camel(s string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(s, "_") {
+		switch part {
+		case "id":
+			b.WriteString("ID")
+		case "cps":
+			b.WriteString("CPS")
+		default:
+			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+		}
+	}
+	return b.String()
+}
+
+func TestVerdictHeaders(t *testing.T) {
+	v := judge(call.Refuse(call.ReasonNoRoute, "say \"hi\" \\ and\r\nleave"))
+	if got, want := v.reasonHeader(), `Q.850;cause=3;text="Nothing leads to the number. say \"hi\" \\ and  leave"`; got != want {
+		t.Errorf("Reason: %s, want %s", got, want)
+	}
+	if got, want := v.warningHeader("node"), `399 node "Nothing leads to the number. say \"hi\" \\ and  leave Add `; !strings.HasPrefix(got, want) {
+		t.Errorf("Warning: %s, want %s", got, want)
+	}
+	if v := judge(call.Refuse(call.ReasonCredentialsRequired, "")); v.reasonHeader() != "" || v.warningHeader("node") != "" {
+		t.Error("a challenge explains itself")
+	}
+}
+
+func TestCauseOf(t *testing.T) {
+	for value, want := range map[string]string{
+		"Q.850;cause=16;text=\"bye\"":   "Q.850;cause=16",
+		"SIP ; cause=480":               "SIP;cause=480",
+		"SIP;text=\"10.0.0.1\"":         "",
+		"X;cause=1":                     "",
+		"SIP;cause=99999999":            "",
+		"SIP;cause=-1":                  "",
+		"Q.850;text=\"a;cause=1\"":      "",
+		"":                              "",
+		"Q.850;CAUSE=17;text=\"x\",SIP": "Q.850;cause=17",
+	} {
+		m := new(sip.Message)
+		if err := m.Parse([]byte("BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nMax-Forwards: 1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 BYE\r\nReason: " +
+			value + "\r\nContent-Length: 0\r\n\r\n")); err != nil {
+			t.Fatal(value, err)
+		}
+		if got := causeOf(m); got != want {
+			t.Errorf("causeOf(%q) = %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestEscapeUser(t *testing.T) {
+	for user, want := range map[string]string{
+		"+12065550100": "+12065550100", "a@b": "a%40b", "a;b=c": "a%3Bb=c", "a%41": "a%2541", "?#\"<> \r\n": "%3F%23%22%3C%3E%20%0D%0A", "\xff": "%FF",
+	} {
+		got := escapeUser(user)
+		if got != want {
+			t.Errorf("escapeUser(%q) = %q, want %q", user, got, want)
+		}
+		uri, err := sip.ParseURI([]byte("sip:" + got + "@example.com"))
+		if err != nil || string(sip.Unescape(nil, uri.User)) != user || string(uri.Host) != "example.com" {
+			t.Errorf("%q reads back as %q at %q: %v", user, uri.User, uri.Host, err)
+		}
+	}
+}
+
+func TestFailuresAreBoundedAndForgotten(t *testing.T) {
+	var f failures
+	now := time.Unix(1000, 0)
+	f.add("a", now, time.Second)
+	if !f.failed("a", now) || f.failed("a", now.Add(time.Second)) || f.failed("b", now) {
+		t.Error("a failure lasts as long as it was told to")
+	}
+	f.forget("a")
+	if f.failed("a", now) {
+		t.Error("a failure was not forgotten")
+	}
+	for i := range maxFailures + 10 {
+		f.add(fmt.Sprint(i), now, time.Minute+time.Duration(i))
+	}
+	if len(f.until) != maxFailures || f.failed("0", now) || !f.failed(fmt.Sprint(maxFailures), now) {
+		t.Errorf("%d failures are remembered, want %d, the latest of all", len(f.until), maxFailures)
+	}
+}
+
+func TestMailboxIsBounded(t *testing.T) {
+	m := mailbox{signal: make(chan struct{}, 1)}
+	for i := range maxMailbox + 1 {
+		if took := m.put(event{kind: evRequest}); took != (i < maxMailbox) {
+			t.Fatalf("request %d was taken: %v", i, took)
+		}
+	}
+	if !m.put(event{kind: evAnswered}) {
+		t.Error("an answer to something the call began was refused")
+	}
+	if n := len(m.close()); n != maxMailbox+1 || m.put(event{kind: evAnswered}) {
+		t.Errorf("%d events were left, or one was taken after", n)
+	}
+}
