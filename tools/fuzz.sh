@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every fuzz target of the module, or of one folder, for the time given, one after the other:
+# Runs every fuzz target of the module, or of one folder, for the time given, as many at once as there are cores:
 # tools/fuzz.sh 60s [./sip]
 set -eu
 time="${1:?usage: tools/fuzz.sh DURATION [FOLDER]}"
@@ -11,19 +11,11 @@ if [ -z "$targets" ]; then
 	echo "fuzz: no targets found" >&2
 	exit 1
 fi
-failed=""
-count=0
-while read -r dir name; do
-	echo "fuzz: $dir $name"
-	if ! go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 2s "$dir" </dev/null; then
-		failed="$failed $dir:$name"
-	fi
-	count=$((count + 1))
-done <<LIST
-$targets
-LIST
-if [ -n "$failed" ]; then
-	echo "fuzz: failed:$failed (the input is under testdata/fuzz; commit it with the repair)" >&2
+# One worker each: two targets side by side find more than one target with two workers that wait for each other.
+if ! printf '%s\n' "$targets" | xargs -P "$(nproc)" -L 1 sh -c '
+	out="$(go test -run "^$" -fuzz "^$3\$" -fuzztime "$1" -fuzzminimizetime 2s -parallel 1 "$2" </dev/null 2>&1)" &&
+		echo "fuzz: $2 $3" || { printf "fuzz: %s %s FAILED\n%s\n" "$2" "$3" "$out"; exit 255; }' fuzz "$time"; then
+	echo "fuzz: a target failed (the input is under testdata/fuzz; commit it with the repair)" >&2
 	exit 1
 fi
-echo "fuzz: $count targets, $time each, no failure"
+echo "fuzz: $(printf '%s\n' "$targets" | wc -l) targets, $time each, no failure"
