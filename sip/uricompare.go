@@ -48,12 +48,14 @@ func nextOctet(b []byte, i int) (c byte, next int) {
 // decisive are the parameters whose absence on one side makes URIs differ.
 var decisive = [...]string{"user", "ttl", "method", "maddr", "transport"}
 
-// sipParams reports whether no parameter of u contradicts o.
+// sipParams reports whether no parameter of u contradicts o. A name that stands twice (RFC 3261 section 19.1.1 forbids
+// it) counts with its first value on both sides, or such a URI would differ from itself.
 func sipParams(u, o *URI) bool {
-	for name, value := range pairs(trimFirst(u.Params), ';') {
+	for name := range pairs(trimFirst(u.Params), ';') {
+		mine, _ := u.Param(string(name))
 		other, ok := o.Param(string(name))
 		if ok {
-			if !equalEscaped(value, other, true) {
+			if !equalEscaped(mine, other, true) {
 				return false
 			}
 			continue
@@ -68,8 +70,9 @@ func sipParams(u, o *URI) bool {
 }
 
 func telParams(u, o *URI) bool {
-	for name, value := range pairs(trimFirst(u.Params), ';') {
-		if other, ok := o.Param(string(name)); !ok || !equalEscaped(value, other, true) {
+	for name := range pairs(trimFirst(u.Params), ';') {
+		mine, _ := u.Param(string(name))
+		if other, ok := o.Param(string(name)); !ok || !equalEscaped(mine, other, true) {
 			return false
 		}
 	}
