@@ -38,6 +38,9 @@ var bareCalls = []bareCall{
 	{"tls/srtp to udp/rtp", true, "tls", "srtp-mand", "udp", "off", ""},
 	{"tls/srtp to tls/rtp", true, "tls", "srtp-mand", "tls", "off", ""},
 	{"tls/srtp to tls/srtp", true, "tls", "srtp-mand", "tls", "require", "srtp-mand"},
+	// RTP/SAVPF on both sides. To a carrier without SRTP the offer would be RTP/AVPF, which baresip refuses unless it
+	// is set to offer it itself.
+	{"tls/srtp with feedback to tls/srtp", true, "tls", "srtp-mandf", "tls", "require", "srtp-mandf"},
 }
 
 // TestBaresipOutbound: real phones call real phones through the connector, which they find through its DNS. Both
@@ -54,7 +57,7 @@ func TestBaresipOutbound(t *testing.T) {
 			near := startBaresip(t, baresipConfig{account: customerAccount(vc, c.customer, c.media), tone: customerTone})
 			near.command("dial", "sip:"+number+"@"+vc.Host)
 			if e := near.wait("CALL_ESTABLISHED", "CALL_CLOSED"); e.Type != "CALL_ESTABLISHED" {
-				t.Fatalf("the call ended: %+v\n%s", e, near.log.tail(4000))
+				t.Fatalf("the call ended: %+v\n%s\nrecord %+v", e, near.log.tail(4000), n.records(t, vc, 1))
 			}
 			far.wait("CALL_ESTABLISHED")
 			time.Sleep(talk)
@@ -152,7 +155,11 @@ func (c bareCall) judge(t *testing.T, r record) {
 		if leg.transport == "tls" && (!strings.HasPrefix(leg.record.TLSVersion, "TLS 1.") || leg.record.Cipher == "") {
 			t.Errorf("%s leg: TLS %q with %q", leg.name, leg.record.TLSVersion, leg.record.Cipher)
 		}
-		if leg.srtp && (m.Profile != "RTP/SAVP" || m.Suite != suite || m.Protected < packets || m.Unprotected < packets || m.PlainSent != 0) {
+		profile := "RTP/SAVP"
+		if c.media == "srtp-mandf" {
+			profile = "RTP/SAVPF"
+		}
+		if leg.srtp && (m.Profile != profile || m.Suite != suite || m.Protected < packets || m.Unprotected < packets || m.PlainSent != 0) {
 			t.Errorf("%s leg is not encrypted: %+v", leg.name, m)
 		}
 		if !leg.srtp && (m.Profile != "RTP/AVP" || m.Suite != "" || m.Protected != 0 || m.PlainSent < packets) {

@@ -53,10 +53,12 @@ type reply struct {
 }
 
 // sign signs a request as the AWS SDK does.
-func (n *process) sign(h *http.Request, body []byte) error {
+func (n *process) sign(h *http.Request, body []byte) error { return n.signAt(h, body, time.Now()) }
+
+func (n *process) signAt(h *http.Request, body []byte, at time.Time) error {
 	sum := sha256.Sum256(body)
 	credentials := aws.Credentials{AccessKeyID: n.AccessKeyID, SecretAccessKey: n.SecretAccessKey}
-	return v4.NewSigner().SignHTTP(context.Background(), credentials, h, hex.EncodeToString(sum[:]), "chime", "us-east-1", time.Now())
+	return v4.NewSigner().SignHTTP(context.Background(), credentials, h, hex.EncodeToString(sum[:]), "chime", "us-east-1", at)
 }
 
 // try sends a signed request.
