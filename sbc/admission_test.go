@@ -357,6 +357,15 @@ func TestPrivacy(t *testing.T) {
 		if got := r.record(); got.From != "anonymous" {
 			t.Errorf("the record shows %q", got.From)
 		}
+		known := r.phone(transport.TCP, carrierIP).inboundCall(sdpPlain).start("Privacy: user")
+		known.want("100")
+		target = pbx.ring()
+		if strings.Contains(string(target.invite.Bytes()), farNumber) {
+			t.Errorf("the customer got %s", target.invite.Bytes())
+		}
+		target.answer(486, "")
+		pbx.want("ACK")
+		known.refused("486")
 		outbound := r.customer(transport.TCP).dial("sip:"+farNumber+"@"+host, "anonymous", sdpPlain).start(
 			"P-Asserted-Identity: <sip:"+ownNumber+"@x.example>", "Privacy: id;critical")
 		outbound.want("100")
@@ -371,4 +380,39 @@ func TestPrivacy(t *testing.T) {
 		tel.want("ACK")
 		outbound.refused("486")
 	})
+}
+
+// Media goes to a datagram's sender only once its ACK shows that it is there, unless its password did.
+func TestMediaWaitsForProof(t *testing.T) {
+	for name, st := range map[string]struct {
+		proto transport.Proto
+		user  bool
+		hold  bool
+	}{
+		"datagram":                  {transport.UDP, false, true},
+		"datagram with credentials": {transport.UDP, true, false},
+		"connection":                {transport.TCP, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(w *world) {
+				if st.user {
+					w.withCredentials("alice", "secret")
+				}
+			}, func(r *rig) {
+				tel := r.tel()
+				caller := r.customer(st.proto).outboundCall(strings.Repeat(sdpPlain, 50)).start()
+				if st.user {
+					caller.withCredentials(caller.refused("407"), "alice", "secret")
+				}
+				caller.want("100")
+				busy(tel)
+				caller.refused("486")
+				leg := r.media.only(t).open.Leg
+				if leg.HoldUntilConfirmed != st.hold || leg.Signalling.String() != customerIP || !leg.Trusted(netip.MustParseAddr(customerIP)) ||
+					leg.Trusted(netip.MustParseAddr(strangerIP)) {
+					t.Errorf("leg %+v", leg)
+				}
+			})
+		})
+	}
 }

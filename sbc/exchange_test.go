@@ -66,14 +66,18 @@ func TestUpdate(t *testing.T) {
 	sides(t, func(r *rig, from, to *agent, fromSDP, toSDP string) {
 		from.request("UPDATE", fromSDP)
 		update := to.want("UPDATE")
-		to.respond(update, 200, "", toSDP, "Contact: "+to.contact)
+		to.respond(update, 200, "", toSDP, "Contact: "+strings.Replace(to.contact, "peer@", "moved@", 1))
 		if ok := from.want("200"); !strings.Contains(string(ok.Body()), "ours") {
 			t.Errorf("answered %q", ok.Body())
 		}
 		from.request("UPDATE", "") // a refresh stays on its leg
 		from.want("200")
 		to.quiet()
-		hangUpFrom(from, to)
+		from.request("BYE", "")
+		from.want("200")
+		if bye := to.bye(); string(bye.RequestURI().User) != "moved" {
+			t.Errorf("BYE went to %s, want the new Contact", bye.RequestURI().AppendTo(nil))
+		}
 	})
 }
 

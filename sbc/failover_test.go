@@ -312,3 +312,39 @@ func TestBetter(t *testing.T) {
 		}
 	}
 }
+
+// A target that answers again is tried in its own place again.
+func TestRecoveredTarget(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		tel, backup := r.tel(), r.backup()
+		place := func() *agent {
+			a := r.customer(transport.TCP).outboundCall(sdpPlain).start()
+			a.want("100")
+			return a
+		}
+		unavailable := func(p *peer) {
+			p.ring().answer(503, "")
+			p.want("ACK")
+		}
+		first := place()
+		unavailable(tel)
+		unavailable(backup)
+		first.refused("500")
+		second := place() // both failed: the order is as before
+		unavailable(tel)
+		target := backup.ring()
+		target.answer(200, sdpPlain)
+		backup.want("ACK")
+		second.answered()
+		second.ack("")
+		third := place()
+		busy(backup)
+		third.refused("486")
+		tel.quiet()
+		hangUp(second, target)
+		time.Sleep(DefaultFailedFor)
+		fourth := place()
+		busy(tel)
+		fourth.refused("486")
+	})
+}

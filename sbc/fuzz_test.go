@@ -32,7 +32,7 @@ func FuzzCall(f *testing.F) {
 
 // TestRandomCalls is FuzzCall with seeds of its own, for every run of the tests.
 func TestRandomCalls(t *testing.T) {
-	n := 1500
+	n := 500
 	if testing.Short() {
 		n = 200
 	}

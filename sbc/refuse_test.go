@@ -330,6 +330,24 @@ func TestMergedRequest(t *testing.T) {
 	})
 }
 
+// The second way of a forked INVITE has the credentials of the first: it is no replay and no mistake.
+func TestMergedRequestWithCredentials(t *testing.T) {
+	scenario(t, onlyCredentials, func(r *rig) {
+		tel := r.tel()
+		caller := r.phone(transport.TCP, strangerIP).outboundCall(sdpPlain).start()
+		caller.withCredentials(caller.refused("407"), "alice", "secret")
+		caller.want("100")
+		again := r.phone(transport.TCP, strangerIP).outboundCall(sdpPlain)
+		branch := again.req.Branch
+		again.req = caller.req
+		again.req.Branch = branch
+		again.start().want("482")
+		busy(tel)
+		caller.refused("486")
+		r.record()
+	})
+}
+
 func TestOptions(t *testing.T) {
 	options := func(p *peer, host string) *agent {
 		a := p.dial("sip:"+host, "ping", "")

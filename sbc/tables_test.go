@@ -178,3 +178,27 @@ func TestMailboxIsBounded(t *testing.T) {
 		t.Errorf("%d events were left, or one was taken after", n)
 	}
 }
+
+// A timer that was stopped when its event was on the way does nothing.
+func TestStaleTimer(t *testing.T) {
+	c := &activeCall{phase: dialling, timers: map[timerName]timer{timerRing: {number: 2}}}
+	c.onTimer(event{timer: timerRing, number: 1}) // it would give a target up, and there is none
+	c.onTimer(event{timer: timerDuration, number: 1})
+	if len(c.timers) != 1 {
+		t.Error("the timer of the next target is gone")
+	}
+}
+
+// Two forks of an INVITE that pass admission at the same time are one call.
+func TestEnterOnce(t *testing.T) {
+	s := &Server{dialogs: map[string]*leg{}, merges: map[mergeKey]call.ID{}, live: map[call.ID]*activeCall{}}
+	first := &activeCall{id: "1", caller: &leg{tag: "a"}, merge: mergeKey{"call", "tag", 1}}
+	second := &activeCall{id: "2", caller: &leg{tag: "b"}, merge: mergeKey{"call", "tag", 1}}
+	if a, b := s.enter(first), s.enter(second); a != 0 || b != 482 || len(s.live) != 1 || len(s.dialogs) != 1 {
+		t.Errorf("entered with %d and %d", a, b)
+	}
+	s.stopped = true
+	if got := s.enter(&activeCall{id: "3", caller: &leg{tag: "c"}}); got != 503 {
+		t.Errorf("entered a stopped server with %d", got)
+	}
+}
