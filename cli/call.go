@@ -145,12 +145,12 @@ func (c *callCommand) target(ctx context.Context, node *client, p callPlan) (net
 	return addr, nil
 }
 
-// probeTone is what a test call says, in Hz: it is not the laboratory's own, so that an echo can be told from that.
-const (
-	probeTone = 440.0
-	// clearTone is the share of the energy that a tone must have to be taken as heard.
-	clearTone = 0.8
-)
+// probeTone is what a test call says, in Hz. It is not the laboratory's own, so that an echo can be told from that, and
+// has whole periods in a packet, so that one that is lost or late does not shift its phase.
+const probeTone = 450.0
+
+// clearTone is the share of the energy that a tone must have to be taken as heard; speech and noise have a tenth.
+const clearTone = 0.5
 
 // print writes an outcome for a person.
 func (o *outcome) print(s *session) error {

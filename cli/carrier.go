@@ -42,11 +42,12 @@ func (c *carrierPutCommand) run(ctx context.Context, s *session) error {
 	if c.Probe < 0 || c.Probe%time.Second != 0 {
 		return usage("--probe is whole seconds.")
 	}
-	carrier := v1.Carrier{
+	in := v1.Carrier{
 		Targets: c.Target, Prefixes: c.Prefix, SRTP: c.SRTP, Sources: c.Source,
 		ProbeSeconds: int(c.Probe / time.Second), User: c.User, Password: password,
 	}
-	if err := node.own(ctx, http.MethodPut, v1.Carriers+"/"+url.PathEscape(c.Name), carrier, &carrier); err != nil {
+	var carrier v1.Carrier // what is shown is the answer: it has no password
+	if err := node.own(ctx, http.MethodPut, v1.Carriers+"/"+url.PathEscape(c.Name), in, &carrier); err != nil {
 		return err
 	}
 	if c.JSON {

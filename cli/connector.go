@@ -36,6 +36,7 @@ func (c *connectorSetCommand) run(ctx context.Context, s *session) error {
 		if err != nil {
 			return err
 		}
+		now = v1.Settings{} // or what is gone from the answer's map would stay
 		if err := node.own(ctx, http.MethodPut, path, change, &now); err != nil {
 			return err
 		}

@@ -99,9 +99,10 @@ func (c *demoCommand) run(ctx context.Context, s *session) error {
 	}
 	defer d.close()
 	begin := s.clock.Now()
-	results := d.tell(ctx)
+	steps := d.steps()
+	results := d.tell(ctx, steps)
 	took := s.clock.Now().Sub(begin)
-	held := len(results) == len(d.steps())
+	held := len(results) == len(steps)
 	for _, r := range results {
 		held = held && r.Held
 	}
@@ -117,9 +118,8 @@ func (c *demoCommand) run(ctx context.Context, s *session) error {
 }
 
 // tell runs the steps in order. Each stands on those before it, so the first that fails is the last.
-func (d *demo) tell(ctx context.Context) []demoResult {
+func (d *demo) tell(ctx context.Context, steps []demoStep) []demoResult {
 	var results []demoResult
-	steps := d.steps()
 	for i, step := range steps {
 		d.progress(fmt.Sprintf("[%d/%d] %s …", i+1, len(steps), step.title))
 		begin := d.s.clock.Now()

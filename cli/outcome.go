@@ -182,7 +182,7 @@ func verdictOf(f *phone.Failure) string {
 	return quotedText(f.Reason)
 }
 
-// quotedText returns the content of the first quoted-string of a header value (RFC 3261 §25.1).
+// quotedText returns the content of the first quoted-string of a header value (RFC 3261 §25.1), "" without a whole one.
 func quotedText(value string) string {
 	_, rest, ok := strings.Cut(value, `"`)
 	if !ok {
@@ -201,7 +201,7 @@ func quotedText(value string) string {
 			b.WriteByte(rest[i])
 		}
 	}
-	return b.String()
+	return ""
 }
 
 // sourceFor returns the address from which the system reaches a target.

@@ -67,8 +67,9 @@ func (c *quotaSetCommand) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	q := v1.Quota{Account: c.Account, Value: &c.Value}
-	if err := node.own(ctx, http.MethodPut, v1.Quotas+"/"+url.PathEscape(c.Name), q, &q); err != nil {
+	var q v1.Quota
+	in := v1.Quota{Account: c.Account, Value: &c.Value}
+	if err := node.own(ctx, http.MethodPut, v1.Quotas+"/"+url.PathEscape(c.Name), in, &q); err != nil {
 		return err
 	}
 	if c.JSON {

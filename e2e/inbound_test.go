@@ -60,7 +60,7 @@ func TestInbound(t *testing.T) {
 			}
 			customer := w.phone(config)
 			asked := make(chan *phone.Incoming, 1)
-			answer, taken := answering(t, phone.Answer{Audio: phone.Tone(440), Secure: tt.encrypted})
+			answer, taken := answering(t, phone.Answer{Audio: phone.Tone(450), Secure: tt.encrypted})
 			customer.Handle(func(in *phone.Incoming) { asked <- in; answer(in) })
 			w.originate(c, route(customer.Addr(), 1, tt.protocol))
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -74,7 +74,7 @@ func TestInbound(t *testing.T) {
 				t.Errorf("the INVITE came over %s, SAVP %t, to %s from %s", in.Transport, in.Secure, in.User, in.FromUser)
 			}
 			eventually(t, "audio at the customer", func() bool { return hears(callee, 1004) })
-			eventually(t, "audio at the carrier", func() bool { return hears(caller, 440) })
+			eventually(t, "audio at the carrier", func() bool { return hears(caller, 450) })
 			if st := callee.Stats(); (st.Suite != "") != tt.encrypted || st.AuthFailures != 0 {
 				t.Errorf("the customer's media: %s %q, %d not authentic", st.Profile, st.Suite, st.AuthFailures)
 			}

@@ -60,7 +60,7 @@ func TestOutbound(t *testing.T) {
 			}
 			far := receive(t, "the carrier's side of the call", taken)
 			eventually(t, "audio from the carrier", func() bool { return hears(placed, 1004) })
-			eventually(t, "audio from the customer", func() bool { return hears(far, 440) })
+			eventually(t, "audio from the customer", func() bool { return hears(far, 450) })
 			st := placed.Stats()
 			if st.Profile != tt.profile || (st.Suite != "") != (tt.profile == "RTP/SAVP") || st.AuthFailures != 0 {
 				t.Errorf("customer's media: %s %s, %d wrong tags", st.Profile, st.Suite, st.AuthFailures)

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"carillon/config"
+	"carillon/restjson"
+	"carillon/server/servertest"
+	"carillon/trunk"
+)
+
+// result is what a command left behind.
+type result struct {
+	status   int
+	out, err string
+}
+
+// carillon runs a command in an environment.
+func carillon(t *testing.T, env map[string]string, args ...string) result {
+	t.Helper()
+	return carillonReading(t, env, "", args...)
+}
+
+func carillonReading(t *testing.T, env map[string]string, in string, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	getenv := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	status := Main(t.Context(), args, getenv, Streams{In: strings.NewReader(in), Out: &out, Err: &errs})
+	return result{status, out.String(), errs.String()}
+}
+
+// TestEveryLeafRuns: what the parser accepts must be something that runs.
+func TestEveryLeafRuns(t *testing.T) {
+	var g grammar
+	parser, err := kong.New(&g, kong.Name("carillon"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves := parser.Model.Leaves(false)
+	if len(leaves) < 15 {
+		t.Errorf("found %d commands", len(leaves))
+	}
+	for _, leaf := range leaves {
+		if _, ok := leaf.Target.Addr().Interface().(command); !ok {
+			t.Errorf("%s does not run", leaf.FullPath())
+		}
+		if leaf.Help == "" {
+			t.Errorf("%s has no help", leaf.FullPath())
+		}
+		for _, f := range leaf.Flags {
+			if f.Help == "" {
+				t.Errorf("%s --%s has no help", leaf.FullPath(), f.Name)
+			}
+		}
+	}
+}
+
+func TestExitStatusIsTotal(t *testing.T) {
+	for _, k := range trunk.Kinds() {
+		want := exitFailed
+		if k == trunk.Invalid {
+			want = exitUsage
+		}
+		if got := exitStatus(k); got != want {
+			t.Errorf("%s: %d, want %d", k, got, want)
+		}
+	}
+	for status, want := range map[int]trunk.Kind{
+		400: trunk.Invalid, 403: trunk.Forbidden, 404: trunk.NotFound, 409: trunk.Conflict, 413: trunk.Invalid,
+		429: trunk.Throttled, 500: trunk.Internal, 502: trunk.Internal, 503: trunk.Unavailable,
+	} {
+		err := fmt.Errorf("wrapped: %w", &restjson.AnswerError{Exception: restjson.Exception{Status: status, Type: "X"}})
+		if got := kindOf(err); got != want {
+			t.Errorf("status %d is %s, want %s", status, got, want)
+		}
+	}
+	over := &restjson.AnswerError{Exception: restjson.Exception{Status: http.StatusBadRequest, Type: "ResourceLimitExceededException"}}
+	if got := kindOf(over); got != trunk.LimitExceeded {
+		t.Errorf("over quota is %s", got)
+	}
+}
+
+// TestUsage: what makes no sense ends with 2 and one sentence that says what would, before anything is sent.
+func TestUsage(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "other.json")
+	if err := os.WriteFile(file, []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := map[string]string{"CARILLON_API": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
+	for _, tt := range []struct {
+		args string
+		env  map[string]string
+		want string
+		exit int
+	}{
+		{"frobnicate", nil, "unexpected argument frobnicate", 2},
+		{"carrier put up", nil, "--target", 2},
+		{"carrier put up --nope", nil, "carrier put --help", 2},
+		{"serve", nil, "--domain is required without --dev", 2},
+		{"serve --dev --sip-udp nonsense", nil, "not HOST:PORT", 2},
+		{"config check --dev --config /nonexistent", nil, "--config", 2},
+		{"config check --dev --media-ports 10-20", nil, "below 1024", 2},
+		{"number list", nil, "--ready-file FILE", 2},
+		{"number list --ready-file /nonexistent/ready.json", nil, "no node that writes it is up", 1},
+		{"number list --ready-file " + file, nil, "is not a ready file", 2},
+		{"number list", map[string]string{"CARILLON_API": "http://127.0.0.1:1"}, "AWS_ACCESS_KEY_ID", 2},
+		{"number list", nowhere, "does not answer", 1},
+		{"calls list --max 0", nowhere, "--max", 2},
+		{"key create --expires 1ms", nowhere, "at least a second", 2},
+		{"key create --policy /nonexistent", nowhere, "policy cannot be read", 2},
+		{"carrier put up --target sip:a:1 --probe 1500ms", nowhere, "whole seconds", 2},
+		{"carrier put up --target sip:a:1 --user u --password -", nowhere, "no password on standard input", 2},
+		{"call --to echo --transport carrier-pigeon", nowhere, "--transport", 2},
+		{"call --to nobody", nowhere, "neither a number nor one of the laboratory: echo, tone", 2},
+		{"call --to echo --duration 10ms", nowhere, "--duration", 2},
+		{"call --to echo --assert mos", nowhere, "NAME=VALUE", 2},
+		{"calls trace x", nowhere, "unexpected argument trace", 2},
+	} {
+		got := carillon(t, tt.env, strings.Fields(tt.args)...)
+		if got.status != tt.exit || !strings.Contains(got.err, tt.want) || !strings.HasPrefix(got.err, "carillon: ") || got.out != "" {
+			t.Errorf("carillon %s: exit status %d, %q%q, want %d and %q", tt.args, got.status, got.out, got.err, tt.exit, tt.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}} {
+		if got := carillon(t, nil, args...); got.status != 0 || !strings.Contains(got.out, "serve") || !strings.Contains(got.out, "demo") {
+			t.Errorf("carillon %v: %d, %s%s", args, got.status, got.out, got.err)
+		}
+	}
+	// Help for a command whose arguments are missing is help all the same.
+	got := carillon(t, nil, "serve", "--help")
+	if got.status != 0 {
+		t.Errorf("exit status %d", got.status)
+	}
+	for _, f := range config.Fields() {
+		if !strings.Contains(got.out, "--"+f.Name) {
+			t.Errorf("serve --help does not name --%s", f.Name)
+		}
+	}
+	if got := carillon(t, nil, "carrier", "put", "--help"); got.status != 0 || !strings.Contains(got.out, "--srtp") {
+		t.Errorf("%d %s%s", got.status, got.out, got.err)
+	}
+}
+
+// TestSettingsOfANode: flag, environment and file reach the node's configuration as one.
+func TestSettingsOfANode(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "node.yaml")
+	if err := os.WriteFile(file, []byte("domain: file.example\nmax-calls: 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := carillon(t, nil, "config", "check", "--dev", "--config", file); got.status != 2 || !strings.Contains(got.err, "--max-calls 0") {
+		t.Errorf("the file is not read: %+v", got)
+	}
+	if got := carillon(t, map[string]string{"CARILLON_MAX_CALLS": "7"}, "config", "check", "--dev", "--config", file); got.status != 0 {
+		t.Errorf("the environment does not beat the file: %+v", got)
+	}
+	if got := carillon(t, map[string]string{"CARILLON_MAX_CALLS": "7"}, "config", "check", "--dev", "--max-calls", "0"); got.status != 2 {
+		t.Errorf("the flag does not beat the environment: %+v", got)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	got := carillon(t, nil, "version", "--json")
+	var v struct{ Version, Go string }
+	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v.Version == "" || !strings.HasPrefix(v.Go, "go") {
+		t.Errorf("%+v: %v", got, err)
+	}
+}
+
+// startNode starts a node and returns the environment in which commands find it.
+func startNode(t *testing.T) map[string]string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ready.json")
+	servertest.Start(t, func(c *config.Config) { c.ReadyFile = file })
+	return map[string]string{"CARILLON_READY_FILE": file}
+}
