@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -128,10 +129,10 @@ func (n *process) connect(t *testing.T, encrypted bool, digest ...string) connec
 	n.call(t, "POST", path+"/termination/credentials?operation=put", object{"Credentials": []object{
 		{"Username": phoneUser, "Password": phonePassword}}}, nil)
 	if len(digest) > 0 {
-		n.call(t, "PUT", "/carillon/v1/connectors/"+c.ID+"/settings", object{"digest": digest}, nil)
+		n.operate(t, "connector", "set", c.ID, "digest="+strings.Join(digest, ","))
 	}
 	c.number = freshNumber()
-	n.call(t, "POST", "/carillon/v1/numbers", object{"numbers": []string{c.number}, "connector_id": c.ID}, nil)
+	n.operate(t, "number", "import", c.number, "--connector", c.ID)
 	return c
 }
 
@@ -146,8 +147,17 @@ func (n *process) carrier(t *testing.T, target, srtp string) string {
 func (n *process) carrierFor(t *testing.T, target, srtp, number string) {
 	t.Helper()
 	name := "c" + strings.TrimPrefix(number, "+")
-	n.call(t, "PUT", "/carillon/v1/carriers/"+name, object{"targets": []string{target}, "prefixes": []string{number}, "srtp": srtp}, nil)
-	t.Cleanup(func() { n.call(t, "DELETE", "/carillon/v1/carriers/"+name, nil, nil) })
+	n.operate(t, "carrier", "put", name, "--target", target, "--prefix", number, "--srtp", srtp)
+	t.Cleanup(func() { n.operate(t, "carrier", "delete", name) })
+}
+
+// operate runs a subcommand of the program, as the node's operator does.
+func (n *process) operate(t *testing.T, args ...string) {
+	t.Helper()
+	out, err := exec.Command(n.binary, append(args, "--ready-file", n.readyFile)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("carillon %q: %v\n%s", args, err, out)
+	}
 }
 
 // route points the connector's inbound calls at a host.

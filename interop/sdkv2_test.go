@@ -145,8 +145,8 @@ func TestSDKv2Story(t *testing.T) {
 		Termination: &types.Termination{CallingRegions: []string{"US"}, CidrAllowedList: []string{"127.0.0.0/8"}}}))(t)
 	must(c.PutVoiceConnectorTerminationCredentials(ctx, &voice.PutVoiceConnectorTerminationCredentialsInput{VoiceConnectorId: &vc.ID,
 		Credentials: []types.Credential{{Username: aws.String(phoneUser), Password: aws.String(phonePassword)}}}))(t)
-	n.call(t, "PUT", "/carillon/v1/connectors/"+vc.ID+"/settings", object{"digest": []string{"md5"}}, nil)
-	n.call(t, "POST", "/carillon/v1/numbers", object{"numbers": []string{vc.number}, "connector_id": vc.ID}, nil)
+	n.operate(t, "connector", "set", vc.ID, "digest=md5")
+	n.operate(t, "number", "import", vc.number, "--connector", vc.ID)
 
 	phone := startBaresip(t, baresipConfig{account: customerAccount(vc, "tls", "srtp-mand") + ";answermode=auto", tone: customerTone})
 	phone.command("dial", "sip:"+labEcho+"@"+vc.Host)
