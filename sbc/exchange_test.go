@@ -381,6 +381,15 @@ func TestInDialogInTheClear(t *testing.T) {
 			t.Errorf("%d requests are in the record, want 3 (an ACK is none)", got.PlainRequestsDropped)
 		}
 	})
+	talk(t, func(r *rig, caller, callee *agent) { // who only guessed the tag cannot end the call
+		req := caller.inside("INVITE", sdpSecure)
+		req.FromTag = "guess"
+		r.phone(transport.UDP, strangerIP).send(req.Bytes())
+		hangUp(caller, callee)
+		if got := r.wantRecord(call.ReasonHangup, 200, "customer"); got.PlainRequestsDropped != 0 {
+			t.Errorf("%d guesses are in the record", got.PlainRequestsDropped)
+		}
+	})
 	talk(t, func(r *rig, caller, callee *agent) {
 		req := caller.inside("INVITE", sdpSecure)
 		req.CSeq++

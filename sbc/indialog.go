@@ -38,6 +38,9 @@ func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
 // is counted, and where it showed a key the key is worth nothing any more and the call ends.
 func (c *activeCall) onRequest(e event) {
 	if e.tx == nil {
+		if dialog.RequestID(e.msg) != e.leg.dialog.ID {
+			return // a guess
+		}
 		c.rec.PlainRequestsDropped++
 		if carriesKey(e.msg) {
 			c.end(call.Refuse(call.ReasonPlainInDialog, ""), "node")

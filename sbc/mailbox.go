@@ -9,8 +9,8 @@ import (
 	"carillon/sip/transport"
 )
 
-// maxMailbox bounds the in-dialog requests that wait for a call's goroutine. Beyond it they get 503; everything else a
-// call is sent answers something it started and is bounded by that.
+// maxMailbox bounds what peers can make wait for a call's goroutine: in-dialog requests, which then get 503, ACKs,
+// provisional and repeated answers. Everything else a call is sent answers something it started and is bounded by that.
 const maxMailbox = 64
 
 // mailbox is the queue of events of a call.
@@ -59,10 +59,21 @@ const (
 	evStop    // the node ends the call
 )
 
+// repeatable reports whether a peer can send any number of such events, and sends one again that was lost.
+func (e event) repeatable() bool {
+	switch e.kind {
+	case evRequest, evAck, evRepeated:
+		return true
+	case evResponse:
+		return e.msg.Status() < 200
+	}
+	return false
+}
+
 // put queues an event and reports whether it was taken.
 func (m *mailbox) put(e event) bool {
 	m.mu.Lock()
-	if m.closed || e.kind == evRequest && len(m.events) >= maxMailbox {
+	if m.closed || e.repeatable() && len(m.events) >= maxMailbox {
 		m.mu.Unlock()
 		return false
 	}

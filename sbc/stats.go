@@ -18,7 +18,7 @@ type Stats struct {
 	SendErrors  atomic.Uint64 // stateless answers that could not be sent
 	PlainDrops  atomic.Uint64 // in-dialog requests dropped because they came in the clear to an encrypted leg
 	Overflows   atomic.Uint64 // events refused because a call's mailbox was full
-	Unrecorded  atomic.Uint64 // refusals that were not recorded because of MaxRefusalRecords
+	Unrecorded  atomic.Uint64 // refusals that were not recorded because of maxRefusalRecords or maxChallenged
 	RecordFails atomic.Uint64 // records that could not be written
 	Probes      atomic.Uint64 // OPTIONS sent to carriers' targets
 	ProbeFails  atomic.Uint64 // of these, not answered

@@ -12,6 +12,7 @@ import (
 
 	"carillon/call"
 	"carillon/sip"
+	"carillon/sip/siptest"
 )
 
 // Every reason is in exactly one of the two tables, each row can be sent, and none promises what it lacks.
@@ -169,6 +170,12 @@ func TestMailboxIsBounded(t *testing.T) {
 	for i := range maxMailbox + 1 {
 		if took := m.put(event{kind: evRequest}); took != (i < maxMailbox) {
 			t.Fatalf("request %d was taken: %v", i, took)
+		}
+	}
+	ringing := siptest.Parse(t, siptest.Response(t, siptest.Request{}.Message(t), 180, "x"))
+	for _, e := range []event{{kind: evAck}, {kind: evRepeated}, {kind: evResponse, msg: ringing}} {
+		if m.put(e) {
+			t.Errorf("event %d was taken, which a peer can send any number of", e.kind)
 		}
 	}
 	if !m.put(event{kind: evAnswered}) {
