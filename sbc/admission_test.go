@@ -69,6 +69,19 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// A short datagram gets as many challenges as it is long enough for.
+func TestChallengesThatFit(t *testing.T) {
+	for length, want := range map[int]int{200: 1, 600: 2} {
+		scenario(t, onlyCredentials, func(r *rig) {
+			caller := r.phone(transport.UDP, strangerIP).outboundCall(strings.Repeat("x", length)).start()
+			m := caller.want("407")
+			if got := m.Count(sip.HdrProxyAuthenticate); got != want || len(m.Bytes()) > len(caller.req.Bytes()) {
+				t.Errorf("%d challenges in %d octets for a request of %d, want %d", got, len(m.Bytes()), len(caller.req.Bytes()), want)
+			}
+		})
+	}
+}
+
 // The list and the credentials must both pass where both are set.
 func TestListAndCredentials(t *testing.T) {
 	scenario(t, func(w *world) { w.withCredentials("alice", "secret") }, func(r *rig) {

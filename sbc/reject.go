@@ -145,11 +145,29 @@ func judge(r *call.Refusal) verdict {
 	}
 }
 
+// complete puts a detail into a row's text. At the end of a text that has said its sentence, the detail is the next one.
 func complete(format, detail string) string {
 	if !strings.Contains(format, "%s") {
 		return format
 	}
+	if strings.HasSuffix(format, ". %s") {
+		detail = asSentence(detail)
+	}
 	return strings.TrimSpace(fmt.Sprintf(format, detail))
+}
+
+// asSentence gives a phrase its capital and its full stop.
+func asSentence(phrase string) string {
+	if phrase == "" {
+		return ""
+	}
+	if first := phrase[0]; first >= 'a' && first <= 'z' {
+		phrase = string(first-'a'+'A') + phrase[1:]
+	}
+	if !strings.HasSuffix(phrase, ".") {
+		phrase += "."
+	}
+	return phrase
 }
 
 // reasonHeader returns the value of the Reason header, empty for none (RFC 3326).

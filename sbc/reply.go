@@ -37,14 +37,21 @@ func (s *Server) refuse(a *arrival, r *call.Refusal) {
 }
 
 // answerStranger gives a stranger one answer that names no rule, costs no state and is not larger than what was asked.
-// A datagram from outside every list may come from a forged address, so it gets silence where even that would be more.
+// A datagram from outside every list may come from a forged address, so it gets silence where even that would be more;
+// of several challenges the last are left out first.
 func (s *Server) answerStranger(a *arrival, v verdict) {
-	b := s.response(a.req, v.status, "")
-	for _, value := range a.challenge {
-		b.Header("Proxy-Authenticate", value)
+	for n := len(a.challenge); ; n-- {
+		b := s.response(a.req, v.status, "")
+		for _, value := range a.challenge[:n] {
+			b.Header("Proxy-Authenticate", value)
+		}
+		b.Body("", nil)
+		out := b.Bytes()
+		if n <= 1 || a.flow.Proto().Reliable() || len(out) <= len(a.req.Bytes()) {
+			s.sendOnce(a.tx, a.req, out)
+			return
+		}
 	}
-	b.Body("", nil)
-	s.sendOnce(a.tx, a.req, b.Bytes())
 }
 
 // answerProven says which rule fired, as often as it takes until the ACK.
