@@ -97,10 +97,10 @@ func camel(s string) string {
 
 func TestVerdictHeaders(t *testing.T) {
 	v := judge(call.Refuse(call.ReasonNoRoute, "say \"hi\" \\ and\r\nleave"))
-	if got, want := v.reasonHeader(), `Q.850;cause=3;text="Nothing leads to the number. say \"hi\" \\ and  leave"`; got != want {
+	if got, want := v.reasonHeader(), `Q.850;cause=3;text="Nothing leads to the number. Say \"hi\" \\ and  leave."`; got != want {
 		t.Errorf("Reason: %s, want %s", got, want)
 	}
-	if got, want := v.warningHeader("node"), `399 node "Nothing leads to the number. say \"hi\" \\ and  leave Add `; !strings.HasPrefix(got, want) {
+	if got, want := v.warningHeader("node"), `399 node "Nothing leads to the number. Say \"hi\" \\ and  leave. Add `; !strings.HasPrefix(got, want) {
 		t.Errorf("Warning: %s, want %s", got, want)
 	}
 	if v := judge(call.Refuse(call.ReasonCredentialsRequired, "")); v.reasonHeader() != "" || v.warningHeader("node") != "" {
