@@ -155,8 +155,8 @@ func (n *process) stop() error {
 		<-n.exited
 		return fmt.Errorf("the node did not end 30 s after SIGTERM:\n%s", n.log.tail(8000))
 	}
-	if bytes.Contains(n.log.bytes(), []byte("panic")) {
-		return fmt.Errorf("the node's log tells of a panic:\n%s", n.log.tail(8000))
+	if bytes.Contains(n.log.bytes(), []byte("panic")) || bytes.Contains(n.log.bytes(), []byte("DATA RACE")) {
+		return fmt.Errorf("the node's log tells of a panic or a race:\n%s", n.log.tail(8000))
 	}
 	return nil
 }
