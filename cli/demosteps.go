@@ -117,7 +117,7 @@ func (d *demo) encryptedCall(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, text := range []string{"status=200", "transport=tls", "srtp=any", "audio=echo", "packets>=40"} {
+	for _, text := range []string{"status=200", "transport=tls", "srtp=any", "audio=echo", "packets>=25"} {
 		a, err := parseAssertion(text)
 		if err != nil {
 			return "", err

@@ -280,6 +280,38 @@ func TestKilled(t *testing.T) {
 	t.Logf("%d connectors acknowledged, all there after %d kills", len(acknowledged), rounds)
 }
 
+// TestRecordSurvivesKill: a record that can be read is on disk, and a kill neither loses nor doubles its export.
+func TestRecordSurvivesKill(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "ready.json")
+	p := serve(t, dir, file)
+	answer, _ := answering(t, phone.Answer{})
+	p.carrier("upstream", answer, "+1212")
+	c := p.connector(false)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	placed, err := p.phone(phone.Config{}).Dial(ctx, p.invite(c, transport.UDP, outsideNumber))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := placed.Hangup(ctx); err != nil {
+		t.Fatal(err)
+	}
+	before := p.records(c, 1)[0]
+	p.signal(syscall.SIGKILL)
+	p.ended()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	p = serve(t, dir, file)
+	if after := p.records(c, 1)[0]; after.ID != before.ID || !after.End.Equal(before.End) || after.Reason != before.Reason {
+		t.Errorf("the record was %+v and is %+v", before, after)
+	}
+	eventually(t, "the exported record", func() bool { return len(p.exported()) > 0 })
+	if files := p.exported(); len(files) != 1 {
+		t.Errorf("exported %v, want one file", files)
+	}
+}
+
 // connectors lists the ids of all connectors, page by page.
 func (w *world) connectors() []string {
 	w.t.Helper()
@@ -357,6 +389,9 @@ func TestSecondNode(t *testing.T) {
 		t.Errorf("exit status %d, want 1", status)
 	}
 	said := second.out.String()
+	if strings.Count(said, "open store") != 1 {
+		t.Errorf("the second node repeats itself: %q", said)
+	}
 	if want := fmt.Sprintf("in use by another process (pid %d)", first.cmd.Process.Pid); !strings.Contains(said, want) || !strings.Contains(said, dir) {
 		t.Errorf("the second node said %q, want %q and the folder", said, want)
 	}

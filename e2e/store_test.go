@@ -92,14 +92,8 @@ func TestExport(t *testing.T) {
 	r := w.records(c, 1)[0]
 	var files []string
 	eventually(t, "the exported record", func() bool {
-		files = nil
-		err := filepath.WalkDir(filepath.Join(w.dir, "cdr"), func(path string, d os.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), ".") {
-				files = append(files, path)
-			}
-			return nil
-		})
-		return err == nil && len(files) > 0
+		files = w.exported()
+		return len(files) > 0
 	})
 	if len(files) != 1 || !strings.Contains(files[0], c.id) {
 		t.Fatalf("exported %v, want one file of connector %s", files, c.id)
@@ -126,4 +120,19 @@ func TestExport(t *testing.T) {
 			t.Errorf("calls show lacks %q:\n%s", want, shown)
 		}
 	}
+}
+
+// exported returns the files of AWS's form that the node has written.
+func (w *world) exported() (files []string) {
+	w.t.Helper()
+	err := filepath.WalkDir(filepath.Join(w.dir, "cdr"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), ".") {
+			files = append(files, path)
+		}
+		return nil // a file may vanish while it is looked at: it is written under another name first
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return files
 }

@@ -93,7 +93,7 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		do   func(context.Context) error
 	}{
 		{"prepare data directory", n.prepareData},
-		{"open store", n.openStore},
+		{"", n.openStore}, // the store says so itself
 		{"set up installation", n.bootstrap},
 		{"load certificates", n.loadIdentity},
 		{"open call records", n.openRecords},
@@ -107,7 +107,9 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		{"write ready file", n.announce},
 	} {
 		if err := step.do(ctx); err != nil {
-			err = fmt.Errorf("%s: %w", step.what, err)
+			if step.what != "" {
+				err = fmt.Errorf("%s: %w", step.what, err)
+			}
 			return nil, errors.Join(err, n.Close())
 		}
 	}
