@@ -14,7 +14,9 @@ type carrierTables struct {
 	// byPrefix has under each prefix the carriers that list it, by name; longest is the length of the longest prefix.
 	byPrefix map[string][]*trunk.Carrier
 	longest  int
-	// bySourcePrefix has the carrier first by name; bits are the lengths that occur, longest first.
+	// byPeer has the carrier of a literal target: several may share an address, of a laboratory for one.
+	byPeer map[netip.AddrPort]*trunk.Carrier
+	// bySourcePrefix has the carrier first by name, the lab's behind all others; bits are the lengths that occur, longest first.
 	bySourcePrefix map[netip.Prefix]*trunk.Carrier
 	bits           []int
 }
@@ -23,6 +25,7 @@ type carrierTables struct {
 func newCarrierTables(carriers []*trunk.Carrier) *carrierTables {
 	t := &carrierTables{
 		byName: carriers, byPrefix: map[string][]*trunk.Carrier{}, bySourcePrefix: map[netip.Prefix]*trunk.Carrier{},
+		byPeer: map[netip.AddrPort]*trunk.Carrier{},
 	}
 	for _, c := range carriers {
 		prefixes := c.Prefixes
@@ -35,19 +38,41 @@ func newCarrierTables(carriers []*trunk.Carrier) *carrierTables {
 			}
 			t.longest = max(t.longest, len(p))
 		}
-		for _, source := range carrierSources(c) {
-			if _, taken := t.bySourcePrefix[source]; taken {
-				continue
-			}
-			t.bySourcePrefix[source] = c
-			if !slices.Contains(t.bits, source.Bits()) {
-				t.bits = append(t.bits, source.Bits())
-			}
-		}
+		t.addSources(c)
 	}
 	slices.Sort(t.bits)
 	slices.Reverse(t.bits)
 	return t
+}
+
+// addSources indexes where a carrier's calls come from. A carrier of the operator's takes an address from the lab, which
+// is found by its port.
+func (t *carrierTables) addSources(c *trunk.Carrier) {
+	for _, peer := range carrierPeers(c) {
+		if _, taken := t.byPeer[peer]; !taken {
+			t.byPeer[peer] = c
+		}
+	}
+	for _, source := range carrierSources(c) {
+		if holder, taken := t.bySourcePrefix[source]; taken && (!holder.Lab || c.Lab) {
+			continue
+		}
+		t.bySourcePrefix[source] = c
+		if !slices.Contains(t.bits, source.Bits()) {
+			t.bits = append(t.bits, source.Bits())
+		}
+	}
+}
+
+// carrierPeers returns the targets that are addresses, with their ports.
+func carrierPeers(c *trunk.Carrier) []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, target := range c.Targets {
+		if a, err := netip.ParseAddr(strings.Trim(target.Host, "[]")); err == nil {
+			all = append(all, netip.AddrPortFrom(a.Unmap().WithZone(""), target.EffectivePort()))
+		}
+	}
+	return all
 }
 
 // carrierSources returns where the carrier's calls come from, each prefix in its one canonical form.
@@ -62,11 +87,8 @@ func carrierSources(c *trunk.Carrier) []netip.Prefix {
 			all = append(all, p)
 		}
 	}
-	for _, target := range c.Targets {
-		if a, err := netip.ParseAddr(strings.Trim(target.Host, "[]")); err == nil {
-			a = a.Unmap().WithZone("")
-			all = append(all, netip.PrefixFrom(a, a.BitLen()))
-		}
+	for _, peer := range carrierPeers(c) {
+		all = append(all, netip.PrefixFrom(peer.Addr(), peer.Addr().BitLen()))
 	}
 	return all
 }
@@ -83,8 +105,11 @@ func (t *carrierTables) route(n trunk.Number) []*trunk.Carrier {
 	return found
 }
 
-func (t *carrierTables) bySource(a netip.Addr) (*trunk.Carrier, bool) {
-	a = a.Unmap().WithZone("")
+func (t *carrierTables) bySource(from netip.AddrPort) (*trunk.Carrier, bool) {
+	a := from.Addr().Unmap().WithZone("")
+	if c, ok := t.byPeer[netip.AddrPortFrom(a, from.Port())]; ok {
+		return c, true
+	}
 	for _, bits := range t.bits {
 		p, err := a.Prefix(bits)
 		if err != nil {

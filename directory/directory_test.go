@@ -328,12 +328,12 @@ func TestCarriers(t *testing.T) {
 		"127.0.0.1": "lab", "::ffff:127.0.0.1": "lab", "2001:db8::1": "every", "2001:db8::1%eth0": "every", "2001:db8::2": "",
 		"198.51.100.7": "us", "198.51.7.7": "also", "203.0.113.9": "also", "192.0.2.1": "",
 	} {
-		got, ok := s.CarrierBySource(netip.MustParseAddr(source))
+		got, ok := s.CarrierBySource(netip.AddrPortFrom(netip.MustParseAddr(source), 40000))
 		if ok != (want != "") || ok && got.Name != want {
 			t.Errorf("source %s is %v, want %q", source, got, want)
 		}
 	}
-	if _, ok := s.CarrierBySource(netip.Addr{}); ok {
+	if _, ok := s.CarrierBySource(netip.AddrPort{}); ok {
 		t.Error("no address at all belongs to a carrier")
 	}
 
@@ -499,5 +499,29 @@ func TestFollowAStore(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Follow ended with %v", err)
+	}
+}
+
+// TestCarriersOnOneAddress: carriers of a laboratory share an address. The port tells which one calls, and a call from
+// another port of it is the operator's carrier's and not the lab's.
+func TestCarriersOnOneAddress(t *testing.T) {
+	target := func(port uint16, transport trunk.Transport) []trunk.Target {
+		return []trunk.Target{{Host: "127.0.0.1", Port: port, Transport: transport}}
+	}
+	lab := &trunk.Carrier{Name: "alab", Lab: true, Targets: target(6000, trunk.UDP)}
+	first := &trunk.Carrier{Name: "first", Targets: target(0, trunk.UDP)}
+	second := &trunk.Carrier{Name: "second", Targets: target(0, trunk.TLS)}
+	s := at(t, put(lab, second, first)).Snapshot()
+	for source, want := range map[string]string{
+		"127.0.0.1:6000": "alab", "127.0.0.1:5060": "first", "127.0.0.1:5061": "second", "127.0.0.1:40000": "first",
+		"[::ffff:127.0.0.1]:5061": "second",
+	} {
+		if got, ok := s.CarrierBySource(netip.MustParseAddrPort(source)); !ok || got.Name != want {
+			t.Errorf("source %s is %v, want %q", source, got, want)
+		}
+	}
+	alone := at(t, put(lab)).Snapshot()
+	if got, ok := alone.CarrierBySource(netip.MustParseAddrPort("127.0.0.1:40000")); !ok || got.Name != "alab" {
+		t.Errorf("with the lab alone another port is %v, want the lab", got)
 	}
 }

@@ -116,11 +116,11 @@ func (s *Snapshot) Carriers() []*trunk.Carrier { return s.carriers.byName }
 // then the name. A carrier without prefixes takes every number, with a match of length 0.
 func (s *Snapshot) CarrierFor(n trunk.Number) []*trunk.Carrier { return s.carriers.route(n) }
 
-// CarrierBySource returns the carrier whose calls come from that address: the longest of the carriers' Sources and
-// of their targets' literal addresses that holds it, then the carrier first by name. An IPv4 address that arrives in
-// IPv6 clothes is judged as IPv4.
-func (s *Snapshot) CarrierBySource(a netip.Addr) (*trunk.Carrier, bool) {
-	return s.carriers.bySource(a)
+// CarrierBySource returns the carrier whose calls come from that address: the one with this very target, else the one
+// with the longest of the carriers' Sources and literal targets that holds the address, among equals the first by name.
+// An IPv4 address that arrives in IPv6 clothes is judged as IPv4.
+func (s *Snapshot) CarrierBySource(from netip.AddrPort) (*trunk.Carrier, bool) {
+	return s.carriers.bySource(from)
 }
 
 // AccessKey returns the access key with that id, usable or not.

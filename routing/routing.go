@@ -21,7 +21,7 @@ type View interface {
 	Number(trunk.Number) (*trunk.PhoneNumber, bool)
 	OwnsNumber(account string, n trunk.Number) bool
 	CarrierFor(trunk.Number) []*trunk.Carrier
-	CarrierBySource(netip.Addr) (*trunk.Carrier, bool)
+	CarrierBySource(netip.AddrPort) (*trunk.Carrier, bool)
 }
 
 // Facts are what signalling knows of an INVITE before anything is decided.
@@ -30,8 +30,9 @@ type Facts struct {
 	Host string
 	// User is the unescaped user part of the Request-URI.
 	User string
-	// Source is where the request came from.
+	// Source and Port are where the request came from.
 	Source netip.Addr
+	Port   uint16
 	// TLS is true when it came over TLS.
 	TLS bool
 	// Asserted, Preferred and From are the user parts of P-Asserted-Identity, P-Preferred-Identity and From
@@ -57,7 +58,7 @@ func Classify(v View, f Facts) (Owner, *call.Refusal) {
 	if c, ok := v.ConnectorByHost(f.Host); ok {
 		return Owner{Direction: call.Outbound, Connector: c}, nil
 	}
-	if c, ok := v.CarrierBySource(f.Source); ok {
+	if c, ok := v.CarrierBySource(netip.AddrPortFrom(f.Source, f.Port)); ok {
 		return Owner{Direction: call.Inbound, Carrier: c}, nil
 	}
 	return Owner{}, call.Refuse(call.ReasonConnectorUnknown, "")

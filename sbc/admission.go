@@ -71,10 +71,12 @@ func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
 	f := tx.Flow()
 	uri := req.RequestURI()
 	a := &arrival{tx: tx, req: req, flow: f, at: s.clock.Now(), view: s.cfg.Directory.Snapshot()}
+	from := sourceOf(f, req)
 	a.facts = routing.Facts{
 		Host:      strings.ToLower(string(uri.Host)),
 		User:      userOf(uri),
-		Source:    sourceOf(f, req),
+		Source:    from.Addr(),
+		Port:      from.Port(),
 		TLS:       f.Proto() == transport.TLS,
 		Asserted:  identity(req, sip.HdrPAssertedIdentity),
 		Preferred: identity(req, sip.HdrPPreferredIdentity),

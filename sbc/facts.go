@@ -11,11 +11,12 @@ import (
 )
 
 // sourceOf returns where a request came from, whatever its Via says.
-func sourceOf(f transport.Flow, req *sip.Message) netip.Addr {
-	if from := req.Received(); from.IsValid() {
-		return from.Addr().Unmap()
+func sourceOf(f transport.Flow, req *sip.Message) netip.AddrPort {
+	from := req.Received()
+	if !from.IsValid() {
+		from = f.Remote()
 	}
-	return f.Remote().Addr().Unmap()
+	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 }
 
 // userOf returns the user part of a URI without escapes and without the parameters that telephone numbers carry

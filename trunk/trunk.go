@@ -269,6 +269,17 @@ type Target struct {
 	Transport Transport
 }
 
+// EffectivePort is Port, or the default of the transport where it was left out (RFC 3261 section 19.1.2).
+func (t Target) EffectivePort() uint16 {
+	switch {
+	case t.Port != 0:
+		return t.Port
+	case t.Transport == TLS:
+		return 5061
+	}
+	return 5060
+}
+
 // String returns the target as a SIP URI.
 func (t Target) String() string {
 	host := t.Host
