@@ -310,3 +310,22 @@ func TestMediaSilenceAndLongestTime(t *testing.T) {
 		})
 	}
 }
+
+// The hops a call has left go down by one, and the parameters of a telephone number are not part of it.
+func TestHopsAndNumberParameters(t *testing.T) {
+	for hops, want := range map[string]string{"70": "69", "1": "0", "255": "70"} {
+		scenario(t, nil, func(r *rig) {
+			tel := r.tel()
+			caller := r.customer(transport.TCP).dial("sip:"+farNumber+";phone-context=x@"+host, ownNumber, sdpPlain)
+			caller.send([]byte(strings.Replace(string(caller.req.Bytes()), "Max-Forwards: 70", "Max-Forwards: "+hops, 1)))
+			caller.want("100")
+			m := tel.ring()
+			if got := string(m.invite.Lookup("Max-Forwards")); got != want || string(m.invite.RequestURI().User) != farNumber {
+				t.Errorf("%s hops and %s, want %s and %s", got, m.invite.RequestURI().User, want, farNumber)
+			}
+			m.answer(486, "")
+			tel.want("ACK")
+			caller.refused("486")
+		})
+	}
+}

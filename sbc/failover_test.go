@@ -348,3 +348,18 @@ func TestRecoveredTarget(t *testing.T) {
 		fourth.refused("486")
 	})
 }
+
+// A name with a great many addresses does not hold a call for as many times.
+func TestAddressesAreBounded(t *testing.T) {
+	scenario(t, func(w *world) { w.carriers[0].Targets = []trunk.Target{{Host: "many.example", Transport: trunk.TCP}} }, func(r *rig) {
+		for i := range 50 {
+			r.net.name("many.example", resolve.TCP, fmt.Sprintf("198.51.100.%d:5060", 100+i))
+		}
+		caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		caller.refused("500")
+		if n := len(r.net.dialed); n != maxAddresses {
+			t.Errorf("%d addresses were dialled, want %d", n, maxAddresses)
+		}
+	})
+}
