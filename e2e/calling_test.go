@@ -24,6 +24,7 @@ func listenDeaf(t *testing.T) netip.AddrPort {
 
 // TestCancel: a caller who gives up while it rings cancels the carrier's side, too.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ringing := make(chan *phone.Incoming, 1)
 	w.carrier("upstream", func(in *phone.Incoming) {
@@ -59,8 +60,9 @@ func TestCancel(t *testing.T) {
 
 // TestHangupByCarrier: a BYE from the far side ends the customer's leg.
 func TestHangupByCarrier(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	answer, taken := answering(t, phone.Answer{Audio: phone.Tone(1004)})
+	answer, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
 	w.carrier("upstream", answer, "+1212")
 	for _, p := range []transport.Proto{transport.UDP, transport.TCP, transport.TLS} {
 		t.Run(p.String(), func(t *testing.T) {

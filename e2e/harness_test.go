@@ -166,11 +166,11 @@ func (w *world) phone(c phone.Config) *phone.Phone {
 	return p
 }
 
-// answering takes every call and tells of each.
-func answering(t *testing.T, a phone.Answer) (func(*phone.Incoming), <-chan *phone.Call) {
+// answering takes every call with an answer of its own, for a tone belongs to one call, and tells of each.
+func answering(t *testing.T, answer func() phone.Answer) (func(*phone.Incoming), <-chan *phone.Call) {
 	taken := make(chan *phone.Call, 16)
 	return func(in *phone.Incoming) {
-		c, err := in.Answer(a)
+		c, err := in.Answer(answer())
 		if err != nil {
 			t.Errorf("answer: %v", err)
 			return

@@ -37,6 +37,7 @@ func (w *world) ring(ctx context.Context, to string) (*phone.Call, error) {
 // TestInbound: a call to the customer's number arrives over the transport of the route, over TLS with SRTP alone where
 // the connector requires encryption, whatever the route says.
 func TestInbound(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	trust := ca.file()
 	w := newWorld(t, func(c *config.Config) { c.TLSTrust = trust })
@@ -60,7 +61,7 @@ func TestInbound(t *testing.T) {
 			}
 			customer := w.phone(config)
 			asked := make(chan *phone.Incoming, 1)
-			answer, taken := answering(t, phone.Answer{Audio: phone.Tone(450), Secure: tt.encrypted})
+			answer, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(450), Secure: tt.encrypted} })
 			customer.Handle(func(in *phone.Incoming) { asked <- in; answer(in) })
 			w.originate(c, route(customer.Addr(), 1, tt.protocol))
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -95,6 +96,7 @@ func TestInbound(t *testing.T) {
 
 // TestInboundNeverFallsBack: a customer who cannot be verified, or does not speak TLS or SRTP at all, gets no call rather than one in the clear.
 func TestInboundNeverFallsBack(t *testing.T) {
+	t.Parallel()
 	ca, stranger := newAuthority(t), newAuthority(t)
 	trust := ca.file()
 	w := newWorld(t, func(c *config.Config) { c.TLSTrust = trust })
@@ -141,6 +143,7 @@ func TestInboundNeverFallsBack(t *testing.T) {
 
 // TestInboundNumberUnknown: a carrier that asks for nobody's number hears so.
 func TestInboundNumberUnknown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -153,6 +156,7 @@ func TestInboundNumberUnknown(t *testing.T) {
 
 // TestFailover: every route of a priority is tried before the next priority, and the record lists what each answered.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.connector(false)
 	busy := func(in *phone.Incoming) { _ = in.Reject(503, "") }
@@ -160,7 +164,7 @@ func TestFailover(t *testing.T) {
 	first.Handle(busy)
 	second.Handle(busy)
 	last := w.phone(phone.Config{})
-	answer, taken := answering(t, phone.Answer{})
+	answer, taken := answering(t, func() phone.Answer { return phone.Answer{} })
 	last.Handle(answer)
 	w.originate(c, route(last.Addr(), 2, "UDP"), route(first.Addr(), 1, "UDP"), route(second.Addr(), 1, "UDP"))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -190,10 +194,11 @@ func TestFailover(t *testing.T) {
 
 // TestSilentTarget: a carrier's target that says nothing is given up for the next one.
 func TestSilentTarget(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *config.Config) { c.TargetSilence = 200e6 })
 	deaf := listenDeaf(t)
 	alive := w.phone(phone.Config{})
-	answer, taken := answering(t, phone.Answer{})
+	answer, taken := answering(t, func() phone.Answer { return phone.Answer{} })
 	alive.Handle(answer)
 	w.must("carrier", "put", "two", "--prefix", "+1212", "--target", "sip:"+deaf.String()+";transport=udp", "--target", "sip:"+alive.Addr().String()+";transport=udp")
 	c := w.connector(false)

@@ -25,8 +25,9 @@ func (w *world) roots() *x509.CertPool {
 
 // TestOutbound: calls go out over every transport, with digest and without, and both sides hear each other.
 func TestOutbound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	handle, taken := answering(t, phone.Answer{Audio: phone.Tone(1004)})
+	handle, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
 	w.carrier("upstream", handle, "+1")
 	for _, tt := range []struct {
 		name             string

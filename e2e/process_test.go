@@ -126,6 +126,7 @@ func (p *process) ended() int {
 
 // TestReadyFile: the file is there once every listener answers, whole and for its owner only, and gone when the node is.
 func TestReadyFile(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ready.json")
 	if err := os.WriteFile(file, []byte(`{"api":"http://127.0.0.1:1"}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -174,6 +175,7 @@ func TestReadyFile(t *testing.T) {
 
 // TestWelcome: whoever starts a trial node without a ready file can copy from the terminal what a client needs.
 func TestWelcome(t *testing.T) {
+	t.Parallel()
 	p := launch(t, t.TempDir(), "")
 	var api, id, secret string
 	eventually(t, "the welcome", func() bool {
@@ -198,6 +200,7 @@ func TestWelcome(t *testing.T) {
 
 // TestRestart: with --data, everything that a customer may have written down is the same after a restart.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "ready.json")
 	first := serve(t, dir, file)
 	c := first.connector(true)
@@ -218,7 +221,7 @@ func TestRestart(t *testing.T) {
 	if a.AccountID != b.AccountID || a.AccessKeyID != b.AccessKeyID || a.SecretAccessKey != b.SecretAccessKey || a.Domain != b.Domain {
 		t.Errorf("account or keys changed")
 	}
-	answer, _ := answering(t, phone.Answer{Audio: phone.Tone(1004)})
+	answer, _ := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
 	second.carrier("upstream", answer, "+1212")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -282,9 +285,10 @@ func TestKilled(t *testing.T) {
 
 // TestRecordSurvivesKill: a record that can be read is on disk, and a kill neither loses nor doubles its export.
 func TestRecordSurvivesKill(t *testing.T) {
+	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "ready.json")
 	p := serve(t, dir, file)
-	answer, _ := answering(t, phone.Answer{})
+	answer, _ := answering(t, func() phone.Answer { return phone.Answer{} })
 	p.carrier("upstream", answer, "+1212")
 	c := p.connector(false)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -333,17 +337,17 @@ func (w *world) connectors() []string {
 // TestDrain: after SIGTERM a running call goes on and a new one is refused with 503 and a time to come back; the node
 // ends with the call. A second signal does not wait.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	for _, impatient := range []bool{false, true} {
 		t.Run(fmt.Sprintf("second signal %t", impatient), func(t *testing.T) {
 			p := serve(t, t.TempDir(), filepath.Join(t.TempDir(), "ready.json"))
-			answer, taken := answering(t, phone.Answer{Audio: phone.Tone(1004)})
+			answer, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
 			p.carrier("upstream", answer, "+1212")
 			c := p.connector(true)
 			customer := p.phone(phone.Config{Proto: transport.TLS})
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			inv := p.invite(c, transport.TLS, outsideNumber)
-			placed, err := customer.Dial(ctx, inv)
+			placed, err := customer.Dial(ctx, p.invite(c, transport.TLS, outsideNumber))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -351,7 +355,7 @@ func TestDrain(t *testing.T) {
 			p.signal(syscall.SIGTERM)
 			var refused *phone.Failure
 			eventually(t, "503 to a new call", func() bool {
-				more, err := customer.Dial(ctx, inv)
+				more, err := customer.Dial(ctx, p.invite(c, transport.TLS, outsideNumber))
 				if err == nil {
 					_ = more.Hangup(ctx)
 				}
@@ -382,6 +386,7 @@ func TestDrain(t *testing.T) {
 
 // TestSecondNode: two nodes on one data directory would ruin it; the second says so and who is there.
 func TestSecondNode(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := serve(t, dir, filepath.Join(t.TempDir(), "ready.json"))
 	second := launch(t, dir, filepath.Join(t.TempDir(), "other.json"))

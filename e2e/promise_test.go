@@ -173,9 +173,10 @@ func constant(frame []int16) {
 // signalling is TLS, and no packet carries the audio that both sides say. The carrier's wire, which is plain, shows that
 // the listener would have seen it.
 func TestNothingInTheClear(t *testing.T) {
+	t.Parallel()
 	s := sniff(t)
 	w := newWorld(t)
-	answer, taken := answering(t, phone.Answer{Audio: phone.Audio{Say: constant}})
+	answer, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Audio{Say: constant}} })
 	w.carrier("upstream", answer, "+1212")
 	c := w.connector(true)
 	wire := tap(t, w.target(transport.TLS))

@@ -19,8 +19,9 @@ func open() *wire.Termination {
 // TestRefusals: each refusal has its status, and says in a Warning and in its record which rule fired, but to those only
 // whose source or credentials are proven.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	handle, _ := answering(t, phone.Answer{Audio: phone.Tone(1004)})
+	handle, _ := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
 	w.carrier("upstream", handle, "+1212", "+44")
 	far := map[string]func(*phone.Incoming){
 		"486": func(in *phone.Incoming) { _ = in.Reject(486, "") },

@@ -13,6 +13,7 @@ import (
 
 // TestReload: SIGHUP swaps the certificate for new connections and keeps the open ones; a damaged one changes nothing.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	ca, dir := newAuthority(t), t.TempDir()
 	chain, key := filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
 	write := func(host string) {

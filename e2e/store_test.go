@@ -19,8 +19,9 @@ import (
 // TestAtOnce: whoever holds the 201 of a create can at once read the connector, resolve its host name and call through
 // it, and once the delete is answered no longer.
 func TestAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	answer, _ := answering(t, phone.Answer{})
+	answer, _ := answering(t, func() phone.Answer { return phone.Answer{} })
 	w.carrier("upstream", answer, "+1212")
 	customer := w.phone(phone.Config{Proto: transport.TLS})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
@@ -74,8 +75,9 @@ func (w *world) lookUp(ctx context.Context, host string) ([]resolve.Target, erro
 
 // TestExport: each call leaves one file in AWS's form under DATA/cdr, at AWS's key, and the CLI shows the same call.
 func TestExport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	answer, taken := answering(t, phone.Answer{Audio: phone.Tone(1004)})
+	answer, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
 	w.carrier("upstream", answer, "+1212")
 	c := w.connector(true)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -126,10 +128,14 @@ func TestExport(t *testing.T) {
 func (w *world) exported() (files []string) {
 	w.t.Helper()
 	err := filepath.WalkDir(filepath.Join(w.dir, "cdr"), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasPrefix(d.Name(), ".") {
+		switch {
+		case err != nil: // a file may vanish while it is looked at: it is written under another name first
+		case d.IsDir() && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		case !d.IsDir():
 			files = append(files, path)
 		}
-		return nil // a file may vanish while it is looked at: it is written under another name first
+		return nil
 	})
 	if err != nil {
 		w.t.Fatal(err)
