@@ -57,6 +57,7 @@ type Config struct {
 	RingTime      time.Duration `name:"ring-time" group:"Times" placeholder:"DURATION" default:"3m" min:"1s" help:"How long a target may ring."`
 	MediaSilence  time.Duration `name:"media-silence" group:"Times" placeholder:"DURATION" default:"1m" min:"1s" help:"How long promised media may be silent before the call is ended."`
 	MaxCallTime   time.Duration `name:"max-call-time" group:"Times" placeholder:"DURATION" default:"4h" min:"1s" help:"Longest time a call may last."`
+	StoreStale    time.Duration `name:"store-stale" group:"Times" placeholder:"DURATION" default:"30s" min:"1s" help:"How long an external store may be out of reach before this node leaves DNS and refuses new calls. It must be longer than a moment of trouble on the network."`
 	Drain         time.Duration `name:"drain" group:"Times" placeholder:"DURATION" default:"5m" min:"1s" help:"How long running calls may go on after SIGTERM."`
 }
 

@@ -190,6 +190,8 @@ func room(s *Server, a *arrival) *call.Refusal {
 	switch {
 	case s.draining.Load():
 		return call.Refuse(call.ReasonDraining, "")
+	case s.cfg.Stale != nil && s.cfg.Stale() && !isEmergency(a.facts.User):
+		return call.Refuse(call.ReasonStoreStale, "")
 	case a.tx.Overloaded():
 		return call.Refuse(call.ReasonNodeFull, "it holds as many transactions as it may")
 	}

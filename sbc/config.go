@@ -72,6 +72,9 @@ type Config struct {
 	Resolver  Resolver
 	// Health may be nil.
 	Health Health
+	// Stale reports that the node no longer knows whether its configuration is the installation's. New calls but
+	// emergency calls are then refused. It may be nil and must not block.
+	Stale func() bool
 	// Egress judges every address that was learned before anything is sent there.
 	Egress egress.Policy
 	// Name is the node's host name or address in Contact, Via and Warning; peers must reach the node by it.

@@ -59,6 +59,8 @@ func refusals() []refusal {
 			status: "404", warn: "399", cause: "Q.850;cause=3"},
 		{reason: call.ReasonDraining, before: func(r *rig) { r.sbc.draining.Store(true) },
 			status: "503", warn: "399", cause: "Q.850;cause=41", retry: true},
+		{reason: call.ReasonStoreStale, before: func(r *rig) { r.sbc.cfg.Stale = func() bool { return true } },
+			status: "503", warn: "399", cause: "Q.850;cause=41", retry: true},
 		{reason: call.ReasonNodeFull, before: func(r *rig) { r.media.full = true }, status: "503", warn: "399", cause: "Q.850;cause=34", retry: true, late: true},
 		{reason: call.ReasonCredentialsWrong, world: func(w *world) { w.withCredentials("alice", "secret") }, dial: func(p *peer) *agent {
 			a := p.outboundCall(sdpPlain)

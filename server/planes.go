@@ -43,7 +43,7 @@ func (n *Node) startSignalling(context.Context) error {
 	n.running.Go(func() { n.health.run(n.background) })
 	n.sbc, err = sbc.New(sbc.Config{
 		Directory: n.directory, Media: mediaPlane{n.media}, Records: n.records, Digest: nonces, Resolver: resolver,
-		Health: n.health, Egress: n.policy(), Name: n.sipName(), Domain: n.ready.Domain, Ports: n.port,
+		Health: n.health, Stale: n.stale, Egress: n.policy(), Name: n.sipName(), Domain: n.ready.Domain, Ports: n.port,
 		Roots: n.identity.roots, Certificate: own, Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "sbc"),
 		Limits: sbc.Limits{
 			Calls: n.config.MaxCalls, TargetSilent: n.config.TargetSilence, Ring: n.config.RingTime,
@@ -64,6 +64,12 @@ func (n *Node) startSignalling(context.Context) error {
 	n.gate.open()
 	n.running.Go(func() { n.sbc.Probe(n.background) })
 	return nil
+}
+
+// stale reports that an external store has not confirmed the revision this node serves for too long: somebody may have
+// narrowed what a caller may do. Trouble with the embedded store is trouble of this node's disk and stops no call.
+func (n *Node) stale() bool {
+	return !n.config.Store.Embedded() && n.clock.Now().Sub(n.directory.Confirmed()) > n.config.StoreStale
 }
 
 // mediaPlane lets signalling use the media plane without either knowing the other.
@@ -91,6 +97,9 @@ func (z zone) Host(name string) (dns.HostInfo, bool) {
 	info := dns.HostInfo{
 		RequireEncryption: c.RequireEncryption,
 		Ports:             dns.Ports{UDP: b.udp.Port(), TCP: b.tcp.Port(), TLS: b.tls.Port()},
+	}
+	if z.n.stale() {
+		return info, true // the name exists, and no call should come here
 	}
 	for _, a := range z.n.sipAddrs() {
 		// An IPv4 connector never uses IPv6.
