@@ -251,13 +251,13 @@ func TestRunTriesAgain(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { e.Run(ctx); close(ended) }()
 	appendRecords(t, l, 0, 1)
-	wait(t, "a failure", func() bool { return e.Stats().Failures == 1 })
+	wait(t, "a failure", func() bool { fake.Advance(ExportLinger); return e.Stats().Failures == 1 })
 	if err := os.Remove(block); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, "the export", func() bool { fake.Advance(MinExportRetry); return e.Stats().Exported == 1 })
 	appendRecords(t, l, 1, 2)
-	wait(t, "the next export", func() bool { return e.Stats().Exported == 2 })
+	wait(t, "the next export", func() bool { fake.Advance(ExportLinger); return e.Stats().Exported == 2 })
 	cancel()
 	<-ended
 	if got, want := exported(t, out), wantKeys(0, 2); !slices.Equal(got, want) {
@@ -267,6 +267,23 @@ func TestRunTriesAgain(t *testing.T) {
 		if strings.HasPrefix(f, ".") {
 			t.Errorf("%s was left behind", f)
 		}
+	}
+}
+
+// TestManyAreMadeDurableTogether: above fewPaths the file system is synced once and the checkpoint moves as before.
+func TestManyAreMadeDurableTogether(t *testing.T) {
+	cfg, out := Config{Dir: t.TempDir()}, t.TempDir()
+	l := open(t, cfg)
+	const many = 40
+	appendRecords(t, l, 0, many)
+	if err := newExporter(t, l, out).Export(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := exported(t, out), wantKeys(0, many); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if next, err := readCheckpoint(filepath.Join(cfg.Dir, checkpointName)); err != nil || next != many+1 {
+		t.Errorf("checkpoint is %d, %v; want %d", next, err, many+1)
 	}
 }
 
