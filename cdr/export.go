@@ -35,9 +35,11 @@ const checkpointName = "export.checkpoint"
 
 // Exporter writes each record of a Log as AWS's JSON into its own file.
 type Exporter struct {
-	log  *Log
-	dir  string
-	next uint64 // serial of the first record not yet exported; of the one goroutine that exports
+	log *Log
+	dir string
+	// scratch is where files are made.
+	scratch string
+	next    uint64 // serial of the first record not yet exported; of the one goroutine that exports
 
 	mu sync.Mutex // one Export at a time
 
@@ -55,7 +57,7 @@ type ExportStats struct {
 // on the log keeps what is not yet exported. A log has one exporter.
 func NewExporter(l *Log, dir string) (*Exporter, error) {
 	e := &Exporter{log: l, dir: filepath.Clean(dir)}
-	if err := os.MkdirAll(e.scratch(), 0o700); err != nil {
+	if err := e.prepare(); err != nil {
 		return nil, fmt.Errorf("export call records: %w", err)
 	}
 	next, err := readCheckpoint(filepath.Join(l.cfg.Dir, checkpointName))
@@ -74,8 +76,19 @@ func NewExporter(l *Log, dir string) (*Exporter, error) {
 	return e, nil
 }
 
-// scratch is where files are made; they appear under their key complete or not at all.
-func (e *Exporter) scratch() string { return filepath.Join(e.dir, ".partial") }
+// prepare makes the folder and the place where files are made, so that they appear under their key complete or not at
+// all. The place is beside the log, where nobody who reads the folder sees it, unless the folder is on a file system of
+// its own: a file can only be moved within one.
+func (e *Exporter) prepare() error {
+	if err := os.MkdirAll(e.dir, 0o750); err != nil {
+		return err
+	}
+	e.scratch = filepath.Join(e.log.cfg.Dir, "partial")
+	if !sameFileSystem(e.dir, e.log.cfg.Dir) {
+		e.scratch = filepath.Join(e.dir, ".partial")
+	}
+	return os.MkdirAll(e.scratch, 0o700)
+}
 
 // Stats returns the exporter's counters.
 func (e *Exporter) Stats() ExportStats {
@@ -237,7 +250,7 @@ func (e *Exporter) writeFile(path string, r *call.Record) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
-	partial := filepath.Join(e.scratch(), string(r.ID))
+	partial := filepath.Join(e.scratch, string(r.ID))
 	return replaceFile(partial, path, content, nil)
 }
 

@@ -11,6 +11,12 @@ import (
 // theirs, below it may wait for other programs' data.
 const fewPaths = 4
 
+// sameFileSystem reports whether a file can be moved from one folder to the other.
+func sameFileSystem(a, b string) bool {
+	var x, y unix.Stat_t
+	return unix.Stat(a, &x) == nil && unix.Stat(b, &y) == nil && x.Dev == y.Dev
+}
+
 // syncTree makes files below dir, and the folders that lead to them, durable.
 func syncTree(dir string, paths []string) error {
 	if len(paths) <= fewPaths {

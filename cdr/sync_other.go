@@ -2,5 +2,8 @@
 
 package cdr
 
+// sameFileSystem is not known here.
+func sameFileSystem(string, string) bool { return false }
+
 // syncTree makes files below dir, and the folders that lead to them, durable.
 func syncTree(dir string, paths []string) error { return syncPaths(dir, paths) }
