@@ -120,7 +120,7 @@ func TestPolicies(t *testing.T) {
 		offered  string
 	}{
 		{"plain to plain", clearSIP, clearSIP, "RTP/AVP", nil, 0, "RTP/AVP"},
-		{"feedback stays", clearSIP, secureLeg, "RTP/AVPF", nil, 0, "RTP/SAVPF"},
+		{"feedback ends here", clearSIP, secureLeg, "RTP/AVPF", nil, 0, "RTP/SAVP"},
 		{"plain where encryption is required", secureLeg, clearSIP, "RTP/AVP", nil, call.ReasonMediaNotEncrypted, ""},
 		{"best effort where it is required", secureLeg, clearSIP, "RTP/AVP", []string{good}, call.ReasonMediaNotEncrypted, ""},
 		{"no key", secureLeg, clearSIP, "RTP/SAVP", nil, call.ReasonNoCommonSuite, ""},

@@ -51,7 +51,8 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 		}
 	}
 	ex := &exchange{offerer: from, offer: r, policy: to}
-	ex.profile = sdp.Profile{Secure: to.SRTP != call.SRTPOff && to.SecureSignalling, Feedback: r.profile.Feedback}
+	// Feedback (RFC 4585) ends here: it says nothing to a telephone line, and many carriers refuse the profile.
+	ex.profile = sdp.Profile{Secure: to.SRTP != call.SRTPOff && to.SecureSignalling}
 	if to.SRTP == call.SRTPRequire && !to.SecureSignalling {
 		return nil, call.Refuse(call.ReasonKeyInCleartext, "a key for this leg would be sent in the clear")
 	}

@@ -159,13 +159,14 @@ func (w *writer) attribute(line string) {
 	}
 }
 
-// ownAttribute reports whether an attribute speaks of one side's transport, keys or grouping, all of which
-// end at this node.
+// ownAttribute reports whether an attribute speaks of one side's transport, keys, feedback or grouping, all of which
+// end at this node, or names its host (a=ssrc with a cname) or its software.
 func ownAttribute(name string) bool {
 	switch name {
 	case "candidate", "remote-candidates", "end-of-candidates", "altc", "alt", "rtcp", "rtcp-mux",
 		"rtcp-mux-only", "source-filter", "connection", "setup", "fingerprint", "tls-id", "dtls-id", "identity",
-		"crypto", "key-mgmt", "zrtp-hash", "group", "bundle-only",
+		"crypto", "key-mgmt", "zrtp-hash", "group", "bundle-only", "rtcp-fb", "rtcp-rsize", "ssrc", "ssrc-group", "msid",
+		"msid-semantic", "tool",
 		"acap", "tcap", "pcfg", "acfg", "csup", "creq", "sescap", "mcap", "mscap", "lcfg":
 		return true
 	}

@@ -115,14 +115,14 @@ func TestRewrite(t *testing.T) {
 		"c=IN IP4 192.0.2.8", "b=AS:80", "t=0 0", "k=clear:secret", "a=group:BUNDLE a v", "a=ice-lite", "a=tool:x 1",
 		"m=video 7000 RTP/AVP 96", "a=rtpmap:96 H264/90000",
 		"m=audio 4000 RTP/AVP 8 0", "i=speech", "c=IN IP4 192.0.2.9", "b=AS:64", "k=clear:secret", "a=rtpmap:8  PCMA/8000", "a=candidate:1 1 udp 1 192.0.2.9 4000 typ host",
-		"a=fingerprint:sha-1 00", "a=setup:actpass", "a=rtcp:4001", "a=key-mgmt:mikey AAAA", "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30,
+		"a=fingerprint:sha-1 00", "a=setup:actpass", "a=ssrc:7 cname:alice@pc33.example.com", "a=rtcp-fb:* nack", "a=rtcp:4001", "a=key-mgmt:mikey AAAA", "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30,
 		"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+key30, "a=x-seen:192.0.2.9", "a=x-hidden:sdes Inline:abc", "a=ptime:20", "a=sendrecv",
 		"m=image 5000 udptl t38", "a=T38FaxVersion:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := string(d.Rewrite(edit(d, 1)))
-	want := string(lines("v=0", "o=- 11 3 IN IP4 203.0.113.7", "s=-", "i=about", "c=IN IP4 203.0.113.7", "b=AS:80", "t=0 0", "a=tool:x 1",
+	want := string(lines("v=0", "o=- 11 3 IN IP4 203.0.113.7", "s=-", "i=about", "c=IN IP4 203.0.113.7", "b=AS:80", "t=0 0",
 		"m=video 0 RTP/AVP 96",
 		"m=audio 6000 RTP/SAVP 8 0", "i=speech", "b=AS:64", "a=crypto:1 AEAD_AES_128_GCM inline:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ==", "a=rtcp-mux",
 		"a=rtpmap:8  PCMA/8000", "a=ptime:20", "a=sendrecv",
