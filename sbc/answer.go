@@ -95,7 +95,7 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 	c.stopTimer(timerRing)
 	l := a.leg
 	if err := a.establish(l, e); err != nil {
-		c.failTarget(a, outcome{status: 502, text: "gave an answer that makes no dialog"})
+		c.failTarget(a, outcome{status: 502, ours: true, text: "gave an answer that makes no dialog"})
 		return
 	}
 	sdp, refusal := c.negotiate(a, bodySDP(e.msg))

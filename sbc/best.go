@@ -8,7 +8,8 @@ import (
 
 // outcome is how a target ended.
 type outcome struct {
-	status int // 0 when nothing was sent to it or it could not be reached
+	status int  // 0 when nothing was sent to it or it could not be reached
+	ours   bool // status stands for an answer that never came
 	phrase string
 	text   string // what the record says about it
 	cause  string // the Reason header passed on

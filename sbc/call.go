@@ -223,7 +223,7 @@ func (c *activeCall) onTimer(e event) {
 	delete(c.timers, e.timer)
 	switch e.timer {
 	case timerRing:
-		c.giveUp(c.attempt, outcome{status: 408, text: "rang for longer than the ring time"})
+		c.giveUp(c.attempt, outcome{status: 408, ours: true, text: "rang for longer than the ring time"})
 		c.next()
 	case timerDuration:
 		c.end(call.Refuse(call.ReasonMaxDuration, ""), "node")

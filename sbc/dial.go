@@ -170,7 +170,7 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	branch := c.s.layer.NewBranch()
 	out := withBody(c.inviteRequest(a, branch, credentials), a.body).Bytes()
 	if out == nil {
-		c.failTarget(a, outcome{status: 500, text: "got no request, because it could not be written"})
+		c.failTarget(a, outcome{status: 500, ours: true, text: "got no request, because it could not be written"})
 		return
 	}
 	number := a.number
@@ -180,7 +180,7 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 		OnEvent: func(e transaction.Event) { c.onInviteEvent(number, e) },
 	})
 	if err != nil {
-		c.failTarget(a, outcome{status: 503, text: "got no request, because the node has no room for a transaction"})
+		c.failTarget(a, outcome{status: 503, ours: true, text: "got no request, because the node has no room for a transaction"})
 		return
 	}
 	a.invite, a.open = tx, true
@@ -218,7 +218,7 @@ func (c *activeCall) onSilentEnd(e event) {
 		c.failTarget(a, outcome{text: "lost its connection"})
 		return
 	}
-	c.failTarget(a, outcome{status: 408, text: "did not answer at all"})
+	c.failTarget(a, outcome{status: 408, ours: true, text: "did not answer at all"})
 }
 
 // failTarget notes that a target failed and goes on: to its next address, else to the next target.
@@ -237,7 +237,11 @@ func (c *activeCall) failTarget(a *attempt, o outcome) {
 
 // noteAttempt writes a failed target into the record and keeps the best answer.
 func (c *activeCall) noteAttempt(a *attempt, o outcome) {
-	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: o.status, Error: o.text})
+	answered := o.status
+	if o.ours {
+		answered = 0
+	}
+	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: answered, Error: o.text})
 	c.log.Info("target failed", "target", a.target.String(), "status", o.status, "why", o.text)
 	c.best = better(c.best, o)
 }

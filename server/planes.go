@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"carillon/api"
@@ -221,8 +223,12 @@ func (n *Node) dualStack() bool {
 
 // startMetrics serves the metrics in Prometheus' form.
 func (n *Node) startMetrics(ctx context.Context) error {
-	if err := n.metrics.Register(newCollector(n)); err != nil {
-		return err
+	for _, c := range []prometheus.Collector{
+		newCollector(n), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := n.metrics.Register(c); err != nil {
+			return err
+		}
 	}
 	if !n.config.Metrics.Enabled() {
 		return nil

@@ -179,13 +179,28 @@ func (n *Node) policy() egress.Policy {
 	}
 }
 
+// mediaPolicy is the policy for media, which is UDP: a peer's media port may well have the number of a TCP listener.
+func (n *Node) mediaPolicy() egress.Policy {
+	p := n.policy()
+	p.Own = addresses{udp: n.bound.udp, dns: n.bound.dns}.own()
+	return p
+}
+
 // singleAccount reports whether one account has all the connectors: nobody then reaches a network that is not his.
 func (n *Node) singleAccount() bool { return n.directory.Snapshot().Accounts() <= 1 }
 
 func (n *Node) startMedia(context.Context) error {
+	// Ports are bound call by call; that no call could bind one must show now.
+	for _, ip := range n.config.MediaIP {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
+		if err != nil {
+			return fmt.Errorf("bind --media-ip %s: %w", ip, err)
+		}
+		_ = c.Close()
+	}
 	c := media.Config{
 		IPs: n.config.MediaIP, PortLo: n.config.MediaPorts.Lo, PortHi: n.config.MediaPorts.Hi,
-		Egress: n.policy(), Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "media"),
+		Egress: n.mediaPolicy(), Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "media"),
 		SilenceTimeout: n.config.MediaSilence,
 	}
 	if n.config.MediaAdvertise.IsValid() {

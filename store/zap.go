@@ -33,6 +33,9 @@ func (g goexit) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
+// newStoreMessage is what etcd calls an error when it looks at a new store before its first commit. It tries again.
+const newStoreMessage = "failed to update storage version"
+
 // core writes zap entries to slog. etcd warns of its own close at level error, so that is a warning here.
 type core struct {
 	logger *slog.Logger
@@ -59,8 +62,11 @@ func (c core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedE
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	level := slog.LevelWarn
-	if e.Level > zapcore.ErrorLevel {
+	switch {
+	case e.Level > zapcore.ErrorLevel:
 		level = slog.LevelError
+	case e.Message == newStoreMessage:
+		level = slog.LevelDebug
 	}
 	object := zapcore.NewMapObjectEncoder()
 	for _, f := range append(c.fields[:len(c.fields):len(c.fields)], fields...) {
