@@ -49,12 +49,15 @@ func (c *callCommand) run(ctx context.Context, s *session) error {
 		}
 		checks = append(checks, a)
 	}
-	p, err := c.plan(ctx, s)
+	p, node, err := c.plan(ctx, s)
 	if err != nil {
 		return err
 	}
 	o, err := placeCall(ctx, p)
 	if err != nil {
+		return err
+	}
+	if err := node.diagnose(ctx, o, p); err != nil {
 		return err
 	}
 	o.judge(checks, p)
@@ -69,11 +72,11 @@ func (c *callCommand) run(ctx context.Context, s *session) error {
 	return err
 }
 
-// plan finds out everything a call needs.
-func (c *callCommand) plan(ctx context.Context, s *session) (callPlan, error) {
+// plan finds out everything a call needs, and from which node.
+func (c *callCommand) plan(ctx context.Context, s *session) (callPlan, *client, error) {
 	password, err := readPassword(c.Password, s)
 	if err != nil {
-		return callPlan{}, err
+		return callPlan{}, nil, err
 	}
 	p := callPlan{
 		To: c.To, User: c.User, Password: password, Talk: c.Duration, Clock: s.clock,
@@ -83,37 +86,37 @@ func (c *callCommand) plan(ctx context.Context, s *session) (callPlan, error) {
 	if n, ok := lab.Find(c.To); ok {
 		p.To, p.Lab = string(n.E164), n.Name
 	} else if !strings.HasPrefix(c.To, "+") && strings.Trim(c.To, "0123456789") != "" {
-		return p, usage("%q is neither a number nor one of the laboratory: %s.", c.To, strings.Join(labNames(), ", "))
+		return p, nil, usage("%q is neither a number nor one of the laboratory: %s.", c.To, strings.Join(labNames(), ", "))
 	}
 	node, err := c.connect(s)
 	if err != nil {
-		return p, err
+		return p, nil, err
 	}
 	via, err := node.findConnector(ctx, c.Connector)
 	if err != nil {
-		return p, err
+		return p, node, err
 	}
-	p.Host = via.host
+	p.Host, p.Connector = via.host, via
 	if p.Target, err = c.target(ctx, node, p); err != nil {
-		return p, err
+		return p, node, err
 	}
 	ca := c.CA
 	if ca == "" {
 		ca = node.node.CAFile
 	}
 	if p.Roots, err = rootsOf(ca); err != nil {
-		return p, err
+		return p, node, err
 	}
 	if c.Prepare {
 		if err := node.prepare(ctx, via, p.Target); err != nil {
-			return p, err
+			return p, node, err
 		}
 	}
 	p.From = c.From
 	if p.From == "" {
 		p.From, err = node.callerID(ctx, via)
 	}
-	return p, err
+	return p, node, err
 }
 
 func labNames() []string {

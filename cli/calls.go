@@ -56,7 +56,7 @@ func (c *callsListCommand) run(ctx context.Context, s *session) error {
 	var t table
 	t.add("id", "start", "direction", "from", "to", "status", "reason", "talked", "customer leg", "carrier leg")
 	for _, r := range all.Calls {
-		t.add(string(r.ID), stamp(r.Start), r.Direction, r.From, r.To, strconv.Itoa(r.Status), r.Reason,
+		t.add(string(r.ID), stamp(r.Start), r.Direction, dash(r.From), dash(r.To), strconv.Itoa(r.Status), r.Reason,
 			dash(talked(r)), padlock(r.Customer), padlock(r.CarrierLeg))
 	}
 	return t.print(s.Out)

@@ -74,6 +74,7 @@ func Main(ctx context.Context, args []string, getenv func(string) (string, bool)
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(func(int) { helped = true }), // --help has printed; Parse goes on and may find fault with what is missing
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.ValueFormatter(helpText),
 	)
 	if err != nil {
 		panic("cli: the grammar cannot be read: " + err.Error()) // held by every test

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"carillon/api/wire"
@@ -68,6 +69,10 @@ func (f *nodeFlags) connect(s *session) (*client, error) {
 		}
 	case env("CARILLON_API") != "":
 		ready.API, ready.AccessKeyID, ready.SecretAccessKey = env("CARILLON_API"), env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
+		// The same variable is the node's --api, which is HOST:PORT.
+		if !strings.Contains(ready.API, "://") {
+			ready.API = "http://" + ready.API
+		}
 		ready.CAFile, token = env("AWS_CA_BUNDLE"), env("AWS_SESSION_TOKEN")
 		if ready.AccessKeyID == "" || ready.SecretAccessKey == "" {
 			return nil, usage("CARILLON_API is set, so AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be, too.")

@@ -12,7 +12,7 @@ import (
 )
 
 type keyCommand struct {
-	Create  keyCreateCommand  `cmd:"" help:"Make an access key and show its secret, this once."`
+	Create  keyCreateCommand  `cmd:"" help:"Make an access key and show its secret, this once, as a shell can eval it."`
 	List    keyListCommand    `cmd:"" help:"List access keys."`
 	Disable keyDisableCommand `cmd:"" help:"Stop an access key from working."`
 	Delete  keyDeleteCommand  `cmd:"" help:"Delete an access key."`
@@ -54,7 +54,10 @@ func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
 		made.AccountID, made.AccessKeyID, made.SecretAccessKey)
 	if made.SessionToken != "" {
 		fmt.Fprintf(s.Out, "export AWS_SESSION_TOKEN=%s\n", made.SessionToken)
+		return nil
 	}
+	// A token that belongs to another key would spoil this one.
+	fmt.Fprintln(s.Out, "unset AWS_SESSION_TOKEN")
 	return nil
 }
 

@@ -25,8 +25,10 @@ type callPlan struct {
 	// Host is the connector's host name, Target where SIP for it goes.
 	Host   string
 	Target netip.AddrPort
-	Proto  transport.Proto
-	Roots  *x509.CertPool
+	// Connector is what the call goes through.
+	Connector found
+	Proto     transport.Proto
+	Roots     *x509.CertPool
 	// To and From are numbers; Lab is the name of To among the laboratory's numbers, empty for others.
 	To, From, Lab string
 	// User and Password answer a challenge.

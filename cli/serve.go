@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"carillon/config"
@@ -73,7 +74,7 @@ func start(ctx context.Context, conf config.Config, log *slog.Logger, signals ch
 				return nil, true, nil
 			}
 			if err != nil {
-				return nil, false, trunk.Errorf(trunk.Unavailable, "The node did not start: %v.", err)
+				return nil, false, trunk.Errorf(trunk.Unavailable, "The node did not start: %v.%s", err, advice(err))
 			}
 			return node, false, nil
 		case got := <-signals:
@@ -138,19 +139,22 @@ func welcome(s *session, conf config.Config, r server.Ready) {
 			fmt.Fprintf(w, "  %-16s %s\n", row[0], row[1])
 		}
 	}
+	fmt.Fprint(w, "\nIn another terminal:\n\n")
 	find := ""
 	if conf.ReadyFile != "" {
-		find = " --ready-file " + conf.ReadyFile
-		fmt.Fprintf(w, "\nThe secret of the access key is in %s.\n", conf.ReadyFile)
+		file, err := filepath.Abs(conf.ReadyFile)
+		if err != nil {
+			file = conf.ReadyFile
+		}
+		fmt.Fprintf(w, "  export CARILLON_READY_FILE=%s\n  eval \"$(carillon key create --name trial)\"\n", file)
 	} else {
-		fmt.Fprintf(w, "\nIn another terminal:\n\n  export CARILLON_API=%s\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
+		fmt.Fprintf(w, "  export CARILLON_API=%s\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
 			r.API, r.AccessKeyID, r.SecretAccessKey)
 		find = " --sip " + r.SIP.TLS + " --ca " + r.CAFile
 	}
-	fmt.Fprintf(w, `
-  aws chime-sdk-voice create-voice-connector --name front-desk --require-encryption \
+	fmt.Fprintf(w, `  aws chime-sdk-voice create-voice-connector --name front-desk --require-encryption \
       --region us-east-1 --endpoint-url %s
-  carillon call%s --prepare --to echo
+  carillon call --to echo --prepare%s
 
 Numbers of the lab carrier:
 `, r.API, find)
