@@ -129,6 +129,60 @@ func TestLockout(t *testing.T) {
 	})
 }
 
+// Whoever forges a customer's address cannot have the customer locked out: it never gets a nonce.
+func TestForgedGuessesLockNobodyOut(t *testing.T) {
+	scenario(t, onlyCredentials, func(r *rig) {
+		tel := r.tel()
+		phone := r.phone(transport.UDP, strangerIP)
+		body := strings.Repeat(sdpPlain+" ", 40)
+		for i := range 3 * freeMistakes {
+			uri := "sip:" + farNumber + "@" + host
+			forged := []string{
+				`Proxy-Authorization: Digest username="a`,
+				fmt.Sprintf(`Proxy-Authorization: Digest username="alice",realm=%q,nonce="made-up-%d",uri=%q,qop=auth,nc=00000001,cnonce="c",algorithm=MD5,response="0123456789abcdef0123456789abcdef"`, host, i, uri),
+				fmt.Sprintf(`Proxy-Authorization: Digest username="alice",realm=%q,nonce="n",uri="sip:x@y",qop=auth,nc=00000001,cnonce="c",algorithm=MD5,response="0123456789abcdef0123456789abcdef"`, host),
+			}
+			a := phone.outboundCall(body).start()
+			a.refused("407")
+			a.again(forged[i%len(forged)])
+			a.refused("407")
+		}
+		good := phone.outboundCall(body).start()
+		good.withCredentials(good.refused("407"), "alice", "secret")
+		good.want("100")
+		busy(tel)
+		good.refused("486")
+	})
+}
+
+// A good password at one connector buys no further guesses at another.
+func TestOwnPasswordDoesNotForgiveElsewhere(t *testing.T) {
+	scenario(t, func(w *world) {
+		onlyCredentials(w)
+		w.other.Termination.CidrAllowedList = nil
+		ha1 := digest.NewHA1("mallory", otherHost, "hers")
+		w.other.Credentials = []trunk.Credential{{
+			Username: "mallory", Realm: otherHost, MD5: trunk.NewSecret(fmt.Sprintf("%x", ha1.MD5)), SHA256: trunk.NewSecret(fmt.Sprintf("%x", ha1.SHA256)),
+		}}
+	}, func(r *rig) {
+		phone := r.phone(transport.TLS, strangerIP)
+		options := func(at, user, password, want string) {
+			t.Helper()
+			a := phone.dial("sip:"+at, "ping", "")
+			a.req.Method = "OPTIONS"
+			challenge := a.start().want("407")
+			a.again("Proxy-Authorization: " + credentials(t, challenge, "OPTIONS", a.req.URI, user, password))
+			a.want(want)
+		}
+		for range freeMistakes + 1 {
+			options(host, "alice", "wrong", "407")
+			options(otherHost, "mallory", "hers", "200")
+		}
+		options(host, "alice", "secret", "407") // locked out
+		options(otherHost, "mallory", "hers", "200")
+	})
+}
+
 // busy has a peer refuse the call that rings.
 func busy(p *peer) {
 	p.r.t.Helper()
@@ -139,7 +193,8 @@ func busy(p *peer) {
 func TestLockoutsGrowAndAreBounded(t *testing.T) {
 	var l lockouts
 	now := time.Unix(1000, 0)
-	v6, neighbour := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
+	from := func(text string) guesser { return newGuesser(netip.MustParseAddr(text), connectorID) }
+	v6, neighbour, elsewhere := from("2001:db8::1"), from("2001:db8::2"), from("2001:db8:0:1::1")
 	wait := func() (d time.Duration) {
 		for l.locked(v6, now.Add(d)) {
 			d += 500 * time.Millisecond
@@ -155,6 +210,12 @@ func TestLockoutsGrowAndAreBounded(t *testing.T) {
 	if !l.locked(neighbour, now) {
 		t.Error("an address of the same /64 is not locked out")
 	}
+	if l.locked(elsewhere, now) {
+		t.Error("an address of another /64 is locked out")
+	}
+	if l.locked(newGuesser(v6.source, otherID), now) {
+		t.Error("it is locked out at a connector where it guessed nothing")
+	}
 	for range 20 {
 		l.blame(v6, now)
 	}
@@ -162,7 +223,7 @@ func TestLockoutsGrowAndAreBounded(t *testing.T) {
 		t.Errorf("the longest lockout is %v, want %v", got, longestLockout)
 	}
 	for i := range maxLockouts + 10 {
-		l.blame(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now.Add(time.Duration(i)))
+		l.blame(guesser{source: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, now.Add(time.Duration(i)))
 	}
 	if len(l.by) != maxLockouts {
 		t.Errorf("%d sources are remembered, want %d", len(l.by), maxLockouts)
@@ -172,7 +233,7 @@ func TestLockoutsGrowAndAreBounded(t *testing.T) {
 	}
 	l.blame(v6, now)
 	l.forgive(v6)
-	if l.locked(v6, now) || l.by[l.keyOf(v6)].mistakes != 0 {
+	if l.locked(v6, now) || l.by[v6].mistakes != 0 {
 		t.Error("it was not forgiven")
 	}
 }

@@ -19,18 +19,20 @@ func authenticate(s *Server, a *arrival) *call.Refusal {
 	c := a.connector
 	algorithms := algorithmsOf(c)
 	result := digest.Result{Outcome: digest.Wrong, Why: "too many wrong ones came from this address"}
-	if !s.lockouts.locked(a.facts.Source, a.at) {
+	who := newGuesser(a.facts.Source, c.ID)
+	if !s.lockouts.locked(who, a.at) {
 		result = s.cfg.Digest.Check(&digest.Request{
 			Method: string(a.req.MethodToken()), URI: a.req.RequestURI(), Source: a.facts.Source,
 			Realm: c.HostName, Algorithms: algorithms, Credentials: credentialsOf(a.req),
 		}, func(user string) (digest.HA1, bool) { return findHA1(c, user) })
-		if result.Outcome == digest.Wrong {
-			s.lockouts.blame(a.facts.Source, a.at)
+		// A datagram's source may be forged, to have somebody else locked out. Who answers a nonce of ours got it there.
+		if result.Outcome == digest.Wrong && (a.flow.Proto().Reliable() || result.Why == digest.WhyPassword) {
+			s.lockouts.blame(who, a.at)
 		}
 	}
 	if result.Outcome == digest.OK {
 		a.user, a.standing = result.User, proven
-		s.lockouts.forgive(a.facts.Source)
+		s.lockouts.forgive(who)
 		s.challenged.cameBack(a.req)
 		return nil
 	}

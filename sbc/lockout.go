@@ -8,8 +8,8 @@ import (
 
 // Bounds of lockouts.
 const (
-	// maxLockouts is the most sources remembered; above it the oldest are forgotten, so a flood of forged sources
-	// costs a fixed amount of memory.
+	// maxLockouts is the most guessers remembered; above it the oldest are forgotten, so a flood of sources costs a
+	// fixed amount of memory.
 	maxLockouts = 4096
 	// freeMistakes is how often a source may be wrong before it is locked out.
 	freeMistakes = 5
@@ -21,7 +21,23 @@ const (
 // lockouts keeps sources that sent wrong credentials from guessing on.
 type lockouts struct {
 	mu sync.Mutex
-	by map[netip.Addr]lockout
+	by map[guesser]lockout
+}
+
+// guesser is a source at one connector. With the connector a tenant's own good password cannot buy new guesses at
+// another's, and one tenant's mistakes do not lock out another behind the same address.
+type guesser struct {
+	source    netip.Addr
+	connector string
+}
+
+// newGuesser makes the guesser of a source. An IPv6 host owns its whole /64 and would try each guess from another address.
+func newGuesser(src netip.Addr, connector string) guesser {
+	src = src.Unmap()
+	if p, err := src.Prefix(64); err == nil && src.Is6() {
+		src = p.Addr()
+	}
+	return guesser{src, connector}
 }
 
 type lockout struct {
@@ -30,34 +46,25 @@ type lockout struct {
 	last     time.Time
 }
 
-// keyOf is what a source is remembered by: an IPv6 host owns its whole /64 and would try each guess from another address.
-func (l *lockouts) keyOf(src netip.Addr) netip.Addr {
-	if p, err := src.Unmap().Prefix(64); err == nil && src.Unmap().Is6() {
-		return p.Addr()
-	}
-	return src.Unmap()
-}
-
-func (l *lockouts) locked(src netip.Addr, now time.Time) bool {
+func (l *lockouts) locked(g guesser, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(l.by[l.keyOf(src)].until)
+	return now.Before(l.by[g].until)
 }
 
-func (l *lockouts) forgive(src netip.Addr) {
+func (l *lockouts) forgive(g guesser) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.by, l.keyOf(src))
+	delete(l.by, g)
 }
 
-func (l *lockouts) blame(src netip.Addr, now time.Time) {
+func (l *lockouts) blame(g guesser, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.by == nil {
-		l.by = make(map[netip.Addr]lockout)
+		l.by = make(map[guesser]lockout)
 	}
-	src = l.keyOf(src)
-	entry, known := l.by[src]
+	entry, known := l.by[g]
 	if !known && len(l.by) >= maxLockouts {
 		l.evict(now)
 	}
@@ -73,17 +80,17 @@ func (l *lockouts) blame(src netip.Addr, now time.Time) {
 		}
 		entry.until = now.Add(wait)
 	}
-	l.by[src] = entry
+	l.by[g] = entry
 }
 
 // evict makes room: everything expired goes, and if nothing is, the entry that was wrong the longest time ago.
 func (l *lockouts) evict(now time.Time) {
-	var oldest netip.Addr
-	for src, entry := range l.by {
+	var oldest guesser
+	for g, entry := range l.by {
 		if now.Sub(entry.last) > longestLockout {
-			delete(l.by, src)
-		} else if !oldest.IsValid() || entry.last.Before(l.by[oldest].last) {
-			oldest = src
+			delete(l.by, g)
+		} else if !oldest.source.IsValid() || entry.last.Before(l.by[oldest].last) {
+			oldest = g
 		}
 	}
 	if len(l.by) >= maxLockouts {

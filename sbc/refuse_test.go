@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"carillon/call"
 	"carillon/sip"
+	"carillon/sip/digest"
 	"carillon/sip/transport"
 	"carillon/trunk"
 )
@@ -64,8 +66,16 @@ func refusals() []refusal {
 		{reason: call.ReasonNodeFull, before: func(r *rig) { r.media.full = true }, status: "503", warn: "399", cause: "Q.850;cause=34", retry: true, late: true},
 		{reason: call.ReasonCredentialsWrong, world: func(w *world) { w.withCredentials("alice", "secret") }, dial: func(p *peer) *agent {
 			a := p.outboundCall(sdpPlain)
-			a.req.Headers = append(a.req.Headers, `Proxy-Authorization: Digest username="alice", realm="`+host+`", nonce="x", uri="sip:`+
-				farNumber+"@"+host+`", response="`+strings.Repeat("0", 32)+`", algorithm=MD5, qop=auth, nc=00000001, cnonce="c"`)
+			challenge, err := p.r.sbc.cfg.Digest.Challenges(p.addr.Addr(), host, []digest.Algorithm{digest.MD5}, false)
+			if err != nil {
+				p.r.t.Fatal(err)
+			}
+			wrong := digest.NewClient(digest.ClientConfig{Username: "alice", Password: "guess", Rand: rand.Reader})
+			proof, err := wrong.Answer([][]byte{[]byte(challenge[0])}, "INVITE", a.req.URI, false)
+			if err != nil {
+				p.r.t.Fatal(err)
+			}
+			a.req.Headers = append(a.req.Headers, "Proxy-Authorization: "+proof)
 			return a
 		}, status: "407"},
 	}

@@ -109,7 +109,7 @@ type Outcome uint8
 const (
 	NoCredentials Outcome = iota // none for our realm
 	OK
-	Stale // the password was right, but the nonce has expired, is not ours or its count was used before: challenge with stale=true
+	Stale // the nonce is not ours, or the password was right but the nonce has expired or its count was used before: challenge with stale=true
 	Wrong
 )
 
@@ -139,7 +139,7 @@ const (
 	WhyURI       Why = "uri"       // digest-uri names another target than the Request-URI
 	WhyPassword  Why = "password"  // unknown user or wrong response: not told apart
 	WhyExpired   Why = "expired"   // Stale: the nonce is ours but too old
-	WhyNonce     Why = "nonce"     // Stale: the nonce was not issued by this installation to this address
+	WhyNonce     Why = "nonce"     // Stale: the nonce was not issued by this installation to this address; the password was not looked at
 	WhyReplay    Why = "replay"    // Stale: this nonce count was used, or the table has forgotten the nonce
 )
 
@@ -154,8 +154,10 @@ type Result struct {
 // Check judges a request's credentials (RFC 7616 §3.4.6, RFC 3261 §22.3). Credentials for other realms belong to other
 // servers and are passed over; of several for ours the first decides.
 //
-// The nonce is judged after the response, so that "stale" is said only to a peer that knows the password, and an unknown
-// user costs the same time as a known one. ACK and CANCEL carry the credentials of their INVITE and cannot be challenged,
+// Whether the nonce is ours is judged before the response: WhyPassword is then said only of a sender that got the nonce at
+// its address, so nobody can be blamed for guesses that came under a forged one, and guesses under a made-up nonce learn
+// nothing. Its age and count are judged after, so that "stale" tells a guesser nothing either, and an unknown user costs
+// the same time as a known one. ACK and CANCEL carry the credentials of their INVITE and cannot be challenged,
 // so their nonce count is not looked at (RFC 3261 §22.1).
 func (s *Server) Check(r *Request, lookup Lookup) Result {
 	res := s.check(r, lookup)
@@ -208,6 +210,10 @@ func (s *Server) judge(r *Request, c *Credentials, lookup Lookup) Result {
 	if err != nil || !SameTarget(&target, r.URI) {
 		return wrong(WhyURI)
 	}
+	nonce, ours := openNonce(s.key, c.Nonce, r.Source)
+	if !ours {
+		return stale(WhyNonce)
+	}
 	ha1, found := lookup(c.Username)
 	if !found { // the same work for a user who does not exist, so that time does not tell which names do
 		ha1 = s.dummy
@@ -216,10 +222,6 @@ func (s *Server) judge(r *Request, c *Credentials, lookup Lookup) Result {
 	var room [2 * sha256.Size]byte
 	if !sameResponse(in.appendResponse(room[:0], &ha1), c.Response) || !found {
 		return wrong(WhyPassword)
-	}
-	nonce, ours := openNonce(s.key, c.Nonce, r.Source)
-	if !ours {
-		return stale(WhyNonce)
 	}
 	now := s.clock.Now()
 	// A node whose clock is ahead of ours issues nonces from our future; they get the same span.
@@ -272,7 +274,7 @@ func stale(why Why) Result { return Result{Outcome: Stale, Why: why} }
 type Stats struct {
 	OK            uint64 // checks that let the request in
 	NoCredentials uint64 // checks without credentials for our realm
-	Stale         uint64 // right password, nonce expired or not ours
+	Stale         uint64 // nonce not ours, or right password and nonce expired
 	Replayed      uint64 // right password, nonce count used before or nonce forgotten
 	Wrong         uint64 // every other refusal
 	Nonces        int    // entries in the replay table

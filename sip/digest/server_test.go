@@ -132,6 +132,9 @@ func TestCheck(t *testing.T) {
 		{"realm swapped after signing", func(_ *Credentials, _ *input, h *HA1) { *h = NewHA1("pbx", "other.example.com", "secret") }, nil, wrong(WhyPassword)},
 		{"made-up nonce", func(_ *Credentials, in *input, _ *HA1) { in.nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c0" }, nil, stale(WhyNonce)},
 		{"nonce of another installation", func(_ *Credentials, in *input, _ *HA1) { in.nonce = foreign }, nil, stale(WhyNonce)},
+		{"made-up nonce and wrong password: neither blame nor hint", func(_ *Credentials, in *input, h *HA1) {
+			in.nonce, *h = "dcd98b7102dd2f0e8b11d0f600bfb0c0", NewHA1("pbx", realm, "guess")
+		}, nil, stale(WhyNonce)},
 		{"empty nonce", func(_ *Credentials, in *input, _ *HA1) { in.nonce = "" }, nil, stale(WhyNonce)},
 		{"nonce with a tail", func(_ *Credentials, in *input, _ *HA1) { in.nonce += "AAAA" }, nil, stale(WhyNonce)},
 		{"nonce seen from another address", nil, func(r *Request) { r.Source = netip.MustParseAddr("198.51.100.7") }, stale(WhyNonce)},
