@@ -61,7 +61,7 @@ bench:
 generate:
 	$(GO) generate ./...
 	$(GO) test ./config -run TestDocument -update
-	$(GO) test . -run 'TestMap|TestLimits' -update
+	$(GO) test . -run 'TestMap|TestLimits|TestCommands' -update
 
 clean:
 	rm -rf bin
