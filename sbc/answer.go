@@ -9,6 +9,10 @@ import (
 	"carillon/sip/transport"
 )
 
+// maxForks bounds the dialogs that the 2xx answers of one INVITE make. Each costs an ACK and a BYE that is repeated for
+// half a minute, to wherever its Contact says: a target could aim the node at anybody and use up its transactions.
+const maxForks = 16
+
 // onResponse takes an answer to an INVITE we sent.
 func (c *activeCall) onResponse(e event) {
 	a, status := c.tried[e.attempt-1], e.msg.Status()
@@ -19,6 +23,8 @@ func (c *activeCall) onResponse(e event) {
 	switch {
 	case status/100 == 2 && a.fork(e.msg.To().Tag()) != nil:
 		a.fork(e.msg.To().Tag()).repeatAck()
+	case status/100 == 2 && len(a.forks) == maxForks:
+		c.s.stats.Strays.Add(1)
 	case status/100 == 2 && !current:
 		// A target that was given up and answered before our CANCEL came, or a second fork of the one that answered.
 		c.ackAndBye(a, e)

@@ -49,7 +49,8 @@ type activeCall struct {
 	rec      call.Record
 	merge    mergeKey
 	mailbox  mailbox
-	shared   bool // counted for the account at its other end, too
+	requests [2]throttle // of in-dialog requests, by call.Side
+	shared   bool        // counted for the account at its other end, too
 	finished bool
 }
 

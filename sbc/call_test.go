@@ -1,9 +1,11 @@
 package sbc
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"carillon/call"
@@ -277,6 +279,61 @@ func TestRepeatedAnswerGetsItsAckAgain(t *testing.T) {
 		hangUp(caller, target)
 		r.wantRecord(call.ReasonHangup, 200, "customer")
 	})
+}
+
+// A target that answers with ever new To-tags makes the node end a few dialogs and no more.
+func TestForksAreBounded(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		target := connect(caller, tel, sdpPlain)
+		fork := *target
+		for i := range maxForks - 1 {
+			fork.tag = fmt.Sprint("fork", i)
+			fork.answer(200, sdpPlain)
+			tel.want("ACK")
+			tel.bye()
+		}
+		for i := range 100 {
+			fork.tag = fmt.Sprint("more", i)
+			fork.answer(200, sdpPlain)
+		}
+		tel.quiet()
+		target.answer(200, sdpPlain)
+		target.want("ACK") // the dialog of the call is one of them
+		hangUp(caller, target)
+		r.wantRecord(call.ReasonHangup, 200, "customer")
+		if n := r.sbc.Stats().Strays.Load(); n < 100 {
+			t.Errorf("%d strays were counted, want 100", n)
+		}
+	})
+}
+
+// A side that floods its dialog with requests holds no transactions with them, on neither leg.
+func TestInDialogRequestsAreBounded(t *testing.T) {
+	for _, method := range []string{"INFO", "OPTIONS", "UPDATE"} {
+		scenario(t, nil, func(r *rig) {
+			tel := r.tel()
+			caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+			target := connect(caller, tel, sdpPlain)
+			for range 20 * requestRate {
+				caller.request(method, "")
+				synctest.Wait()
+			}
+			stats := r.layer.Stats()
+			if servers, clients := stats.ServerNow.Load(), stats.ClientNow.Load(); servers > 2*requestRate || clients > 2*requestRate {
+				t.Errorf("%s: %d and %d transactions are held", method, servers, clients)
+			}
+			if n := r.sbc.Stats().Overflows.Load(); n < 18*requestRate {
+				t.Errorf("%s: %d refused, want most", method, n)
+			}
+			time.Sleep(time.Minute)
+			caller.clear()
+			target.clear()
+			hangUp(caller, target)
+			r.wantRecord(call.ReasonHangup, 200, "customer")
+		})
+	}
 }
 
 func TestMediaSilenceAndLongestTime(t *testing.T) {

@@ -173,11 +173,14 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 		c.failTarget(a, outcome{status: 500, ours: true, text: "got no request, because it could not be written"})
 		return
 	}
-	number := a.number
+	number, final := a.number, false // only the transaction's events touch final, which come one at a time
 	tx, err := c.s.layer.Start(transaction.Outgoing{
 		Flow: l.flow, Bytes: out, Method: sip.Invite, Branch: branch,
-		Timers:  &transaction.Timers{B: c.s.limits.TargetSilent},
-		OnEvent: func(e transaction.Event) { c.onInviteEvent(number, e) },
+		Timers: &transaction.Timers{B: c.s.limits.TargetSilent},
+		OnEvent: func(e transaction.Event) {
+			c.onInviteEvent(number, e, final)
+			final = final || e.Kind == transaction.Response && e.Message.Status() >= 200
+		},
 	})
 	if err != nil {
 		c.failTarget(a, outcome{status: 503, ours: true, text: "got no request, because the node has no room for a transaction"})
@@ -187,11 +190,11 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	c.waiting++
 }
 
-// onInviteEvent posts the news of a target's INVITE.
-func (c *activeCall) onInviteEvent(number int, e transaction.Event) {
+// onInviteEvent posts the news of a target's INVITE. again is true after its first final answer.
+func (c *activeCall) onInviteEvent(number int, e transaction.Event, again bool) {
 	switch e.Kind {
 	case transaction.Response:
-		if !c.mailbox.put(event{kind: evResponse, attempt: number, flow: e.Flow, msg: e.Message.Clone()}) {
+		if !c.mailbox.put(event{kind: evResponse, attempt: number, flow: e.Flow, msg: e.Message.Clone(), again: again}) {
 			c.s.stats.Strays.Add(1) // of a fork that answers when all is over; its sender gives up without an ACK
 		}
 	case transaction.Timeout, transaction.TransportError:

@@ -7,6 +7,10 @@ import (
 	"carillon/sip/transaction"
 )
 
+// requestRate is how many in-dialog requests a side of a call may send in a second; DTMF in INFO is a tenth of it. Each
+// can hold a transaction on either leg for half a minute, out of what all tenants share.
+const requestRate = 50
+
 // inDialog hands a request with a To-tag to its call. It belongs to its dialog and not to the allow list: a new address
 // or connection works, but what had to be encrypted stays so.
 func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
@@ -19,6 +23,11 @@ func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
 		s.stats.PlainDrops.Add(1)
 		tx.Drop()
 		l.call.mailbox.put(event{kind: evRequest, leg: l, msg: req.Clone()})
+		return
+	}
+	if !l.call.requests[l.side].take(s.clock.Now(), requestRate) {
+		s.stats.Overflows.Add(1)
+		s.answerStateless(tx, req, 503)
 		return
 	}
 	if req.Method() == sip.Invite {

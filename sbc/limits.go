@@ -63,6 +63,29 @@ func (r *rates) sweep(now time.Time) {
 	r.swept = now
 }
 
+// throttle is one token bucket. The zero value is full.
+type throttle struct {
+	mu     sync.Mutex
+	bucket bucket
+	began  bool
+}
+
+// take spends one of perSecond, which is also the depth, reporting false when none is left.
+func (t *throttle) take(now time.Time, perSecond int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.began {
+		t.bucket, t.began = bucket{tokens: float64(perSecond), at: now, limit: perSecond}, true
+	}
+	t.bucket.tokens = t.bucket.filled(now)
+	t.bucket.at = now
+	if t.bucket.tokens < 1 {
+		return false
+	}
+	t.bucket.tokens--
+	return true
+}
+
 // actives counts the calls up, by account.
 type actives struct {
 	mu    sync.Mutex

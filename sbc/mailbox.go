@@ -36,6 +36,7 @@ type event struct {
 	side    call.Side
 	request *outbound // an in-dialog request we sent
 	reason  call.Reason
+	again   bool // the INVITE had its first final answer before this one
 }
 
 type eventKind uint8
@@ -65,7 +66,7 @@ func (e event) repeatable() bool {
 	case evRequest, evAck, evRepeated:
 		return true
 	case evResponse:
-		return e.msg.Status() < 200
+		return e.msg.Status() < 200 || e.again
 	}
 	return false
 }

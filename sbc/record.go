@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -19,28 +17,6 @@ import (
 // maxRefusalRecords bounds the records of refused calls in a second, over all connectors: a scanner behind a listed
 // address must not fill the disk. Those above it are counted as Unrecorded.
 const maxRefusalRecords = 50
-
-// refusalBudget is the token bucket behind maxRefusalRecords and the sampled log.
-type refusalBudget struct {
-	mu     sync.Mutex
-	bucket bucket
-	filled bool
-}
-
-func (b *refusalBudget) take(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.filled {
-		b.bucket, b.filled = bucket{tokens: maxRefusalRecords, at: now, limit: maxRefusalRecords}, true
-	}
-	b.bucket.tokens = b.bucket.filled(now)
-	b.bucket.at = now
-	if b.bucket.tokens < 1 {
-		return false
-	}
-	b.bucket.tokens--
-	return true
-}
 
 // startRecord writes down what is known when the call begins.
 func (c *activeCall) startRecord(a *arrival) {
@@ -107,7 +83,7 @@ func (s *Server) refusalRecord(a *arrival, v verdict) (r call.Record, ok bool) {
 // keepRefusal writes the record of a refused call, within the budget for these.
 func (s *Server) keepRefusal(r call.Record) {
 	r.End = s.clock.Now()
-	if !s.budget.take(r.End) {
+	if !s.budget.take(r.End, maxRefusalRecords) {
 		s.stats.Unrecorded.Add(1)
 		return
 	}
@@ -124,7 +100,7 @@ func (s *Server) append(r call.Record) {
 
 // sampleRefusal logs a refusal, but not every one of a flood.
 func (s *Server) sampleRefusal(a *arrival, v verdict) {
-	if !s.logBudget.take(a.at) {
+	if !s.logBudget.take(a.at, maxRefusalRecords) {
 		return
 	}
 	connector := ""

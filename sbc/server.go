@@ -85,8 +85,8 @@ type Server struct {
 	challenged challengedCalls
 	stats      Stats
 
-	budget    refusalBudget // of records of refused calls
-	logBudget refusalBudget // of log lines about them
+	budget    throttle // of records of refused calls
+	logBudget throttle // of log lines about them
 
 	random   lockedRand
 	draining atomic.Bool

@@ -173,7 +173,8 @@ func TestMailboxIsBounded(t *testing.T) {
 		}
 	}
 	ringing := siptest.Parse(t, siptest.Response(t, siptest.Request{}.Message(t), 180, "x"))
-	for _, e := range []event{{kind: evAck}, {kind: evRepeated}, {kind: evResponse, msg: ringing}} {
+	answered := siptest.Parse(t, siptest.Response(t, siptest.Request{}.Message(t), 200, "x"))
+	for _, e := range []event{{kind: evAck}, {kind: evRepeated}, {kind: evResponse, msg: ringing}, {kind: evResponse, msg: ringing, again: true}, {kind: evResponse, msg: answered, again: true}} {
 		if m.put(e) {
 			t.Errorf("event %d was taken, which a peer can send any number of", e.kind)
 		}
@@ -181,7 +182,10 @@ func TestMailboxIsBounded(t *testing.T) {
 	if !m.put(event{kind: evAnswered}) {
 		t.Error("an answer to something the call began was refused")
 	}
-	if n := len(m.close()); n != maxMailbox+1 || m.put(event{kind: evAnswered}) {
+	if !m.put(event{kind: evResponse, msg: answered}) {
+		t.Error("the first final answer was refused")
+	}
+	if n := len(m.close()); n != maxMailbox+2 || m.put(event{kind: evAnswered}) {
 		t.Errorf("%d events were left, or one was taken after", n)
 	}
 }
