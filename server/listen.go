@@ -114,6 +114,84 @@ func (n *Node) listenSIP(context.Context) error {
 	return nil
 }
 
+// listeners are those that no SIP transport holds, bound before anything runs that must not be led to them.
+type listeners struct {
+	dnsUDP               *net.UDPConn
+	dnsTCP, api, metrics net.Listener
+}
+
+func (l listeners) close() {
+	if l.dnsUDP != nil {
+		_ = l.dnsUDP.Close()
+	}
+	for _, ln := range []net.Listener{l.dnsTCP, l.api, l.metrics} {
+		if ln != nil {
+			_ = ln.Close() // most often its server already has
+		}
+	}
+}
+
+// listenOthers binds DNS, API and metrics. They answer once their servers start.
+func (n *Node) listenOthers(ctx context.Context) error {
+	var err error
+	if n.config.DNS.Enabled() {
+		if n.open.dnsUDP, n.open.dnsTCP, err = listenBoth(ctx, n.config.DNS); err != nil {
+			return fmt.Errorf("DNS: %w", err)
+		}
+		n.bound.dns = n.open.dnsUDP.LocalAddr().(*net.UDPAddr).AddrPort()
+	}
+	if n.config.API.Enabled() {
+		if n.open.api, n.bound.api, err = n.listenTCP(ctx, n.config.API); err != nil {
+			return fmt.Errorf("API: %w", err)
+		}
+	}
+	if n.config.Metrics.Enabled() {
+		if n.open.metrics, n.bound.metrics, err = n.listenTCP(ctx, n.config.Metrics); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// portTries is how often a free port is looked for that UDP and TCP can share.
+const portTries = 50
+
+// listenBoth binds UDP and TCP to one number.
+func listenBoth(ctx context.Context, at config.Listen) (*net.UDPConn, net.Listener, error) {
+	addr, err := parseListen(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	var lc net.ListenConfig
+	for try := 0; ; try++ {
+		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		tcp, err := lc.Listen(ctx, "tcp", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp, nil
+		}
+		udp.Close()
+		if addr.Port() != 0 || try == portTries {
+			return nil, nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+	}
+}
+
+func (n *Node) listenTCP(ctx context.Context, at config.Listen) (net.Listener, netip.AddrPort, error) {
+	addr, err := parseListen(at)
+	if err != nil {
+		return nil, addr, err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, addr, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return ln, ln.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
 // reachable is a listener's address as a client on this machine dials it; empty for none.
 func (n *Node) reachable(a netip.AddrPort) string {
 	if !a.IsValid() {

@@ -2,11 +2,8 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,7 +13,6 @@ import (
 	"carillon/api"
 	"carillon/call"
 	"carillon/cdr"
-	"carillon/config"
 	"carillon/dns"
 	"carillon/media"
 	"carillon/numbering"
@@ -123,7 +119,7 @@ func (z zone) Below(name string) bool {
 }
 
 // startDNS answers for the installation's domain.
-func (n *Node) startDNS(ctx context.Context) error {
+func (n *Node) startDNS(context.Context) error {
 	if !n.config.DNS.Enabled() {
 		return nil
 	}
@@ -135,14 +131,9 @@ func (n *Node) startDNS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	udp, tcp, err := listenBoth(ctx, n.config.DNS)
-	if err != nil {
-		return err
-	}
-	n.bound.dns = udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	n.ready.DNS = n.reachable(n.bound.dns)
-	n.running.Go(func() { n.watch("DNS over UDP", s.ServeUDP(n.background, udp)) })
-	n.running.Go(func() { n.watch("DNS over TCP", s.ServeTCP(n.background, tcp)) })
+	n.running.Go(func() { n.watch("DNS over UDP", s.ServeUDP(n.background, n.open.dnsUDP)) })
+	n.running.Go(func() { n.watch("DNS over TCP", s.ServeTCP(n.background, n.open.dnsTCP)) })
 	return nil
 }
 
@@ -153,34 +144,8 @@ func (n *Node) watch(what string, err error) {
 	}
 }
 
-// portTries is how often a free port is looked for that UDP and TCP can share.
-const portTries = 50
-
-// listenBoth binds UDP and TCP to one number.
-func listenBoth(ctx context.Context, at config.Listen) (*net.UDPConn, net.Listener, error) {
-	addr, err := parseListen(at)
-	if err != nil {
-		return nil, nil, err
-	}
-	var lc net.ListenConfig
-	for try := 0; ; try++ {
-		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
-		if err != nil {
-			return nil, nil, fmt.Errorf("listen on %s: %w", addr, err)
-		}
-		tcp, err := lc.Listen(ctx, "tcp", udp.LocalAddr().String())
-		if err == nil {
-			return udp, tcp, nil
-		}
-		udp.Close()
-		if addr.Port() != 0 || try == portTries {
-			return nil, nil, fmt.Errorf("listen on %s: %w", addr, err)
-		}
-	}
-}
-
 // startAPI serves the API.
-func (n *Node) startAPI(ctx context.Context) error {
+func (n *Node) startAPI(context.Context) error {
 	if !n.config.API.Enabled() {
 		return nil
 	}
@@ -195,18 +160,13 @@ func (n *Node) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ln, addr, err := n.listenTCP(ctx, n.config.API)
-	if err != nil {
-		return err
-	}
-	n.bound.api = addr
-	scheme := "http"
+	ln, scheme := n.open.api, "http"
 	server := api.HTTPServer(s.Handler(), n.log.With("plane", "api"))
 	if n.config.APITLS {
 		scheme = "https"
 		ln = n.tlsListener(ln)
 	}
-	n.ready.API = scheme + "://" + n.reachable(addr)
+	n.ready.API = scheme + "://" + n.reachable(n.bound.api)
 	n.serve(server, ln)
 	return nil
 }
@@ -222,7 +182,7 @@ func (n *Node) dualStack() bool {
 }
 
 // startMetrics serves the metrics in Prometheus' form.
-func (n *Node) startMetrics(ctx context.Context) error {
+func (n *Node) startMetrics(context.Context) error {
 	for _, c := range []prometheus.Collector{
 		newCollector(n), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
@@ -233,29 +193,11 @@ func (n *Node) startMetrics(ctx context.Context) error {
 	if !n.config.Metrics.Enabled() {
 		return nil
 	}
-	ln, addr, err := n.listenTCP(ctx, n.config.Metrics)
-	if err != nil {
-		return err
-	}
-	n.bound.metrics = addr
-	n.ready.Metrics = "http://" + n.reachable(addr) + "/metrics"
+	n.ready.Metrics = "http://" + n.reachable(n.bound.metrics) + "/metrics"
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}))
-	n.serve(api.HTTPServer(mux, n.log), ln)
+	n.serve(api.HTTPServer(mux, n.log), n.open.metrics)
 	return nil
-}
-
-func (n *Node) listenTCP(ctx context.Context, at config.Listen) (net.Listener, netip.AddrPort, error) {
-	addr, err := parseListen(at)
-	if err != nil {
-		return nil, addr, err
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", addr.String())
-	if err != nil {
-		return nil, addr, fmt.Errorf("listen on %s: %w", addr, err)
-	}
-	return ln, ln.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 
 // calls reads call records for the API.

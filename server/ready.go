@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"carillon/trunk"
 )
@@ -44,7 +46,37 @@ func (n *Node) announce(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(n.config.ReadyFile, append(text, '\n'))
+	if err := writeFile(n.config.ReadyFile, append(text, '\n')); err != nil {
+		return err
+	}
+	n.announced = true
+	return nil
+}
+
+// removeStale removes the ready file of a node that is gone. That of one that runs stays until this node is up: whoever
+// starts a second one by mistake would else hide the first.
+func (n *Node) removeStale() error {
+	if n.config.ReadyFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(n.config.ReadyFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var r Ready
+	if json.Unmarshal(text, &r) == nil && r.PID > 0 && r.PID != os.Getpid() && runs(r.PID) {
+		return nil
+	}
+	return os.Remove(n.config.ReadyFile)
+}
+
+// runs reports whether there is a process of that id, also one that is somebody else's.
+func runs(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
 // writeFile replaces a file atomically.

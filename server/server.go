@@ -58,6 +58,7 @@ type Node struct {
 	identity  *identity
 
 	bound     addresses
+	open      listeners
 	gate      *gate
 	transport *transport.Transport
 	layer     *transaction.Layer
@@ -73,6 +74,7 @@ type Node struct {
 	closing    sync.Once
 	closeErr   error
 	ready      Ready
+	announced  bool // the ready file is ours
 }
 
 // Start builds a node and returns once every listener answers. ctx bounds the start only. What was started is closed
@@ -99,6 +101,7 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		{"load certificates", n.loadIdentity},
 		{"open call records", n.openRecords},
 		{"open SIP listeners", n.listenSIP},
+		{"open listeners", n.listenOthers},
 		{"start media", n.startMedia},
 		{"start signalling", n.startSignalling},
 		{"start lab carrier", n.startLab},
@@ -120,10 +123,8 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 // prepareData makes the data directory, a temporary one for a trial without --data, and removes an old ready file: a
 // tool that waits for it must not see the one of the last run.
 func (n *Node) prepareData(context.Context) error {
-	if n.config.ReadyFile != "" {
-		if err := os.Remove(n.config.ReadyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	if err := n.removeStale(); err != nil {
+		return err
 	}
 	n.dir = n.config.Data
 	if n.dir == "" {
@@ -262,13 +263,14 @@ func (n *Node) shutDown() error {
 	}
 	n.stop()
 	n.running.Wait()
+	n.open.close()
 	if n.records != nil {
 		errs = append(errs, n.records.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	if n.config.ReadyFile != "" {
+	if n.announced {
 		if err := os.Remove(n.config.ReadyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
