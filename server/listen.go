@@ -84,7 +84,7 @@ func (n *Node) listenSIP(context.Context) error {
 			n.bound.udp, n.bound.tcp = both, both
 			udp, tcp = config.Off, config.Off
 			if err != nil {
-				return fmt.Errorf("listen on %s: %w", addr, err)
+				return err // the transport names protocol and address
 			}
 		}
 	}
@@ -107,7 +107,7 @@ func (n *Node) listenSIP(context.Context) error {
 			return err
 		}
 		if *l.bound, err = l.open(addr); err != nil {
-			return fmt.Errorf("listen on %s: %w", addr, err)
+			return err
 		}
 	}
 	n.ready.SIP = ReadySIP{UDP: n.reachable(n.bound.udp), TCP: n.reachable(n.bound.tcp), TLS: n.reachable(n.bound.tls)}
