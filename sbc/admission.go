@@ -36,8 +36,9 @@ type arrival struct {
 	// challenge holds the challenges to answer with, when the refusal asks for credentials.
 	challenge []string
 	plan      routing.Plan
-	// counted is true when the call has been counted in by actives, shared when also for the account at its other end.
-	counted, shared bool
+	// counted is true when the call has been counted in by actives, shared when also for the account at its other end,
+	// doubted when as unproven.
+	counted, shared, doubted bool
 }
 
 // standing is what a sender has shown of who it is.
@@ -152,6 +153,10 @@ func (s *Server) giveBack(a *arrival) {
 		s.actives.leave(a.connector.Account)
 		a.counted = false
 	}
+	if a.doubted {
+		s.actives.trust(a.connector.ID)
+		a.doubted = false
+	}
 	if a.shared {
 		s.actives.unshare(a.plan.Inside.Account)
 		a.shared = false
@@ -225,6 +230,18 @@ func limit(s *Server, a *arrival) *call.Refusal {
 		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(perAccount))
 	}
 	a.counted = true
+	return doubt(s, a, emergency)
+}
+
+// doubt holds calls with nothing but a claimed address to a number for each connector: forged datagrams could otherwise
+// ring a customer's phones and fill the node.
+func doubt(s *Server, a *arrival, emergency bool) *call.Refusal {
+	if a.standing != claimed || emergency {
+		return nil
+	}
+	if a.doubted = s.actives.doubt(a.connector.ID, s.limits.Unproven); !a.doubted {
+		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(s.limits.Unproven)+" over UDP without an ACK yet")
+	}
 	return nil
 }
 

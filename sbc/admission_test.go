@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"carillon/call"
@@ -181,6 +182,57 @@ func TestOwnPasswordDoesNotForgiveElsewhere(t *testing.T) {
 		options(host, "alice", "secret", "407") // locked out
 		options(otherHost, "mallory", "hers", "200")
 	})
+}
+
+// Forged datagrams keep a few calls of one connector waiting for an ACK, and no more; connections and other connectors
+// are not held to it.
+func TestUnprovenCallsAreBounded(t *testing.T) {
+	const limit = 3
+	change := func(w *world) { w.limits.Unproven = limit }
+	for name, dial := range map[string]func(*rig, transport.Proto) *agent{
+		"customer": func(r *rig, p transport.Proto) *agent { return r.customer(p).outboundCall(sdpPlainOver(p)) },
+		"carrier":  func(r *rig, p transport.Proto) *agent { return r.phone(p, carrierIP).inboundCall(sdpPlain) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, change, func(r *rig) {
+				target := r.tel()
+				if name == "carrier" {
+					target = r.peer(transport.UDP, pbxIP+":5060")
+				}
+				var calls []*agent
+				for range limit {
+					a := dial(r, transport.UDP).start()
+					a.want("100")
+					calls = append(calls, a)
+				}
+				legs := []*agent{target.ring(), target.ring(), target.ring()}
+				more := dial(r, transport.UDP).start("X-Pad: " + strings.Repeat("x", 600))
+				if m := more.want("503"); !strings.Contains(string(m.Lookup("Warning")), "ACK") {
+					t.Errorf("refused with %s", m.Bytes())
+				}
+				over := dial(r, transport.TCP).start()
+				over.want("100")
+				busy(target)
+				over.refused("486")
+
+				legs[0].answer(200, sdpPlain)
+				target.want("ACK")
+				calls[0].answered()
+				calls[0].ack("")
+				synctest.Wait()
+				again := dial(r, transport.UDP).start()
+				again.want("100")
+				busy(target)
+				again.refused("486")
+				hangUp(calls[0], legs[0])
+				for i, leg := range legs[1:] {
+					leg.answer(486, "")
+					target.want("ACK")
+					calls[1+i].refused("486")
+				}
+			})
+		})
+	}
 }
 
 // busy has a peer refuse the call that rings.

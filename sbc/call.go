@@ -51,6 +51,7 @@ type activeCall struct {
 	mailbox  mailbox
 	requests [2]throttle // of in-dialog requests, by call.Side
 	shared   bool        // counted for the account at its other end, too
+	doubted  bool        // counted as unproven
 	finished bool
 }
 
@@ -77,7 +78,7 @@ func (s *Server) begin(a *arrival) {
 		return
 	}
 	c := &activeCall{
-		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), merge: keyOf(a.req),
+		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, doubted: a.doubted, timers: make(map[timerName]timer), merge: keyOf(a.req),
 		mailbox: mailbox{signal: make(chan struct{}, 1)},
 	}
 	c.log = s.log.With("call", string(c.id), "connector", a.connector.ID)

@@ -17,6 +17,10 @@ import (
 type Limits struct {
 	// Calls is the most calls up at a time; default 20,000.
 	Calls int
+	// Unproven is the most calls of one connector at a time whose sender has shown nothing but the address in its
+	// datagrams, which can be forged; the ACK of the answer is the proof. Default 5,000: one connector alone cannot
+	// fill the node.
+	Unproven int
 	// TargetSilent is how long a target may answer nothing at all; default 3.5 s.
 	TargetSilent time.Duration
 	// Ring is how long a target may ring; default 180 s.
@@ -34,6 +38,7 @@ type Limits struct {
 // Defaults of Limits.
 const (
 	DefaultCalls        = 20000
+	DefaultUnproven     = 5000
 	DefaultTargetSilent = 3500 * time.Millisecond
 	DefaultRing         = 180 * time.Second
 	DefaultDuration     = 4 * time.Hour
@@ -54,6 +59,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	orInt(&l.Calls, DefaultCalls)
+	orInt(&l.Unproven, DefaultUnproven)
 	orTime(&l.TargetSilent, DefaultTargetSilent)
 	orTime(&l.Ring, DefaultRing)
 	orTime(&l.Duration, DefaultDuration)

@@ -169,6 +169,7 @@ func (c *activeCall) onAck(e event) {
 	}
 	l.invite.Acked()
 	l.awaitAck = false
+	c.trust()
 	if l.byeWanted {
 		c.sendBye(l, l.byeReason)
 		return
@@ -197,6 +198,14 @@ func (c *activeCall) answerLateOffer(e event) {
 	}
 	c.media.Confirm(c.caller.side)
 	c.sendAck(target, target.unacked, sdp)
+}
+
+// trust notes that the caller is where its datagrams said, or that the call is over.
+func (c *activeCall) trust() {
+	if c.doubted {
+		c.doubted = false
+		c.s.actives.trust(c.plan.Connector.ID)
+	}
 }
 
 // onNoAck ends a call whose answer was never acknowledged.

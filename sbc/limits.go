@@ -91,6 +91,8 @@ type actives struct {
 	mu    sync.Mutex
 	total int
 	by    map[string]int
+	// unproven counts, by connector, those whose sender has shown nothing but the address of a datagram.
+	unproven map[string]int
 }
 
 // enter counts one call in unless a limit is reached; limits of 0 are none.
@@ -141,6 +143,29 @@ func (a *actives) leave(account string) {
 	defer a.mu.Unlock()
 	a.total--
 	a.drop(account)
+}
+
+// doubt counts a call as unproven unless limit of its connector are.
+func (a *actives) doubt(connector string, limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.unproven == nil {
+		a.unproven = make(map[string]int)
+	}
+	if a.unproven[connector] >= limit {
+		return false
+	}
+	a.unproven[connector]++
+	return true
+}
+
+// trust takes doubt back.
+func (a *actives) trust(connector string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.unproven[connector]--; a.unproven[connector] == 0 {
+		delete(a.unproven, connector)
+	}
 }
 
 // now returns the number of calls up.

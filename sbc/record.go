@@ -145,6 +145,7 @@ func (c *activeCall) conclude(v verdict, hungUpBy string) {
 		c.s.append(c.insideRecord())
 	}
 	c.s.actives.leave(c.plan.Connector.Account)
+	c.trust()
 	if c.shared {
 		c.s.actives.unshare(c.plan.Inside.Account)
 	}
