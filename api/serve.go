@@ -209,6 +209,9 @@ func (r *request) log(operation, outcome string, took time.Duration, writeErr er
 	if !r.server.config.Logger.Enabled(r.http.Context(), level) {
 		return
 	}
+	if outcome == "none" { // no exception, which in a line of a log reads like a failure
+		outcome = "ok"
+	}
 	attrs := []slog.Attr{
 		slog.String("request", r.id), slog.String("operation", operation), slog.String("outcome", outcome),
 		slog.Duration("took", took), slog.String("source", r.http.RemoteAddr),
