@@ -49,7 +49,7 @@ type activeCall struct {
 	rec      call.Record
 	merge    mergeKey
 	mailbox  mailbox
-	requests [2]throttle // of in-dialog requests, by call.Side
+	repeats  [2]throttle // of what peers can send at will, by call.Side
 	shared   bool        // counted for the account at its other end, too
 	doubted  bool        // counted as unproven
 	finished bool

@@ -194,6 +194,12 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 func (c *activeCall) onInviteEvent(number int, e transaction.Event, again bool) {
 	switch e.Kind {
 	case transaction.Response:
+		if again || e.Message.Status() < 200 {
+			if !c.repeats[c.caller.side.Other()].take(c.s.clock.Now(), repeatRate) {
+				c.s.stats.Overflows.Add(1)
+				return
+			}
+		}
 		if !c.mailbox.put(event{kind: evResponse, attempt: number, flow: e.Flow, msg: e.Message.Clone(), again: again}) {
 			c.s.stats.Strays.Add(1) // of a fork that answers when all is over; its sender gives up without an ACK
 		}

@@ -7,9 +7,11 @@ import (
 	"carillon/sip/transaction"
 )
 
-// requestRate is how many in-dialog requests a side of a call may send in a second; DTMF in INFO is a tenth of it. Each
-// can hold a transaction on either leg for half a minute, out of what all tenants share.
-const requestRate = 50
+// repeatRate is how many messages a side of a call may send in a second of those that it can send at will: in-dialog
+// requests, provisional answers, repeated 2xx; DTMF in INFO is a tenth of it. A request can hold a transaction on either
+// leg for half a minute, out of what all tenants share, and an answer sends something to wherever the other side, or its
+// own Contact, says it is.
+const repeatRate = 50
 
 // inDialog hands a request with a To-tag to its call. It belongs to its dialog and not to the allow list: a new address
 // or connection works, but what had to be encrypted stays so.
@@ -25,7 +27,7 @@ func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
 		l.call.mailbox.put(event{kind: evRequest, leg: l, msg: req.Clone()})
 		return
 	}
-	if !l.call.requests[l.side].take(s.clock.Now(), requestRate) {
+	if !l.call.repeats[l.side].take(s.clock.Now(), repeatRate) {
 		s.stats.Overflows.Add(1)
 		s.answerStateless(tx, req, 503)
 		return

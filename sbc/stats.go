@@ -17,7 +17,7 @@ type Stats struct {
 	Strays      atomic.Uint64 // responses and ACKs that belong to nothing
 	SendErrors  atomic.Uint64 // stateless answers that could not be sent
 	PlainDrops  atomic.Uint64 // in-dialog requests dropped because they came in the clear to an encrypted leg
-	Overflows   atomic.Uint64 // events refused because a call's mailbox was full, and in-dialog requests above requestRate
+	Overflows   atomic.Uint64 // events refused because a call's mailbox was full, and messages above repeatRate
 	Unrecorded  atomic.Uint64 // refusals that were not recorded because of maxRefusalRecords or maxChallenged
 	RecordFails atomic.Uint64 // records that could not be written
 	Probes      atomic.Uint64 // OPTIONS sent to carriers' targets
