@@ -46,6 +46,7 @@ type Config struct {
 	TLSTrust string `name:"tls-trust" group:"TLS" placeholder:"FILE" help:"Certificates in PEM that are trusted beside the system's when calling out."`
 
 	MaxCalls            int  `name:"max-calls" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"Calls this node holds at once; above it new ones are refused as node_full."`
+	MaxUnprovenCalls    int  `name:"max-unproven-calls" group:"Limits" placeholder:"N" default:"5000" min:"1" help:"Calls of one connector at once whose caller is known only by the address of a datagram and has not yet sent the ACK."`
 	MaxConnections      int  `name:"max-connections" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"SIP connections accepted at once."`
 	MaxConnectionsPerIP int  `name:"max-connections-per-ip" group:"Limits" placeholder:"N" default:"100" min:"1" help:"SIP connections accepted at once from one address."`
 	MaxTransactions     int  `name:"max-transactions" group:"Limits" placeholder:"N" default:"200000" min:"1" help:"SIP transactions held at once, each way."`

@@ -127,7 +127,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"tls-key": "/key", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
 		"max-transactions": "4", "max-record-bytes": "5MiB", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
 		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
-		"store-stale": "11s", "drain": "13s",
+		"store-stale": "11s", "max-unproven-calls": "77", "drain": "13s",
 	}
 	env, file := map[string]string{}, ""
 	for _, f := range Fields() {
