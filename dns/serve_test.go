@@ -204,7 +204,7 @@ func TestServeUDPReportsALostSocket(t *testing.T) {
 func TestDig(t *testing.T) {
 	dig, err := exec.LookPath("dig")
 	if err != nil {
-		t.Skip("dig is not installed (Debian: bind9-dnsutils)")
+		t.Fatal("dig is not installed: run make packages")
 	}
 	s, _ := startServer(t, nil)
 	host, port, _ := net.SplitHostPort(serve(t, s))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -83,7 +84,8 @@ func sniff(t *testing.T) *sniffer {
 	t.Helper()
 	const all = 0x0300 // ETH_P_ALL in network order
 	fd, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_DGRAM, all)
-	if errors.Is(err, syscall.EPERM) {
+	// Where nobody reads the output a skip would hide that the promise was not looked at on the wire.
+	if errors.Is(err, syscall.EPERM) && os.Getenv("CI") == "" {
 		t.Skip("only root may read packets off the wire")
 	}
 	if err != nil {
@@ -91,7 +93,7 @@ func sniff(t *testing.T) *sniffer {
 	}
 	lo, err := net.InterfaceByName("lo")
 	if err != nil {
-		t.Skip("no interface lo")
+		t.Fatal(err)
 	}
 	if err := syscall.Bind(fd, &syscall.SockaddrLinklayer{Protocol: all, Ifindex: lo.Index}); err != nil {
 		t.Fatal(err)
