@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"carillon/api/wire"
@@ -61,44 +59,18 @@ func createConnector(r *request, in *wire.CreateVoiceConnectorRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	retry := r.retryKey()
 	quota, limited := r.snapshot.Quota(c.Account, trunk.QuotaConnectors)
-	made := c
-	create := func(tx trunk.Tx, look bool) error {
-		made = c
-		if look && retry != "" {
-			first, err := r.firstResult(tx, retry)
-			if err != nil || first != nil {
-				made = first
-				return err
-			}
-		}
+	made, err := createOnce(r, creation[*trunk.Connector]{made: c, noun: "Voice Connector", reads: limited, write: func(tx trunk.Tx) error {
 		if limited {
 			if err := r.takePlace(tx, c.Account, quota); err != nil {
 				return err
 			}
 		}
 		tx.Create(c)
-		if retry != "" {
-			memory := &trunk.Dedup{Key: retry, ResultID: c.ID, Expires: r.now.Add(r.server.config.RetryMemory)}
-			if look {
-				tx.Put(memory)
-			} else {
-				tx.Create(memory)
-			}
-		}
 		return nil
-	}
-	// Almost no create is a retry, so the first attempt reads nothing: one transaction. Under a quota it reads anyway.
-	err = r.update(func(tx trunk.Tx) error { return create(tx, limited) })
-	if retry != "" && trunk.KindOf(err) == trunk.Conflict {
-		err = r.update(func(tx trunk.Tx) error { return create(tx, true) })
-	}
+	}})
 	if err != nil {
 		return nil, err
-	}
-	if made != c {
-		r.server.metrics.retries.Inc()
 	}
 	return &wire.CreateVoiceConnectorResponse{VoiceConnector: wireConnector(made)}, nil
 }
@@ -136,36 +108,6 @@ func (r *request) newConnector(in *wire.CreateVoiceConnectorRequest) (*trunk.Con
 	}
 	c.ID, c.HostName = id, c.Region.HostName(id, installation.Domain)
 	return c, nil
-}
-
-// retryKey names this very request, so that it is recognised when its client sends it again after a lost answer;
-// empty when the client gives no way to tell. SDKs keep amz-sdk-invocation-id over all attempts of one call.
-func (r *request) retryKey() string {
-	invocation := r.http.Header.Get("Amz-Sdk-Invocation-Id")
-	if invocation == "" {
-		return ""
-	}
-	h := sha256.New()
-	for _, part := range []string{r.principal.AccessKeyID, r.row.name, invocation} {
-		// Each part is hashed for a fixed length: parts of free length could be shifted into one another.
-		sum := sha256.Sum256([]byte(part))
-		h.Write(sum[:])
-	}
-	h.Write(r.body)
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// firstResult returns the connector that the same request made before; nil when it did not, or too long ago.
-func (r *request) firstResult(tx trunk.Tx, retry string) (*trunk.Connector, error) {
-	memory, ok, err := trunk.Get[*trunk.Dedup](tx, trunk.EntityKey{Kind: trunk.KindDedup, ID: retry})
-	if err != nil || !ok || !r.now.Before(memory.Expires) {
-		return nil, err
-	}
-	c, ok, err := trunk.Get[*trunk.Connector](tx, trunk.EntityKey{Kind: trunk.KindConnector, ID: memory.ResultID})
-	if err == nil && (!ok || c.Account != r.principal.Account) {
-		err = trunk.Errorf(trunk.Invalid, "This request was answered before, and the Voice Connector it made has been deleted since.")
-	}
-	return c, err
 }
 
 // takePlace counts one more connector of an account that has a quota.
