@@ -112,19 +112,19 @@ func (r *request) newConnector(in *wire.CreateVoiceConnectorRequest) (*trunk.Con
 
 // takePlace counts one more connector of an account that has a quota.
 func (r *request) takePlace(tx trunk.Tx, account string, quota int) error {
-	key := (&trunk.Usage{Account: account}).EntityKey()
+	key := (&trunk.Usage{Account: account, Name: trunk.QuotaConnectors}).EntityKey()
 	usage, ok, err := trunk.Get[*trunk.Usage](tx, key)
 	if err != nil {
 		return err
 	}
 	n := r.snapshot.CountConnectors(account)
 	if ok {
-		n = usage.Connectors
+		n = usage.Count
 	}
 	if n >= quota {
 		return trunk.Errorf(trunk.LimitExceeded, "The account has %d Voice Connectors; its quota is %d.", n, quota)
 	}
-	tx.Put(&trunk.Usage{Account: account, Connectors: n + 1})
+	tx.Put(&trunk.Usage{Account: account, Name: trunk.QuotaConnectors, Count: n + 1})
 	return nil
 }
 
@@ -198,12 +198,12 @@ func deleteConnector(r *request, in *wire.DeleteVoiceConnectorRequest) (any, err
 				Detail: "Phone numbers are associated with the Voice Connector. Disassociate them first.",
 			}
 		}
-		usage, ok, err := trunk.Get[*trunk.Usage](tx, (&trunk.Usage{Account: c.Account}).EntityKey())
+		usage, ok, err := trunk.Get[*trunk.Usage](tx, (&trunk.Usage{Account: c.Account, Name: trunk.QuotaConnectors}).EntityKey())
 		if err != nil {
 			return err
 		}
 		if ok {
-			tx.Put(&trunk.Usage{Account: c.Account, Connectors: max(usage.Connectors-1, 0)})
+			tx.Put(&trunk.Usage{Account: c.Account, Name: trunk.QuotaConnectors, Count: max(usage.Count-1, 0)})
 		}
 		tx.Delete(key)
 		tx.Delete((&trunk.Health{ConnectorID: c.ID}).EntityKey())

@@ -22,6 +22,11 @@ type builder struct {
 	owned       *iradix.Txn[*trunk.PhoneNumber]
 	keys        *iradix.Txn[*iam.AccessKey]
 	accountKeys *iradix.Txn[*iam.AccessKey]
+	groups      listedTxn[*trunk.Group]
+	orders      listedTxn[*trunk.Order]
+	rules       listedTxn[*trunk.SIPRule]
+	members     *iradix.Txn[*trunk.Group]
+	accounts    *iradix.Txn[*trunk.AccountSettings]
 	quotas      *iradix.Txn[int]
 	health      *iradix.Txn[*trunk.Health]
 
@@ -33,6 +38,9 @@ type builder struct {
 func newBuilder(base *Snapshot) *builder {
 	return &builder{
 		base: base, owner: new(owner), connectors: base.connectors, order: base.order, counts: base.counts,
+		groups:   listedTxn[*trunk.Group]{base: base.groups, standing: groupStanding},
+		orders:   listedTxn[*trunk.Order]{base: base.orders, standing: orderStanding},
+		rules:    listedTxn[*trunk.SIPRule]{base: base.rules, standing: ruleStanding},
 		carriers: base.carriers.byName, installation: base.installation,
 	}
 }
@@ -63,6 +71,11 @@ func (b *builder) build(revision int64) *Snapshot {
 		owned:        committed(b.owned, b.base.owned),
 		keys:         committed(b.keys, b.base.keys),
 		accountKeys:  committed(b.accountKeys, b.base.accountKeys),
+		groups:       b.groups.commit(),
+		orders:       b.orders.commit(),
+		rules:        b.rules.commit(),
+		members:      committed(b.members, b.base.members),
+		accounts:     committed(b.accounts, b.base.accounts),
 		quotas:       committed(b.quotas, b.base.quotas),
 		health:       committed(b.health, b.base.health),
 		carriers:     b.base.carriers,
@@ -85,6 +98,14 @@ func (b *builder) put(e trunk.Entity) {
 		b.carriers, b.carriersChanged = withCarrier(b.carriers, e), true
 	case *iam.AccessKey:
 		b.putAccessKey(e)
+	case *trunk.Group:
+		b.putGroup(e)
+	case *trunk.Order:
+		b.orders.put(e)
+	case *trunk.SIPRule:
+		b.rules.put(e)
+	case *trunk.AccountSettings:
+		open(&b.accounts, b.base.accounts).Insert([]byte(e.Account), e)
 	case *trunk.Quota:
 		open(&b.quotas, b.base.quotas).Insert(quotaKey(e.Account, e.Name), e.Value)
 	case *trunk.Health:
@@ -110,6 +131,14 @@ func (b *builder) remove(k trunk.EntityKey) {
 		if old, ok := open(&b.keys, b.base.keys).Delete([]byte(k.ID)); ok {
 			open(&b.accountKeys, b.base.accountKeys).Delete(accountKeyKey(old.Account, old.ID))
 		}
+	case trunk.KindGroup:
+		b.removeGroup(k.ID)
+	case trunk.KindOrder:
+		b.orders.remove(k.ID)
+	case trunk.KindSIPRule:
+		b.rules.remove(k.ID)
+	case trunk.KindAccount:
+		open(&b.accounts, b.base.accounts).Delete([]byte(k.ID))
 	case trunk.KindQuota:
 		account, name, _ := strings.Cut(k.ID, "/")
 		open(&b.quotas, b.base.quotas).Delete(quotaKey(account, name))
@@ -165,26 +194,63 @@ func (b *builder) count(account string, by int) {
 	b.counts.put(b.owner, t)
 }
 
+func (b *builder) putGroup(g *trunk.Group) {
+	if old, ok := b.groups.current(g.ID); ok {
+		b.unindexMembers(old)
+	}
+	b.groups.put(g)
+	for _, m := range g.Members {
+		open(&b.members, b.base.members).Insert(memberKey(m.ConnectorID, g.ID), g)
+	}
+}
+
+func (b *builder) removeGroup(id string) {
+	if old, ok := b.groups.remove(id); ok {
+		b.unindexMembers(old)
+	}
+}
+
+func (b *builder) unindexMembers(old *trunk.Group) {
+	for _, m := range old.Members {
+		open(&b.members, b.base.members).Delete(memberKey(m.ConnectorID, old.ID))
+	}
+}
+
+func memberKey(connectorID, groupID string) []byte { return []byte(connectorID + "\x00" + groupID) }
+
 func (b *builder) putNumber(n *trunk.PhoneNumber) {
 	old, replaced := open(&b.numbers, b.base.numbers).Insert([]byte(n.E164), n)
 	if replaced {
 		b.unindexNumber(old)
 	}
-	if n.Account != "" {
-		open(&b.owned, b.base.owned).Insert(numberKey(byAccount, n.Account, n.E164), n)
-	}
-	if n.ConnectorID != "" {
-		open(&b.owned, b.base.owned).Insert(numberKey(byConnector, n.ConnectorID, n.E164), n)
+	for _, key := range ownedKeys(n) {
+		open(&b.owned, b.base.owned).Insert(key, n)
 	}
 }
 
 func (b *builder) unindexNumber(old *trunk.PhoneNumber) {
-	if old.Account != "" {
-		open(&b.owned, b.base.owned).Delete(numberKey(byAccount, old.Account, old.E164))
+	for _, key := range ownedKeys(old) {
+		open(&b.owned, b.base.owned).Delete(key)
 	}
-	if old.ConnectorID != "" {
-		open(&b.owned, b.base.owned).Delete(numberKey(byConnector, old.ConnectorID, old.E164))
+}
+
+// ownedKeys are the places of a number in the index by owner.
+func ownedKeys(n *trunk.PhoneNumber) [][]byte {
+	keys := make([][]byte, 0, 3)
+	if n.Account == "" {
+		return append(keys, numberKey(byPool, "", n.E164))
 	}
+	keys = append(keys, numberKey(byAccount, n.Account, n.E164))
+	if n.ConnectorID != "" {
+		keys = append(keys, numberKey(byConnector, n.ConnectorID, n.E164))
+	}
+	if n.GroupID != "" {
+		keys = append(keys, numberKey(byGroup, n.GroupID, n.E164))
+	}
+	if !n.Deleted.IsZero() {
+		keys = append(keys, numberKey(byDeletion, "", n.E164))
+	}
+	return keys
 }
 
 func (b *builder) putAccessKey(k *iam.AccessKey) {

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"bytes"
 	"cmp"
 	"strconv"
 	"strings"
@@ -79,29 +78,36 @@ type NumberFilter struct {
 	Account string
 	// ConnectorID takes the numbers' calls.
 	ConnectorID string
+	// GroupID takes the numbers' calls; it counts only where ConnectorID is empty.
+	GroupID string
 }
 
 // Numbers returns numbers in the order of their digits: at most limit of them, those behind after, or the first ones
 // when it is empty. The cursor of the next page is the last number returned, still known or not.
 func (s *Snapshot) Numbers(f NumberFilter, after trunk.Number, limit int) []*trunk.PhoneNumber {
+	by, owner := byte(byAccount), f.Account
 	switch {
 	case f.ConnectorID != "":
-		found := radixPage(s.owned, numberKey(byConnector, f.ConnectorID, ""), cursorUnder(byConnector, f.ConnectorID, after), limit)
-		if len(found) > 0 && f.Account != "" && found[0].Account != f.Account {
-			// A connector's numbers all belong to its account.
-			return nil
-		}
-		return found
-	case f.Account != "":
-		return radixPage(s.owned, numberKey(byAccount, f.Account, ""), cursorUnder(byAccount, f.Account, after), limit)
-	default:
+		by, owner = byConnector, f.ConnectorID
+	case f.GroupID != "":
+		by, owner = byGroup, f.GroupID
+	case f.Account == "":
 		return radixPage(s.numbers, nil, []byte(after), limit)
 	}
+	found := radixPage(s.owned, numberKey(by, owner, ""), cursorUnder(by, owner, after), limit)
+	if len(found) > 0 && f.Account != "" && found[0].Account != f.Account {
+		// The numbers of a connector and of a group all belong to its account.
+		return nil
+	}
+	return found
 }
 
 const (
 	byAccount   = 'a'
 	byConnector = 'c'
+	byDeletion  = 'd' // those in the deletion queue, under no owner
+	byGroup     = 'g'
+	byPool      = 'p' // those no account holds, under no owner
 )
 
 func numberKey(by byte, owner string, n trunk.Number) []byte {
@@ -144,22 +150,14 @@ func (s *Snapshot) Quotas() []trunk.Quota {
 
 // radixPage returns at most limit values whose keys have the prefix and sort behind the key behind.
 func radixPage[T any](t *iradix.Tree[T], prefix, behind []byte, limit int) []T {
-	from := behind
-	if len(from) == 0 {
-		from = prefix
-	}
-	it := t.Root().Iterator()
-	it.SeekLowerBound(from)
 	var found []T
-	for len(found) < limit {
-		k, v, ok := it.Next()
-		if !ok || !bytes.HasPrefix(k, prefix) {
+	if limit <= 0 {
+		return nil
+	}
+	for v := range radixBehind(t, prefix, behind) {
+		if found = append(found, v); len(found) == limit {
 			break
 		}
-		if len(behind) > 0 && bytes.Equal(k, behind) {
-			continue
-		}
-		found = append(found, v)
 	}
 	return found
 }

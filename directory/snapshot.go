@@ -21,14 +21,20 @@ type Snapshot struct {
 	// order has the connectors' places in lists, counts their number by account.
 	order  sorted[place]
 	counts trie[tally]
-	// numbers are by number; owned by numberKey under account and under connector.
+	// numbers are by number; owned by numberKey under account, connector, group, pool and deletion queue.
 	numbers *iradix.Tree[*trunk.PhoneNumber]
 	owned   *iradix.Tree[*trunk.PhoneNumber]
 	// keys are by id, accountKeys by account and id.
 	keys        *iradix.Tree[*iam.AccessKey]
 	accountKeys *iradix.Tree[*iam.AccessKey]
-	quotas      *iradix.Tree[int]
-	health      *iradix.Tree[*trunk.Health]
+	// groups, orders and rules are what accounts list; members has each group under each of its connectors.
+	groups   listed[*trunk.Group]
+	orders   listed[*trunk.Order]
+	rules    listed[*trunk.SIPRule]
+	members  *iradix.Tree[*trunk.Group]
+	accounts *iradix.Tree[*trunk.AccountSettings]
+	quotas   *iradix.Tree[int]
+	health   *iradix.Tree[*trunk.Health]
 	// carriers are few: their tables are made anew when one changes.
 	carriers     *carrierTables
 	installation *trunk.Installation
@@ -41,6 +47,8 @@ func emptySnapshot() *Snapshot {
 		counts:  *newTrie(func(t tally) string { return t.account }),
 		numbers: iradix.New[*trunk.PhoneNumber](), owned: iradix.New[*trunk.PhoneNumber](),
 		keys: iradix.New[*iam.AccessKey](), accountKeys: iradix.New[*iam.AccessKey](),
+		groups: newListed[*trunk.Group](), orders: newListed[*trunk.Order](), rules: newListed[*trunk.SIPRule](),
+		members: iradix.New[*trunk.Group](), accounts: iradix.New[*trunk.AccountSettings](),
 		quotas: iradix.New[int](), health: iradix.New[*trunk.Health](),
 		carriers: newCarrierTables(nil),
 	}
@@ -93,10 +101,10 @@ func (s *Snapshot) Number(n trunk.Number) (*trunk.PhoneNumber, bool) {
 	return s.numbers.Get([]byte(n))
 }
 
-// OwnsNumber reports whether the number is held by that account.
+// OwnsNumber reports whether the number is held by that account and not in the deletion queue.
 func (s *Snapshot) OwnsNumber(account string, n trunk.Number) bool {
 	p, ok := s.Number(n)
-	return ok && account != "" && p.Account == account
+	return ok && account != "" && p.Account == account && p.Deleted.IsZero()
 }
 
 // Carrier returns the carrier with that name.

@@ -69,6 +69,14 @@ func encode(e trunk.Entity, box *seal.Box) ([]byte, error) {
 		form = connectorForm(e, v)
 	case *trunk.PhoneNumber:
 		form = numberForm(e)
+	case *trunk.Group:
+		form = groupForm(e)
+	case *trunk.Order:
+		form = orderForm(e)
+	case *trunk.SIPRule:
+		form = sipRuleForm(e)
+	case *trunk.AccountSettings:
+		form = accountForm(e)
 	case *trunk.Carrier:
 		form = carrierForm(e, v)
 	case *trunk.Quota:
@@ -78,7 +86,7 @@ func encode(e trunk.Entity, box *seal.Box) ([]byte, error) {
 	case *trunk.Dedup:
 		form = storedDedup{header{formVersion}, e.ResultID, e.Expires.UTC()}
 	case *trunk.Usage:
-		form = storedUsage{header{formVersion}, e.Connectors}
+		form = storedUsage{header{formVersion}, e.Count}
 	case *trunk.Installation:
 		form = storedInstallation{header{formVersion}, e.Domain, e.Account, e.Created.UTC()}
 	case *iam.AccessKey:
@@ -131,7 +139,8 @@ func decodeForm(key trunk.EntityKey, value []byte, v *vault) (trunk.Entity, erro
 		})
 	case trunk.KindUsage:
 		return readForm(value, func(f *storedUsage) (trunk.Entity, error) {
-			return &trunk.Usage{Account: key.ID, Connectors: f.Connectors}, nil
+			account, name, _ := strings.Cut(key.ID, "/")
+			return &trunk.Usage{Account: account, Name: name, Count: f.Count}, nil
 		})
 	case trunk.KindInstallation:
 		return readForm(value, func(f *storedInstallation) (trunk.Entity, error) {
@@ -144,7 +153,7 @@ func decodeForm(key trunk.EntityKey, value []byte, v *vault) (trunk.Entity, erro
 			return &Certificate{Name: key.ID, CertPEM: []byte(f.CertPEM), Key: v.open("key", f.Key)}, nil
 		})
 	default:
-		return nil, nil
+		return decodeInventory(key, value)
 	}
 }
 

@@ -23,6 +23,7 @@ type storedConnector struct {
 	Termination       *storedTermination `json:"termination,omitempty"`
 	Origination       *storedOrigination `json:"origination,omitempty"`
 	Credentials       []storedCredential `json:"credentials,omitempty"`
+	Services          *storedServices    `json:"services,omitempty"`
 	Settings          storedSettings     `json:"settings,omitzero"`
 }
 
@@ -84,10 +85,7 @@ func connectorForm(c *trunk.Connector, v *vault) *storedConnector {
 	f := &storedConnector{
 		header: header{formVersion}, Account: c.Account, Name: c.Name, Region: string(c.Region), HostName: c.HostName,
 		RequireEncryption: c.RequireEncryption, NetworkType: string(c.NetworkType), IntegrationType: c.IntegrationType,
-		Created: c.Created.UTC(), Updated: c.Updated.UTC(),
-	}
-	for _, t := range c.Tags {
-		f.Tags = append(f.Tags, storedTag(t))
+		Created: c.Created.UTC(), Updated: c.Updated.UTC(), Tags: tagsForm(c.Tags), Services: servicesForm(c.Services),
 	}
 	if t := c.Termination; t != nil {
 		f.Termination = &storedTermination{
@@ -134,12 +132,7 @@ func (f *storedConnector) entity(id string, v *vault) (trunk.Entity, error) {
 		IntegrationType: shared(f.IntegrationType), Created: f.Created, Updated: f.Updated,
 		Settings: trunk.Settings{PlainEmergency: f.Settings.PlainEmergency},
 	}
-	if n := len(f.Tags); n > 0 {
-		c.Tags = make([]trunk.Tag, 0, n)
-		for _, t := range f.Tags {
-			c.Tags = append(c.Tags, trunk.Tag(t))
-		}
-	}
+	c.Tags, c.Services = tags(f.Tags), f.Services.entity()
 	c.Termination = f.Termination.entity()
 	c.Origination = f.Origination.entity()
 	if n := len(f.Credentials); n > 0 {

@@ -47,7 +47,7 @@ type storedDedup struct {
 
 type storedUsage struct {
 	header
-	Connectors int `json:"connectors"`
+	Count int `json:"count"`
 }
 
 type storedInstallation struct {
@@ -61,24 +61,6 @@ type storedCertificate struct {
 	header
 	CertPEM string `json:"cert"`
 	Key     []byte `json:"key,omitempty"`
-}
-
-type storedNumber struct {
-	header
-	Account     string    `json:"account,omitempty"`
-	ConnectorID string    `json:"connector,omitempty"`
-	Created     time.Time `json:"created"`
-	Updated     time.Time `json:"updated"`
-}
-
-func numberForm(n *trunk.PhoneNumber) storedNumber {
-	return storedNumber{header{formVersion}, n.Account, n.ConnectorID, n.Created.UTC(), n.Updated.UTC()}
-}
-
-func (f *storedNumber) entity(id string) (trunk.Entity, error) {
-	return &trunk.PhoneNumber{
-		E164: trunk.Number(id), Account: shared(f.Account), ConnectorID: f.ConnectorID, Created: f.Created, Updated: f.Updated,
-	}, nil
 }
 
 type storedCarrier struct {

@@ -1,6 +1,10 @@
 package trunk
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Number is a phone number in E.164 with its plus sign, for example "+12065550100". The zero value is no number.
 type Number string
@@ -26,4 +30,96 @@ func ParseDialled(s string) (Number, bool) {
 		return "", false
 	}
 	return ParseNumber(s)
+}
+
+// ProductType is what a number may be used for.
+type ProductType string
+
+// The product types. Only numbers of type ProductVoiceConnector can be associated with connectors and groups.
+const (
+	ProductVoiceConnector  ProductType = "VoiceConnector"
+	ProductBusinessCalling ProductType = "BusinessCalling"
+	ProductDialIn          ProductType = "SipMediaApplicationDialIn"
+)
+
+// DeletionQueue is how long a deleted number can be restored before it goes back to the pool.
+const DeletionQueue = 7 * 24 * time.Hour
+
+// PhoneNumber is a number of the installation's inventory.
+type PhoneNumber struct {
+	E164 Number
+	// Account holds the number; empty while it is in the pool.
+	Account string
+	// ConnectorID is the connector, GroupID the group that takes its calls. At most one of them is set.
+	ConnectorID, GroupID string
+	// Associated is when that was said; zero for none.
+	Associated time.Time
+	// ProductType is empty, which means ProductVoiceConnector, until an account says otherwise.
+	ProductType ProductType
+	// Name is what its account calls the number; may be empty.
+	Name string
+	// CallingName is shown to the called party with the number; empty takes the account's.
+	CallingName string
+	// OrderID is the order that brought the number to its account; empty where an operator did.
+	OrderID string
+	// Deleted is when its account put the number into the deletion queue; zero for a number in use.
+	Deleted time.Time
+	// Tags are at most MaxTags, keys unique.
+	Tags []Tag
+	// Created and Updated are in UTC, to the millisecond.
+	Created, Updated time.Time
+}
+
+// Product returns the product type, the default where none was said.
+func (n *PhoneNumber) Product() ProductType {
+	if n.ProductType == "" {
+		return ProductVoiceConnector
+	}
+	return n.ProductType
+}
+
+// Queued reports whether the number is in the deletion queue at now.
+func (n *PhoneNumber) Queued(now time.Time) bool {
+	return !n.Deleted.IsZero() && now.Before(n.Deleted.Add(DeletionQueue))
+}
+
+// Lapsed reports whether the number's time in the deletion queue is over at now: it is nobody's, whatever Account says.
+func (n *PhoneNumber) Lapsed(now time.Time) bool {
+	return !n.Deleted.IsZero() && !n.Queued(now)
+}
+
+// ARN names the number as AWS does: arn:aws:chime:<region>:<account>:phone-number/<E.164>. Numbers have no region.
+func (n *PhoneNumber) ARN() string {
+	return "arn:aws:chime:" + string(DefaultRegion) + ":" + n.Account + ":phone-number/" + string(n.E164)
+}
+
+// Clone returns a copy that shares no memory that a writer could change.
+func (n *PhoneNumber) Clone() *PhoneNumber {
+	m := *n
+	m.Tags = slices.Clone(n.Tags)
+	return &m
+}
+
+// Release returns the number as it is once its account no longer holds it: in the pool, without a trace of it.
+func (n *PhoneNumber) Release(now time.Time) *PhoneNumber {
+	return &PhoneNumber{E164: n.E164, Created: n.Created, Updated: now}
+}
+
+// Order is an account's order of numbers from the pool. It is carried out at once and never changes.
+type Order struct {
+	// ID is a UUID.
+	ID          string
+	Account     string
+	ProductType ProductType
+	// Numbers are those asked for, in order, each once.
+	Numbers []OrderedNumber
+	// Created is in UTC, to the millisecond.
+	Created time.Time
+}
+
+// OrderedNumber is one number of an order.
+type OrderedNumber struct {
+	E164 Number
+	// Acquired is false for a number that was not in the pool.
+	Acquired bool
 }

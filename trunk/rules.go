@@ -24,6 +24,8 @@ const (
 	// MaxPriority and MaxWeight bound a route.
 	MaxPriority = 100
 	MaxWeight   = 100
+	// MaxDNIS is the most emergency numbers of a connector.
+	MaxDNIS = 20
 )
 
 // Rules are the limits an installation's operator may move.

@@ -13,6 +13,10 @@ const (
 	KindQuota     EntityKind = "quota"
 	KindHealth    EntityKind = "health"
 	KindUsage     EntityKind = "usage"
+	KindGroup     EntityKind = "group"
+	KindOrder     EntityKind = "order"
+	KindSIPRule   EntityKind = "siprule"
+	KindAccount   EntityKind = "account"
 )
 
 // EntityKey is the one name of a stored entity.
@@ -38,6 +42,18 @@ func (q *Quota) EntityKey() EntityKey { return EntityKey{KindQuota, q.Account + 
 
 // EntityKey implements Entity.
 func (h *Health) EntityKey() EntityKey { return EntityKey{KindHealth, h.ConnectorID} }
+
+// EntityKey implements Entity.
+func (g *Group) EntityKey() EntityKey { return EntityKey{KindGroup, g.ID} }
+
+// EntityKey implements Entity.
+func (o *Order) EntityKey() EntityKey { return EntityKey{KindOrder, o.ID} }
+
+// EntityKey implements Entity.
+func (r *SIPRule) EntityKey() EntityKey { return EntityKey{KindSIPRule, r.ID} }
+
+// EntityKey implements Entity.
+func (s *AccountSettings) EntityKey() EntityKey { return EntityKey{KindAccount, s.Account} }
 
 // Tx is one transaction. What it read must not have changed when it commits; otherwise the whole function runs again.
 type Tx interface {

@@ -80,6 +80,8 @@ type Connector struct {
 	Origination *Origination
 	// Credentials are sorted by user name.
 	Credentials []Credential
+	// Services are the other parts; nil until one is put.
+	Services *Services
 	// Settings are those AWS has no field for.
 	Settings Settings
 }
@@ -98,6 +100,9 @@ func (c *Connector) Clone() *Connector {
 	d.Tags = slices.Clone(c.Tags)
 	d.Credentials = slices.Clone(c.Credentials)
 	d.Settings = c.Settings.clone()
+	if c.Services != nil {
+		d.Services = new(c.Services.clone())
+	}
 	if c.Termination != nil {
 		t := *c.Termination
 		t.CallingRegions = slices.Clone(t.CallingRegions)
@@ -110,6 +115,14 @@ func (c *Connector) Clone() *Connector {
 		d.Origination = &o
 	}
 	return &d
+}
+
+// Emergency returns the connector's emergency numbers; nil for none.
+func (c *Connector) Emergency() *Emergency {
+	if c.Services == nil {
+		return nil
+	}
+	return c.Services.Emergency
 }
 
 // Termination is what admits calls from the customer to a carrier: they terminate in the public network.
@@ -217,17 +230,6 @@ func (s Settings) clone() Settings {
 		s.Peers = peers
 	}
 	return s
-}
-
-// PhoneNumber is a number of the installation's inventory.
-type PhoneNumber struct {
-	E164 Number
-	// Account holds the number; empty while it is in the pool.
-	Account string
-	// ConnectorID is the connector that takes its calls; empty for none.
-	ConnectorID string
-	// Created and Updated are in UTC, to the millisecond.
-	Created, Updated time.Time
 }
 
 // Carrier is a SIP peer that leads to the public network. Carriers belong to the installation.

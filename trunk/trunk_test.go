@@ -37,7 +37,12 @@ func TestCloneSharesNothing(t *testing.T) {
 			Tags: []Tag{{"k", "v"}}, Credentials: []Credential{{Username: "u"}},
 			Termination: &Termination{CallingRegions: []string{"US"}, CidrAllowedList: []CIDR{{Text: "10.0.0.0/8"}}},
 			Origination: &Origination{Routes: []Route{{Host: "a.example"}}},
-			Settings:    Settings{Digest: []DigestMode{DigestMD5}, Peers: map[string]PeerPolicy{"a.example": {Pin: "x"}}},
+			Services: &Services{
+				Streaming: &Streaming{Targets: []string{"SQS"}}, Logging: new(Logging), Emergency: &Emergency{DNIS: []DNIS{{Number: "+1206"}}},
+				ExternalSystems: &ExternalSystems{SessionBorderControllers: []string{"x"}, ContactCenters: []string{"x"}},
+				Proxy:           &Proxy{Countries: []string{"US"}},
+			},
+			Settings: Settings{Digest: []DigestMode{DigestMD5}, Peers: map[string]PeerPolicy{"a.example": {Pin: "x"}}},
 		}
 	}
 	c := fresh()
@@ -48,6 +53,9 @@ func TestCloneSharesNothing(t *testing.T) {
 	d.Tags[0].Value, d.Credentials[0].Username = "x", "x"
 	d.Termination.Disabled, d.Termination.CallingRegions[0], d.Termination.CidrAllowedList[0].Text = true, "x", "x"
 	d.Origination.Disabled, d.Origination.Routes[0].Host = true, "x"
+	d.Services.Streaming.Targets[0], d.Services.Streaming.Disabled, d.Services.Logging.SIP = "x", true, true
+	d.Services.Emergency.DNIS[0].Number, d.Services.Proxy.Countries[0] = "x", "x"
+	d.Services.ExternalSystems.SessionBorderControllers[0], d.Services.ExternalSystems.ContactCenters[0] = "y", "y"
 	d.Settings.Digest[0], d.Settings.Peers["b.example"] = "x", PeerPolicy{}
 	if !reflect.DeepEqual(c, fresh()) {
 		t.Errorf("the original changed to %+v", c)
@@ -60,7 +68,7 @@ func TestCloneSharesNothing(t *testing.T) {
 
 // TestCloneCoversEveryField fails when a field that can share memory is added and Clone is not taught about it.
 func TestCloneCoversEveryField(t *testing.T) {
-	known := map[string]bool{"Tags": true, "Termination": true, "Origination": true, "Credentials": true, "Settings": true}
+	known := map[string]bool{"Tags": true, "Termination": true, "Origination": true, "Credentials": true, "Settings": true, "Services": true}
 	typ := reflect.TypeFor[Connector]()
 	for i := range typ.NumField() {
 		f := typ.Field(i)
@@ -162,7 +170,7 @@ func TestEntityKeysAreDistinct(t *testing.T) {
 	seen := map[EntityKey]bool{}
 	for _, e := range []Entity{
 		&Connector{ID: "x"}, &PhoneNumber{E164: "x"}, &Carrier{Name: "x"}, &Quota{Account: "x"}, &Health{ConnectorID: "x"},
-		&Usage{Account: "x"}, &Dedup{Key: "x"}, &Installation{}, &Quota{Account: "x", Name: QuotaCPS},
+		&Usage{Account: "x"}, &Group{ID: "x"}, &Order{ID: "x"}, &SIPRule{ID: "x"}, &AccountSettings{Account: "x"}, &Dedup{Key: "x"}, &Installation{}, &Quota{Account: "x", Name: QuotaCPS},
 	} {
 		if k := e.EntityKey(); k.Kind == "" || k.ID == "" || seen[k] {
 			t.Errorf("%T has key %v", e, k)

@@ -36,6 +36,29 @@ func Samples() []trunk.Entity {
 		},
 		&trunk.PhoneNumber{E164: "+12065550100", Account: account, ConnectorID: "abcdefghijklmnopqrstu1", Created: at, Updated: at},
 		&trunk.PhoneNumber{E164: "+12065550101", Created: at, Updated: at},
+		&trunk.PhoneNumber{
+			E164: "+12065550102", Account: account, GroupID: "abcdefghijklmnopqrstu3", Associated: at, ProductType: trunk.ProductVoiceConnector,
+			Name: "Reception", CallingName: "Acme", OrderID: "6f0b7c1e-0000-4000-8000-000000000001", Deleted: at,
+			Tags: []trunk.Tag{{Key: "k", Value: "v"}}, Created: at, Updated: at,
+		},
+		&trunk.Group{
+			ID: "abcdefghijklmnopqrstu3", Account: account, Name: "both coasts", Distribution: trunk.LoadBalanced,
+			Members: []trunk.Member{{ConnectorID: "abcdefghijklmnopqrstu1", Priority: 2}, {ConnectorID: "abcdefghijklmnopqrstu2", Priority: 1}},
+			Tags:    []trunk.Tag{{Key: "k", Value: "v"}}, Created: at, Updated: at.Add(time.Second),
+		},
+		&trunk.Group{ID: "abcdefghijklmnopqrstu4", Account: account, Name: "empty", Distribution: trunk.PriorityWeighted, Created: at, Updated: at},
+		&trunk.Order{
+			ID: "6f0b7c1e-0000-4000-8000-000000000001", Account: account, ProductType: trunk.ProductVoiceConnector, Created: at,
+			Numbers: []trunk.OrderedNumber{{E164: "+12065550102", Acquired: true}, {E164: "+12065550199"}},
+		},
+		&trunk.SIPRule{
+			ID: "6f0b7c1e-0000-4000-8000-000000000002", Account: account, Name: "rule", Disabled: true, Trigger: trunk.ToPhoneNumber,
+			TriggerValue: "+12065550102", Created: at, Updated: at,
+			Targets: []trunk.RuleTarget{{ApplicationID: "app", Priority: 1, Region: "us-east-1"}, {ApplicationID: "other"}},
+		},
+		&trunk.AccountSettings{Account: account, CdrBucket: "records", BusinessCdrBucket: "calls", CallingName: "Acme", CallingNameUpdated: at},
+		&trunk.AccountSettings{Account: "123456789013"},
+		&trunk.Usage{Account: account, Name: trunk.QuotaConnectors, Count: 3},
 		&trunk.Carrier{
 			Name: "north", SRTP: call.SRTPRequire, Probe: 30 * time.Second, User: "u", Password: trunk.NewSecret("secret-carrier"),
 			Targets:  []trunk.Target{{Host: "192.0.2.1", Port: 5061, Transport: trunk.TLS}, {Host: "sip.example.test", Transport: trunk.UDP}},
@@ -75,6 +98,15 @@ func Connector(id string) *trunk.Connector {
 		Credentials: []trunk.Credential{
 			{Username: "alice", Realm: host, MD5: trunk.NewSecret("secret-md5-alice"), SHA256: trunk.NewSecret("secret-sha-alice")},
 			{Username: "bob", Realm: "old." + host, MD5: trunk.NewSecret("secret-md5-bob")},
+		},
+		Services: &trunk.Services{
+			Streaming: &trunk.Streaming{RetentionHours: 5, Disabled: true, Targets: []string{"SQS", "SNS"}, Insights: &trunk.MediaInsights{ARN: "arn:aws:chime:x", Disabled: true}},
+			Logging:   &trunk.Logging{SIP: true, MediaMetrics: true},
+			Emergency: &trunk.Emergency{DNIS: []trunk.DNIS{{Number: "+12065550911", Test: "+12065550912", Country: "US"}, {Number: "+12065550913", Country: "CA"}}},
+			ExternalSystems: &trunk.ExternalSystems{
+				SessionBorderControllers: []string{"RIBBON_SBC"}, ContactCenters: []string{"GENESYS_ENGAGE_ON_PREMISES"},
+			},
+			Proxy: &trunk.Proxy{ExpiryMinutes: 60, Disabled: true, Fallback: "+12065550100", Countries: []string{"US", "CA"}},
 		},
 		Settings: trunk.Settings{
 			Digest: []trunk.DigestMode{trunk.DigestMD5}, PlainEmergency: true,
