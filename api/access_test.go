@@ -129,6 +129,44 @@ func TestEveryActionIsAsked(t *testing.T) {
 	})
 }
 
+// TestDeniedNamesTheResource: a refusal names the ARN that was asked for, in the region that was signed for, and is the
+// same for a connector that exists, in whatever region, for another account's and for none.
+func TestDeniedNamesTheResource(t *testing.T) {
+	n := startNode(t)
+	mine, theirs := n.create(t, accountA, true), n.create(t, accountB, true)
+	const never = "zzzzzzzzzzzzzzzzzzzzzz"
+	nothing := n.key(t, accountA, func(k *iam.AccessKey) {
+		// The connectors were made in us-east-1, and requests are signed for eu-west-1.
+		k.Policy = `{"Statement":[{"Effect":"Deny","Action":"*","Resource":"arn:aws:chime:us-east-1:*"},{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`
+	})
+	everyOffered(t, mine, func(op *wire.Operation, method, target, body string) {
+		for _, id := range []string{mine, theirs, never} {
+			a := n.as(t, nothing, method, strings.Replace(target, mine, id, 1), body)
+			resource := "vc/*"
+			if strings.Contains(target, mine) {
+				resource = "vc/" + id
+			}
+			want := "User: arn:aws:iam::" + accountA + ":user/" + nothing.AccessKeyID + " is not authorized to perform: chime:" + op.Name +
+				" on resource: arn:aws:chime:eu-west-1:" + accountA + ":" + resource
+			if got := a.text(t, "Message"); a.Status != 403 || got != want {
+				t.Errorf("%s: %d\n got %s\nwant %s", op.Name, a.Status, got, want)
+			}
+		}
+	})
+	for _, c := range [][3]string{
+		{"DELETE", "/carillon/v1/keys/" + nothing.AccessKeyID, "carillon:::keys/" + nothing.AccessKeyID},
+		{"POST", "/carillon/v1/keys/a%2Fb%7Bid%7D%22?operation=disable", `carillon:::keys/a/b{id}"`},
+		{"GET", "/carillon/v1/numbers?account=" + accountB, "carillon::" + accountA + ":numbers"},
+		{"GET", "/carillon/v1/connectors/" + mine + "/settings", "chime:eu-west-1:" + accountA + ":vc/" + mine},
+		{"GET", "/carillon/v1/connectors/" + never + "/settings", "chime:eu-west-1:" + accountA + ":vc/" + never},
+	} {
+		a := n.as(t, nothing, c[0], c[1], "")
+		if got := a.text(t, "Message"); a.Status != 403 || !strings.HasSuffix(got, " on resource: arn:aws:"+c[2]) {
+			t.Errorf("%s %s: %d %s, want it to end in %s", c[0], c[1], a.Status, got, c[2])
+		}
+	}
+}
+
 // TestPolicyOnOneConnector: a policy can name a connector by its ARN, with the region it was made in.
 func TestPolicyOnOneConnector(t *testing.T) {
 	n := startNode(t)

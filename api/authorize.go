@@ -42,24 +42,31 @@ func (r *request) authenticate() error {
 	return nil
 }
 
-// deniedError says that no policy of the principal allows the action. It names no resource: whether one exists, and in
-// which region, is not for somebody without permission.
-type deniedError struct{ principal, action string }
+// deniedError says that no policy of the principal allows the action.
+type deniedError struct{ principal, action, resource string }
 
-// Error returns the sentence AWS clients know.
+// Error returns the sentence AWS clients know. Why it was denied is not in it: whether a statement matched can depend
+// on what exists.
 func (e *deniedError) Error() string {
-	return "User: " + e.principal + " is not authorized to perform: " + e.action
+	return "User: " + e.principal + " is not authorized to perform: " + e.action + " on resource: " + e.resource
+}
+
+// denied names the resource as the caller asked for it: the ARN that follows from the request where nothing exists.
+// The ARN that the policy was held against may have another region, and would tell who is not allowed to know that
+// the resource exists.
+func (r *request) denied() error {
+	asked := *r
+	asked.snapshot = r.server.nothing
+	return &deniedError{r.principal.ARN, r.row.action, r.row.resource(&asked)}
 }
 
 // authorize asks the principal's policy.
 func (r *request) authorize() error {
-	p := r.principal
-	denied := &deniedError{p.ARN, r.row.action}
-	if r.row.operatorOnly && !p.Operator {
-		return denied
+	if r.row.operatorOnly && !r.principal.Operator {
+		return r.denied()
 	}
-	if iam.Allowed(p, r.row.action, r.row.resource(r), r.facts()) != iam.Allow {
-		return denied
+	if iam.Allowed(r.principal, r.row.action, r.row.resource(r), r.facts()) != iam.Allow {
+		return r.denied()
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func TestGoldenErrors(t *testing.T) {
 		{"ResourceLimitExceeded", func() answer { return n.do(t, accountB, "POST", "/voice-connectors", create) }},
 		{"Forbidden: not offered", send("GET", "/settings", "")},
 		{"AccessDenied", func() answer { return n.as(t, denied, "POST", "/voice-connectors", create) }},
-		{"AccessDenied where it is not modelled", func() answer { return n.as(t, denied, "GET", "/voice-connectors/"+id, "") }},
+		{"AccessDenied where it is not modelled", func() answer { return n.as(t, denied, "GET", "/voice-connectors/aaaaaaaaaaaaaaaaaaaaaa", "") }},
 		{"Throttled", broken(trunk.Errorf(trunk.Throttled, "Rate exceeded"))},
 		{"Unavailable", broken(fmt.Errorf("update: %w", trunk.Errorf(trunk.Unavailable, "The store cannot be reached.")))},
 		{"Unavailable: out of time", broken(context.DeadlineExceeded)},
@@ -112,7 +112,7 @@ func TestExceptionTableIsTotal(t *testing.T) {
 
 // TestOnlyModelledErrors: whatever goes wrong in a handler, the SDK has a type for the answer.
 func TestOnlyModelledErrors(t *testing.T) {
-	faults := []error{errors.New("x"), context.Canceled, &deniedError{"p", "a"}}
+	faults := []error{errors.New("x"), context.Canceled, &deniedError{"p", "a", "r"}}
 	for _, k := range trunk.Kinds() {
 		faults = append(faults, trunk.Errorf(k, "x"))
 	}

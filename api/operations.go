@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	v1 "carillon/api/v1"
 	"carillon/api/wire"
@@ -124,13 +125,20 @@ func ownRows() []row {
 	return rows
 }
 
-// ownResource is the resource of Carillon's operations: installation-wide ones belong to no account.
+// ownResource is the resource of Carillon's operations: installation-wide ones belong to no account. Its path below the
+// base is the request's, labels filled in.
 func ownResource(r *request) string {
 	account := r.principal.Account
 	if r.row.operatorOnly {
 		account = ""
 	}
-	return "arn:aws:carillon::" + account + ":" + r.row.route.Template[len(v1.Base)+1:]
+	path := strings.Split(r.row.route.Template[len(v1.Base)+1:], "/")
+	for i, segment := range path {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			path[i] = r.labels[strings.TrimSuffix(name, "}")]
+		}
+	}
+	return "arn:aws:carillon::" + account + ":" + strings.Join(path, "/")
 }
 
 func get(path string) restjson.Route    { return binding(http.MethodGet, path) }

@@ -49,7 +49,7 @@ func (r *request) accountQuery() (string, error) {
 	case r.principal.Operator:
 		return asked, nil
 	case asked != "" && asked != r.principal.Account:
-		return "", &deniedError{r.principal.ARN, r.row.action}
+		return "", r.denied()
 	}
 	return r.principal.Account, nil
 }

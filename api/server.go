@@ -100,6 +100,8 @@ type Server struct {
 	router   *restjson.Router
 	verifier *sigv4.Verifier
 	metrics  *metrics
+	// nothing is the state of an installation in which nothing exists.
+	nothing *directory.Snapshot
 	// working and largeBodies hold one element for each request in that stage.
 	working, largeBodies chan struct{}
 }
@@ -116,7 +118,10 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("make API server: TokenKey has fewer than 16 bytes")
 	}
 	c = withDefaults(c)
-	s := &Server{config: c, rows: table(), working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies)}
+	s := &Server{
+		config: c, rows: table(), nothing: directory.New(directory.Config{}).Snapshot(),
+		working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies),
+	}
 	routes := make([]restjson.Route, len(s.rows))
 	for i := range s.rows {
 		routes[i] = s.rows[i].route

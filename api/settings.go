@@ -23,7 +23,7 @@ func putSettings(r *request) (any, error) {
 		return nil, err
 	}
 	if in.PlainEmergency != nil && !r.principal.Operator {
-		return nil, &deniedError{r.principal.ARN, r.row.action}
+		return nil, r.denied()
 	}
 	if err := checkSettings(in); err != nil {
 		return nil, err
