@@ -59,16 +59,13 @@ func createConnector(r *request, in *wire.CreateVoiceConnectorRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	quota, limited := r.snapshot.Quota(c.Account, trunk.QuotaConnectors)
-	made, err := createOnce(r, creation[*trunk.Connector]{made: c, noun: "Voice Connector", reads: limited, write: func(tx trunk.Tx) error {
-		if limited {
-			if err := r.takePlace(tx, c.Account, quota); err != nil {
-				return err
-			}
-		}
-		tx.Create(c)
-		return nil
-	}})
+	made, err := createOnce(r, creation[*trunk.Connector]{
+		made: c, noun: "Voice Connector", reads: r.limited(c.Account, trunk.QuotaConnectors),
+		write: func(tx trunk.Tx) error {
+			tx.Create(c)
+			return r.takePlaces(tx, c.Account, trunk.QuotaConnectors, 1)
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -108,24 +105,6 @@ func (r *request) newConnector(in *wire.CreateVoiceConnectorRequest) (*trunk.Con
 	}
 	c.ID, c.HostName = id, c.Region.HostName(id, installation.Domain)
 	return c, nil
-}
-
-// takePlace counts one more connector of an account that has a quota.
-func (r *request) takePlace(tx trunk.Tx, account string, quota int) error {
-	key := (&trunk.Usage{Account: account, Name: trunk.QuotaConnectors}).EntityKey()
-	usage, ok, err := trunk.Get[*trunk.Usage](tx, key)
-	if err != nil {
-		return err
-	}
-	n := r.snapshot.CountConnectors(account)
-	if ok {
-		n = usage.Count
-	}
-	if n >= quota {
-		return trunk.Errorf(trunk.LimitExceeded, "The account has %d Voice Connectors; its quota is %d.", n, quota)
-	}
-	tx.Put(&trunk.Usage{Account: account, Name: trunk.QuotaConnectors, Count: n + 1})
-	return nil
 }
 
 func getConnector(r *request, in *wire.GetVoiceConnectorRequest) (any, error) {
@@ -198,12 +177,8 @@ func deleteConnector(r *request, in *wire.DeleteVoiceConnectorRequest) (any, err
 				Detail: "Phone numbers are associated with the Voice Connector. Disassociate them first.",
 			}
 		}
-		usage, ok, err := trunk.Get[*trunk.Usage](tx, (&trunk.Usage{Account: c.Account, Name: trunk.QuotaConnectors}).EntityKey())
-		if err != nil {
+		if err := r.givePlaces(tx, c.Account, trunk.QuotaConnectors, 1); err != nil {
 			return err
-		}
-		if ok {
-			tx.Put(&trunk.Usage{Account: c.Account, Name: trunk.QuotaConnectors, Count: max(usage.Count-1, 0)})
 		}
 		tx.Delete(key)
 		tx.Delete((&trunk.Health{ConnectorID: c.ID}).EntityKey())

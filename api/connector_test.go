@@ -281,6 +281,21 @@ func TestQuota(t *testing.T) {
 	n.create(t, accountB, true)
 }
 
+// TestQuotaCountsWhatWasThere: under a quota younger than the connectors, a delete that comes before any create starts
+// the count too.
+func TestQuotaCountsWhatWasThere(t *testing.T) {
+	n := startNode(t)
+	first := n.create(t, accountA, true)
+	n.create(t, accountA, true)
+	n.put(t, &trunk.Quota{Name: trunk.QuotaConnectors, Value: 2})
+	n.do(t, accountA, "DELETE", "/voice-connectors/"+first, "").want(t, 204)
+	n.create(t, accountA, true)
+	a := n.do(t, accountA, "POST", "/voice-connectors", create).want(t, 400)
+	if want := "The account has 2 Voice Connectors; its quota is 2."; a.text(t, "Message") != want {
+		t.Errorf("got %s", a.Body)
+	}
+}
+
 // laggingDirectory shows an old snapshot until somebody waits for a newer revision.
 type laggingDirectory struct {
 	*directory.Directory
