@@ -39,6 +39,19 @@ Both namespaces are answered on one listener. An operation that is not offered i
 	}
 	fmt.Fprintf(&b, "\n%d of %d are offered.\n", offered, total)
 	b.WriteString(`
+## STS
+
+What clients ask first. Signed for the service ` + "`sts`" + `, at ` + "`/sts`" + ` or, with a host ` + "`sts.…`" + ` or that signature, at ` + "`/`" + `; no policy can deny it.
+
+| operation | request | status |
+|---|---|---|
+`)
+	for _, op := range Operations() {
+		if op.Service == stsService {
+			fmt.Fprintf(&b, "| %s | `%s %s`, or GET | %d |\n", op.Name, op.Method, op.Path, op.Status)
+		}
+	}
+	b.WriteString(`
 ## Carillon's own
 
 Signed like the rest, service ` + "`chime`" + `. A key without a policy may use none of them unless it is an operator's.
@@ -47,7 +60,7 @@ Signed like the rest, service ` + "`chime`" + `. A key without a policy may use 
 |---|---|---|---|---|
 `)
 	for _, op := range Operations() {
-		if len(op.Namespaces) > 0 {
+		if len(op.Namespaces) > 0 || op.Service == stsService {
 			continue
 		}
 		who := "whose policy allows it, in their account; operators"

@@ -42,6 +42,9 @@ func (r *request) exception(err error) restjson.Exception {
 		denied    *deniedError
 		kinded    *trunk.Error
 	)
+	if r.sts {
+		return stsException(err)
+	}
 	switch {
 	case errors.As(err, &signature):
 		name := signature.Fault.Exception()

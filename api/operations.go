@@ -14,11 +14,15 @@ import (
 type row struct {
 	name   string
 	action string
-	route  restjson.Route
+	// service is the one whose signature opens it.
+	service string
+	route   restjson.Route
 	// status is that of success.
 	status int
 	// operatorOnly rows are about the installation; no policy opens them to a tenant.
 	operatorOnly bool
+	// unrestricted rows need no permission and cannot be denied.
+	unrestricted bool
 	// resource names what is acted on, for policies.
 	resource func(*request) string
 	// handle returns the body of the answer, nil for none. It is nil for operations that are not offered.
@@ -69,7 +73,7 @@ func offeredOperations() map[wire.OperationID]served {
 	}
 }
 
-// table returns every row: those of AWS in alphabetical order, then Carillon's.
+// table returns every row: those of the two namespaces in alphabetical order, then STS's, then Carillon's.
 func table() []row {
 	offered := offeredOperations()
 	var rows []row
@@ -77,7 +81,7 @@ func table() []row {
 	for i := range operations {
 		op := &operations[i]
 		r := row{
-			name: op.Name, action: "chime:" + op.Name, route: op.Route, status: op.Status,
+			name: op.Name, action: "chime:" + op.Name, service: chimeService, route: op.Route, status: op.Status,
 			resource: anything, aws: op,
 		}
 		if s, ok := offered[op.ID]; ok {
@@ -85,7 +89,7 @@ func table() []row {
 		}
 		rows = append(rows, r)
 	}
-	return slices.Concat(rows, ownRows())
+	return slices.Concat(rows, stsRows(), ownRows())
 }
 
 // ownRows are the operations under /carillon/v1/.
@@ -114,7 +118,7 @@ func ownRows() []row {
 	}
 	for i := range rows {
 		r := &rows[i]
-		r.action = "carillon:" + r.name
+		r.action, r.service = "carillon:"+r.name, chimeService
 		if r.status == 0 {
 			r.status = http.StatusOK
 		}

@@ -29,6 +29,8 @@ type request struct {
 	id  string
 	now time.Time
 
+	// sts says that the request is for STS and speaks its protocol.
+	sts       bool
 	row       *row
 	labels    map[string]string
 	query     url.Values
@@ -44,7 +46,7 @@ type request struct {
 // serve is the life of a request: what it is, who sent it, whether they may, and only then what it says.
 func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
 	started := s.config.Clock.Now()
-	r := &request{server: s, http: h, now: started.UTC().Truncate(time.Millisecond)}
+	r := &request{server: s, http: h, now: started.UTC().Truncate(time.Millisecond), sts: speaksSTS(h)}
 	var answer any
 	err := r.name()
 	if err == nil {
@@ -148,6 +150,9 @@ func (r *request) readBody() (err error) {
 
 // route finds namespace and row.
 func (r *request) route() error {
+	if r.sts {
+		return r.routeSTS()
+	}
 	path := r.http.URL.EscapedPath()
 	r.namespace, path = namespaceOf(r.http.Host, path, r.http.UserAgent())
 	match, err := r.server.router.Match(r.http.Method, path, r.query)
@@ -178,7 +183,7 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 	}
 	var writeErr error
 	if err == nil {
-		writeErr = restjson.WriteAnswer(w, r.id, r.row.status, answer)
+		writeErr = r.write(w, answer, restjson.Exception{})
 	} else {
 		e := r.exception(err)
 		outcome = e.Type
@@ -192,7 +197,7 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 			// The rest of the body may still be on its way; it must not be taken for the next request.
 			w.Header().Set("Connection", "close")
 		}
-		writeErr = restjson.WriteException(w, r.id, e)
+		writeErr = r.write(w, nil, e)
 	}
 	took := s.config.Clock.Now().Sub(started)
 	s.metrics.requests.WithLabelValues(operation, outcome).Inc()
@@ -200,10 +205,21 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 	r.log(operation, outcome, took, writeErr)
 }
 
+// write sends the answer, or the exception e if it is one, in the protocol of the request.
+func (r *request) write(w http.ResponseWriter, answer any, e restjson.Exception) error {
+	switch {
+	case r.sts:
+		return r.writeSTS(w, answer, e)
+	case e.Type != "":
+		return restjson.WriteException(w, r.id, e)
+	}
+	return restjson.WriteAnswer(w, r.id, r.row.status, answer)
+}
+
 // log writes one line about the request: what changed something, and who did it, is worth keeping.
 func (r *request) log(operation, outcome string, took time.Duration, writeErr error) {
 	level := slog.LevelDebug
-	if outcome == "none" && r.http.Method != http.MethodGet {
+	if outcome == "none" && r.http.Method != http.MethodGet && !r.sts {
 		level = slog.LevelInfo
 	}
 	if !r.server.config.Logger.Enabled(r.http.Context(), level) {

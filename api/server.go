@@ -106,8 +106,8 @@ type Server struct {
 	working, largeBodies chan struct{}
 }
 
-// signingService is the service name in every client's credential scope, in both namespaces.
-const signingService = "chime"
+// chimeService is the service name in every client's credential scope, in both namespaces.
+const chimeService = "chime"
 
 // New returns a server. It fails when something it cannot do without is missing.
 func New(c Config) (*Server, error) {
@@ -130,7 +130,7 @@ func New(c Config) (*Server, error) {
 	if s.router, err = restjson.NewRouter(routes); err != nil {
 		return nil, fmt.Errorf("make API server: %w", err)
 	}
-	s.verifier = sigv4.NewVerifier(sigv4.Config{Keys: keyring{c.Directory}, Services: []string{signingService}})
+	s.verifier = sigv4.NewVerifier(sigv4.Config{Keys: keyring{c.Directory}})
 	if s.metrics, err = newMetrics(c.Metrics, s.verifier); err != nil {
 		return nil, fmt.Errorf("make API server: %w", err)
 	}
@@ -193,7 +193,9 @@ type Operation struct {
 	Method, Path string
 	// Status is the HTTP status of success.
 	Status int
-	// Namespaces has the AWS namespaces with the operation; none for Carillon's own.
+	// Service is the service a request must be signed for: "chime", or "sts".
+	Service string
+	// Namespaces has the AWS namespaces with the operation; none for those of STS and Carillon's own.
 	Namespaces []string
 	// Offered is false for operations that are recognised and answered 403.
 	Offered bool
@@ -201,13 +203,13 @@ type Operation struct {
 	OperatorOnly bool
 }
 
-// Operations returns the table of operations, those of AWS first, in alphabetical order.
+// Operations returns the table of operations: those of the two namespaces in alphabetical order, then STS's, then Carillon's.
 func Operations() []Operation {
 	var all []Operation
 	for _, r := range table() {
 		op := Operation{
 			Name: r.name, Action: r.action, Method: r.route.Method, Path: r.route.Template, Status: r.status,
-			Offered: r.handle != nil, OperatorOnly: r.operatorOnly,
+			Service: r.service, Offered: r.handle != nil, OperatorOnly: r.operatorOnly,
 		}
 		for i, s := range r.route.Select {
 			op.Path += [2]string{"?", "&"}[min(i, 1)] + s.Name + "=" + s.Value

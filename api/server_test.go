@@ -24,10 +24,14 @@ func TestTable(t *testing.T) {
 		}
 		names[op.Name] = true
 		own := strings.HasPrefix(op.Path, "/carillon/v1/")
-		if want := map[bool]string{true: "carillon:", false: "chime:"}[own] + op.Name; op.Action != want {
+		prefix := "carillon:"
+		if !own {
+			prefix = op.Service + ":"
+		}
+		if want := prefix + op.Name; op.Action != want {
 			t.Errorf("%s: action %q", op.Name, op.Action)
 		}
-		if own != (len(op.Namespaces) == 0) || own && !op.Offered {
+		if (own || op.Service == stsService) != (len(op.Namespaces) == 0) || own && (!op.Offered || op.Service != chimeService) {
 			t.Errorf("%s: namespaces %v, offered %v", op.Name, op.Namespaces, op.Offered)
 		}
 	}
@@ -136,6 +140,12 @@ func FuzzHandler(f *testing.F) {
 			account = accountA
 		}
 		sigv4.Sign(h, []byte(body), n.keys[account], sigv4.Scope{Region: "us-east-1", Service: "chime"}, n.clock.Now())
+		if speaksSTS(h) {
+			if a := n.askSTS(t, h); a.status == 200 {
+				t.Errorf("%s %q %q: signed for chime and answered by STS", method, target, body)
+			}
+			return
+		}
 		a := n.send(t, h)
 		if a.Status >= 500 || a.errorType() == "InvalidSignatureException" {
 			t.Errorf("%s %q %q: %d %s", method, target, body, a.Status, a.Body)

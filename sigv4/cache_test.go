@@ -12,10 +12,10 @@ func (k *rotating) Secret(context.Context, string) (Key, bool) { return Key{Secr
 
 func TestCache(t *testing.T) {
 	keys := &rotating{testKey.SecretAccessKey}
-	v := NewVerifier(Config{Keys: keys, Services: []string{"chime"}, CacheSize: 2})
+	v := NewVerifier(Config{Keys: keys, CacheSize: 2})
 	r, body := signedRequest(t)
 	for range 3 {
-		if _, err := v.Verify(t.Context(), r, body, testNow); err != nil {
+		if _, err := v.Verify(t.Context(), r, body, testScope.Service, testNow); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -24,26 +24,26 @@ func TestCache(t *testing.T) {
 	}
 	// The old secret must be dead at once, the new one good at once.
 	keys.secret = "new"
-	if got := faultOf(v.Verify(t.Context(), r, body, testNow)); got != InvalidSignature {
+	if got := faultOf(v.Verify(t.Context(), r, body, testScope.Service, testNow)); got != InvalidSignature {
 		t.Errorf("got %v, want %v", got, InvalidSignature)
 	}
 	fresh := newRequest(t, "GET", "/", nil)
 	with := testKey
 	with.SecretAccessKey = "new"
 	Sign(fresh, nil, with, testScope, testNow)
-	if _, err := v.Verify(t.Context(), received(fresh), nil, testNow); err != nil {
+	if _, err := v.Verify(t.Context(), received(fresh), nil, testScope.Service, testNow); err != nil {
 		t.Error(err)
 	}
 	for _, region := range []string{"a", "b", "c", "d"} {
 		r := newRequest(t, "GET", "/", nil)
 		Sign(r, nil, with, Scope{region, "chime"}, testNow)
-		if _, err := v.Verify(t.Context(), received(r), nil, testNow); err != nil {
+		if _, err := v.Verify(t.Context(), received(r), nil, testScope.Service, testNow); err != nil {
 			t.Error(err)
 		}
 		// A wrong signature must not be able to push a good key out.
 		wrong := received(r)
 		wrong.Method = "PUT"
-		if got := faultOf(v.Verify(t.Context(), wrong, nil, testNow)); got != InvalidSignature {
+		if got := faultOf(v.Verify(t.Context(), wrong, nil, testScope.Service, testNow)); got != InvalidSignature {
 			t.Errorf("got %v, want %v", got, InvalidSignature)
 		}
 	}

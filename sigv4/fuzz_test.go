@@ -35,7 +35,7 @@ func FuzzQuery(f *testing.F) {
 		v := newVerifier(Key{Secret: testKey.SecretAccessKey})
 		r := &http.Request{Method: "GET", RequestURI: path + "?" + query, Host: "h", Header: http.Header{}}
 		// Nobody can guess a signature: whatever this is, it must be refused, and calmly.
-		if id, err := v.Verify(t.Context(), r, nil, testNow); err == nil {
+		if id, err := v.Verify(t.Context(), r, nil, testScope.Service, testNow); err == nil {
 			t.Errorf("accepted as %+v", id)
 		}
 		// Decoding what was encoded must give it back, or two readers of one query could disagree.
@@ -54,7 +54,7 @@ func BenchmarkVerify(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := v.Verify(ctx, r, body, testNow); err != nil {
+		if _, err := v.Verify(ctx, r, body, testScope.Service, testNow); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -65,13 +65,13 @@ func BenchmarkVerifyRefused(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			v := newVerifier(Key{Secret: testKey.SecretAccessKey})
 			r, body := signedRequest(b)
-			if _, err := v.Verify(b.Context(), r, body, testNow); err != nil {
+			if _, err := v.Verify(b.Context(), r, body, testScope.Service, testNow); err != nil {
 				b.Fatal(err)
 			}
 			r.Method = "PUT"
 			r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), testKey.AccessKeyID, id, 1))
 			for b.Loop() {
-				if _, err := v.Verify(b.Context(), r, body, testNow); err == nil {
+				if _, err := v.Verify(b.Context(), r, body, testScope.Service, testNow); err == nil {
 					b.Fatal("accepted")
 				}
 			}

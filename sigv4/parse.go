@@ -66,6 +66,21 @@ func readClaim(r *http.Request, pairs []pair) (claim, *Error) {
 	return c, nil
 }
 
+// ClaimedService returns the service in the credential scope of a request, in either form; empty if it has none or is
+// malformed. It says what the client meant and nothing about who it is: nothing is verified.
+func ClaimedService(r *http.Request) string {
+	_, query := requestTarget(r)
+	pairs, err := parseQuery(query)
+	if err != nil {
+		return ""
+	}
+	c, err := readClaim(r, pairs)
+	if err != nil {
+		return ""
+	}
+	return c.service
+}
+
 // parseAuthorization parses "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…". The space after the commas
 // is optional, the order free.
 func parseAuthorization(header string) (claim, *Error) {

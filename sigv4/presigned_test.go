@@ -64,12 +64,12 @@ func TestPresigned(t *testing.T) {
 				r.RequestURI = tt.edit(r.RequestURI)
 			}
 			if tt.want != 0 {
-				if got := faultOf(v.Verify(t.Context(), r, nil, testNow.Add(tt.after))); got != tt.want {
+				if got := faultOf(v.Verify(t.Context(), r, nil, testScope.Service, testNow.Add(tt.after))); got != tt.want {
 					t.Errorf("got %v, want %v", got, tt.want)
 				}
 				return
 			}
-			id, err := v.Verify(t.Context(), r, nil, testNow.Add(tt.after))
+			id, err := v.Verify(t.Context(), r, nil, testScope.Service, testNow.Add(tt.after))
 			if err != nil || !id.Presigned {
 				t.Errorf("got %+v, %v", id, err)
 			}
@@ -88,22 +88,22 @@ func TestTemporaryKey(t *testing.T) {
 		return received(r), nil
 	}
 	r, body := sign("token+/=")
-	if _, err := v.Verify(t.Context(), r, body, testNow); err != nil {
+	if _, err := v.Verify(t.Context(), r, body, testScope.Service, testNow); err != nil {
 		t.Error(err)
 	}
-	if got := faultOf(v.Verify(t.Context(), r, body, end)); got != ExpiredToken {
+	if got := faultOf(v.Verify(t.Context(), r, body, testScope.Service, end)); got != ExpiredToken {
 		t.Errorf("got %v, want %v", got, ExpiredToken)
 	}
 	for _, token := range []string{"", "token", "token+/=x"} {
 		r, body := sign(token)
-		if got := faultOf(v.Verify(t.Context(), r, body, testNow)); got != InvalidToken {
+		if got := faultOf(v.Verify(t.Context(), r, body, testScope.Service, testNow)); got != InvalidToken {
 			t.Errorf("got %v, want %v", got, InvalidToken)
 		}
 	}
 	// Who does not have the secret must not learn whether a token is right.
 	r, body = sign("token")
 	r.Method = "PUT"
-	if got := faultOf(v.Verify(t.Context(), r, body, testNow)); got != InvalidSignature {
+	if got := faultOf(v.Verify(t.Context(), r, body, testScope.Service, testNow)); got != InvalidSignature {
 		t.Errorf("got %v, want %v", got, InvalidSignature)
 	}
 }

@@ -16,7 +16,7 @@ func TestSignOverSocket(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
-			_, err = v.Verify(r.Context(), r, body, testNow)
+			_, err = v.Verify(r.Context(), r, body, testScope.Service, testNow)
 		}
 		got <- err
 	}))
@@ -61,7 +61,7 @@ func TestDateHeader(t *testing.T) {
 		mac := hmacSHA256(key[:], stringToSign(nil, &c, signed.append(nil)))
 		r.Header.Set("Authorization", algorithm+" Credential=AKIDEXAMPLE/"+c.scope+",SignedHeaders=date;host,Signature="+hex.EncodeToString(mac[:]))
 		v := newVerifier(Key{Secret: testKey.SecretAccessKey})
-		if _, err := v.Verify(t.Context(), received(r), nil, testNow); err != nil {
+		if _, err := v.Verify(t.Context(), received(r), nil, testScope.Service, testNow); err != nil {
 			t.Errorf("Date %q: %v", date, err)
 		}
 	}

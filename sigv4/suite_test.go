@@ -129,7 +129,7 @@ func TestSuite(t *testing.T) {
 
 func suiteCase(t *testing.T, name, form string, sc suiteContext) {
 	keys := oneKey{sc.Credentials.AccessKeyID, Key{Secret: sc.Credentials.Secret, SessionToken: sc.Credentials.Token}}
-	v := NewVerifier(Config{Keys: keys, Services: []string{sc.Service}, NormalizePath: sc.Normalize, TokenAfterSigning: sc.OmitSessionToken})
+	v := NewVerifier(Config{Keys: keys, NormalizePath: sc.Normalize, TokenAfterSigning: sc.OmitSessionToken})
 	r, body := readRequest(t, readCase(t, name, form+"-signed-request.txt"))
 
 	request, toSign, c := parts(t, v, r, body)
@@ -146,7 +146,7 @@ func suiteCase(t *testing.T, name, form string, sc suiteContext) {
 		t.Errorf("signature %s, want %s", got, want)
 	}
 
-	id, err := v.Verify(t.Context(), r, body, sc.Timestamp)
+	id, err := v.Verify(t.Context(), r, body, sc.Service, sc.Timestamp)
 	if err != nil {
 		t.Fatalf("Verify: %v", err)
 	}
@@ -165,19 +165,19 @@ func suiteCase(t *testing.T, name, form string, sc suiteContext) {
 	if auth := r.Header.Get("Authorization"); auth != "" {
 		flipped.Header.Set("Authorization", strings.Replace(auth, want, other, 1))
 	}
-	if got := faultOf(v.Verify(t.Context(), &flipped, body, sc.Timestamp)); got != InvalidSignature {
+	if got := faultOf(v.Verify(t.Context(), &flipped, body, sc.Service, sc.Timestamp)); got != InvalidSignature {
 		t.Errorf("got %v, want %v", got, InvalidSignature)
 	}
 	method := *r
 	method.Method = string(r.Method[0]^1) + r.Method[1:]
-	if got := faultOf(v.Verify(t.Context(), &method, body, sc.Timestamp)); got != InvalidSignature {
+	if got := faultOf(v.Verify(t.Context(), &method, body, sc.Service, sc.Timestamp)); got != InvalidSignature {
 		t.Errorf("got %v, want %v", got, InvalidSignature)
 	}
 	bodyFault := InvalidSignature
 	if r.Header.Get(headerBodySHA) != "" {
 		bodyFault = BodyHashMismatch
 	}
-	if got := faultOf(v.Verify(t.Context(), r, append([]byte{1}, body...), sc.Timestamp)); got != bodyFault {
+	if got := faultOf(v.Verify(t.Context(), r, append([]byte{1}, body...), sc.Service, sc.Timestamp)); got != bodyFault {
 		t.Errorf("got %v, want %v", got, bodyFault)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,8 +39,6 @@ type Keys interface {
 type Config struct {
 	// Keys is where access keys come from.
 	Keys Keys
-	// Services are the service names accepted in a credential scope, "chime"; a client that used another is told them.
-	Services []string
 	// CacheSize bounds the number of derived signing keys kept; 0 means DefaultCacheSize.
 	CacheSize int
 	// NormalizePath removes dot segments and empty segments before the path is canonicalised, as some services do.
@@ -67,8 +64,10 @@ type Identity struct {
 
 // Verifier verifies signed requests. It is safe for concurrent use.
 type Verifier struct {
-	config  Config
-	cache   *keyCache
+	config Config
+	cache  *keyCache
+	// derive is deriveKey; a test counts how often it runs.
+	derive  func(secret, day, region, service string) [sha256.Size]byte
 	refused [faultEnd]atomic.Uint64
 }
 
@@ -77,7 +76,7 @@ func NewVerifier(config Config) *Verifier {
 	if config.CacheSize <= 0 {
 		config.CacheSize = DefaultCacheSize
 	}
-	return &Verifier{config: config, cache: newKeyCache(config.CacheSize)}
+	return &Verifier{config: config, cache: newKeyCache(config.CacheSize), derive: deriveKey}
 }
 
 // Refused returns how many requests were refused for a fault.
@@ -86,9 +85,10 @@ func (v *Verifier) Refused(f Fault) uint64 { return v.refused[f%faultEnd].Load()
 // CacheStats returns the counters of the signing-key cache.
 func (v *Verifier) CacheStats() CacheStats { return v.cache.stats() }
 
-// Verify checks the signature of a request whose body has been read, at the time now. The error is always an [*Error].
-func (v *Verifier) Verify(ctx context.Context, r *http.Request, body []byte, now time.Time) (Identity, error) {
-	id, err := v.verify(ctx, r, body, now)
+// Verify checks the signature of a request to a service whose body has been read, at the time now. A signature for
+// another service is refused, and its client told the right one. The error is always an [*Error].
+func (v *Verifier) Verify(ctx context.Context, r *http.Request, body []byte, service string, now time.Time) (Identity, error) {
+	id, err := v.verify(ctx, r, body, service, now)
 	if err != nil {
 		v.refused[err.Fault].Add(1)
 		return Identity{}, err
@@ -96,7 +96,7 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request, body []byte, now
 	return id, nil
 }
 
-func (v *Verifier) verify(ctx context.Context, r *http.Request, body []byte, now time.Time) (Identity, *Error) {
+func (v *Verifier) verify(ctx context.Context, r *http.Request, body []byte, service string, now time.Time) (Identity, *Error) {
 	path, query := requestTarget(r)
 	pairs, err := parseQuery(query)
 	if err != nil {
@@ -106,7 +106,7 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, body []byte, now
 	if err != nil {
 		return Identity{}, err
 	}
-	if err := v.checkScope(&c); err != nil {
+	if err := checkScope(&c, service); err != nil {
 		return Identity{}, err
 	}
 	if err := checkDate(&c, now); err != nil {
@@ -137,9 +137,9 @@ func (v *Verifier) unsignedParameter(name string) bool {
 	return name == "X-Amz-Signature" || name == headerToken && v.config.TokenAfterSigning
 }
 
-func (v *Verifier) checkScope(c *claim) *Error {
-	if !slices.Contains(v.config.Services, c.service) {
-		return refuse(InvalidCredentialScope, "Credential should be scoped to correct service: '"+strings.Join(v.config.Services, "' or '")+"'.")
+func checkScope(c *claim, service string) *Error {
+	if c.service != service {
+		return refuse(InvalidCredentialScope, "Credential should be scoped to correct service: '"+service+"'.")
 	}
 	if day := c.date[:len(dayLayout)]; c.day != day {
 		return refuse(InvalidCredentialScope, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: the date is '"+c.date+"'.")
@@ -183,7 +183,7 @@ func (v *Verifier) checkSignature(ctx context.Context, c *claim, toSign []byte, 
 	at := cacheKey{accessKeyID: c.accessKeyID, day: c.day, region: c.region, service: c.service}
 	signing, cached := v.cache.get(at, key.Secret)
 	if !cached {
-		signing = deriveKey(key.Secret, c.day, c.region, c.service)
+		signing = v.derive(key.Secret, c.day, c.region, c.service)
 	}
 	mac := hmacSHA256(signing[:], toSign)
 	var want [2 * sha256.Size]byte
@@ -191,7 +191,7 @@ func (v *Verifier) checkSignature(ctx context.Context, c *claim, toSign []byte, 
 	match := subtle.ConstantTimeCompare(want[:], []byte(c.signature)) == 1
 	if !match || !known {
 		if cached {
-			signing = deriveKey(unknownSecret, c.day, c.region, c.service)
+			signing = v.derive(unknownSecret, c.day, c.region, c.service)
 			v.cache.sink.Store(uint32(signing[0]))
 		}
 		if !known {

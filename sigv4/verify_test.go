@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ var (
 )
 
 func newVerifier(key Key) *Verifier {
-	return NewVerifier(Config{Keys: oneKey{testKey.AccessKeyID, key}, Services: []string{"chime"}})
+	return NewVerifier(Config{Keys: oneKey{testKey.AccessKeyID, key}})
 }
 
 // received turns a client's request into what a server has in hand, without a socket.
@@ -105,14 +106,14 @@ func TestFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newVerifier(Key{Secret: testKey.SecretAccessKey})
 			r, body := signedRequest(t)
-			if _, err := v.Verify(t.Context(), r, body, testNow); err != nil {
+			if _, err := v.Verify(t.Context(), r, body, testScope.Service, testNow); err != nil {
 				t.Fatalf("before: %v", err)
 			}
 			tt.spoil(r)
-			if got := faultOf(v.Verify(t.Context(), r, body, testNow)); got != tt.want {
+			if got := faultOf(v.Verify(t.Context(), r, body, testScope.Service, testNow)); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
-			_, err := v.Verify(t.Context(), r, body, testNow)
+			_, err := v.Verify(t.Context(), r, body, testScope.Service, testNow)
 			if !strings.Contains(err.Error(), tt.message) {
 				t.Errorf("message %q, want %q in it", err, tt.message)
 			}
@@ -129,7 +130,7 @@ func TestUnsignedHeaders(t *testing.T) {
 	r, body := signedRequest(t)
 	r.Header.Set("Amz-Sdk-Invocation-Id", "6f5d2c1e")
 	r.Header.Set("X-Forwarded-For", "192.0.2.1")
-	if _, err := v.Verify(t.Context(), r, body, testNow); err != nil {
+	if _, err := v.Verify(t.Context(), r, body, testScope.Service, testNow); err != nil {
 		t.Error(err)
 	}
 }
@@ -149,20 +150,93 @@ func TestClockWindow(t *testing.T) {
 	for _, tt := range tests {
 		v := newVerifier(Key{Secret: testKey.SecretAccessKey})
 		r, body := signedRequest(t)
-		_, err := v.Verify(t.Context(), r, body, testNow.Add(tt.skew))
+		_, err := v.Verify(t.Context(), r, body, testScope.Service, testNow.Add(tt.skew))
 		if tt.want == 0 {
 			if err != nil {
 				t.Errorf("skew %v: %v", tt.skew, err)
 			}
 			continue
 		}
-		if got := faultOf(v.Verify(t.Context(), r, body, testNow.Add(tt.skew))); got != tt.want {
+		if got := faultOf(v.Verify(t.Context(), r, body, testScope.Service, testNow.Add(tt.skew))); got != tt.want {
 			t.Errorf("got %v, want %v", got, tt.want)
 		}
 		if got := strings.TrimPrefix(err.Error(), tt.want.String()+": "); got != tt.message {
 			t.Errorf("skew %v:\n got %q\nwant %q", tt.skew, got, tt.message)
 		}
 	}
+}
+
+// TestServices: a signature opens one service.
+func TestServices(t *testing.T) {
+	v := newVerifier(Key{Secret: testKey.SecretAccessKey})
+	for _, signed := range []string{"chime", "sts"} {
+		r := newRequest(t, "POST", "/", nil)
+		Sign(r, nil, testKey, Scope{Region: "eu-central-1", Service: signed}, testNow)
+		r = received(r)
+		if got := ClaimedService(r); got != signed {
+			t.Errorf("signed for %s, claims %q", signed, got)
+		}
+		for _, asked := range []string{"chime", "sts"} {
+			id, err := v.Verify(t.Context(), r, nil, asked, testNow)
+			if signed == asked {
+				if err != nil || id.Service != asked {
+					t.Errorf("%s: %+v, %v", asked, id, err)
+				}
+				continue
+			}
+			if got := faultOf(id, err); got != InvalidCredentialScope || !strings.HasSuffix(err.Error(), "correct service: '"+asked+"'.") {
+				t.Errorf("signed for %s, verified for %s: %v", signed, asked, err)
+			}
+		}
+	}
+	if got := ClaimedService(newRequest(t, "GET", "/", nil)); got != "" {
+		t.Errorf("an unsigned request claims %q", got)
+	}
+}
+
+// TestSameWork: a request with an unknown key costs as many key derivations, and the same comparison, as one whose
+// signature is wrong, whether or not the key's derivation is in the cache; only then does its time tell nothing.
+func TestSameWork(t *testing.T) {
+	for _, cached := range []bool{false, true} {
+		v := newVerifier(Key{Secret: testKey.SecretAccessKey})
+		derived, looked := 0, 0
+		v.derive = func(secret, day, region, service string) [32]byte {
+			derived++
+			return deriveKey(secret, day, region, service)
+		}
+		v.config.Keys = countingKeys{v.config.Keys, &looked}
+		r, body := signedRequest(t)
+		if cached {
+			if _, err := v.Verify(t.Context(), r, body, testScope.Service, testNow); err != nil {
+				t.Fatal(err)
+			}
+		}
+		work := func(id string) [2]int {
+			bad := r.Clone(t.Context())
+			bad.Method = "PUT"
+			bad.Header.Set("Authorization", strings.Replace(bad.Header.Get("Authorization"), testKey.AccessKeyID, id, 1))
+			derived, looked = 0, 0
+			_, err := v.Verify(t.Context(), bad, body, testScope.Service, testNow)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			return [2]int{derived, looked}
+		}
+		mismatch, unknown := work(testKey.AccessKeyID), work("AKIDOTHER00")
+		if mismatch != unknown || unknown != [2]int{1, 1} {
+			t.Errorf("cached %t: %v derivations and look-ups for an unknown key, %v for a wrong signature, want 1 and 1", cached, unknown, mismatch)
+		}
+	}
+}
+
+type countingKeys struct {
+	Keys
+	n *int
+}
+
+func (k countingKeys) Secret(ctx context.Context, id string) (Key, bool) {
+	*k.n++
+	return k.Keys.Secret(ctx, id)
 }
 
 func TestFaultTable(t *testing.T) {
