@@ -14,33 +14,61 @@ import (
 	"carillon/trunk"
 )
 
-// offeredRequests has a valid request for each offered operation on one connector.
-func offeredRequests(id string) map[wire.OperationID][3]string {
-	c := "/voice-connectors/" + id
-	return map[wire.OperationID][3]string{
-		wire.OpCreateVoiceConnector:                       {"POST", "/voice-connectors", create},
-		wire.OpListVoiceConnectors:                        {"GET", "/voice-connectors", ""},
-		wire.OpGetVoiceConnector:                          {"GET", c, ""},
-		wire.OpUpdateVoiceConnector:                       {"PUT", c, create},
-		wire.OpPutVoiceConnectorTermination:               {"PUT", c + "/termination", usTermination},
-		wire.OpGetVoiceConnectorTermination:               {"GET", c + "/termination", ""},
-		wire.OpGetVoiceConnectorTerminationHealth:         {"GET", c + "/termination/health", ""},
-		wire.OpPutVoiceConnectorTerminationCredentials:    {"POST", c + "/termination/credentials?operation=put", `{"Credentials":[{"Username":"u","Password":"p"}]}`},
-		wire.OpListVoiceConnectorTerminationCredentials:   {"GET", c + "/termination/credentials", ""},
-		wire.OpDeleteVoiceConnectorTerminationCredentials: {"POST", c + "/termination/credentials?operation=delete", `{"Usernames":["u"]}`},
-		wire.OpPutVoiceConnectorOrigination:               {"PUT", c + "/origination", `{"Origination":{"Routes":[{"Host":"a.example"}]}}`},
-		wire.OpGetVoiceConnectorOrigination:               {"GET", c + "/origination", ""},
-		wire.OpDeleteVoiceConnectorOrigination:            {"DELETE", c + "/origination", ""},
-		wire.OpDeleteVoiceConnectorTermination:            {"DELETE", c + "/termination", ""},
-		wire.OpDeleteVoiceConnector:                       {"DELETE", c, ""},
+// subject is what the requests of offeredRequests are about.
+type subject struct{ connector, group string }
+
+// never names nothing that ever was.
+func never() subject { return subject{"zzzzzzzzzzzzzzzzzzzzzz", "zzzzzzzzzzzzzzzzzzzzzz"} }
+
+// subject makes everything a request may be about.
+func (n *node) subject(t testing.TB, account string) subject {
+	t.Helper()
+	s := subject{connector: n.create(t, account, true)}
+	g := n.do(t, account, "POST", "/voice-connector-groups", `{"Name":"demo"}`).want(t, 201)
+	s.group = g.text(t, "VoiceConnectorGroup", "VoiceConnectorGroupId")
+	return s
+}
+
+// offeredRequest is a valid request for an offered operation. The resource is the ARN its policy is asked about when
+// account A signs it for eu-west-1 and nothing exists.
+type offeredRequest struct{ method, target, body, resource string }
+
+// offeredRequests has one for each offered operation.
+func offeredRequests(s subject) map[wire.OperationID]offeredRequest {
+	c, g := "/voice-connectors/"+s.connector, "/voice-connector-groups/"+s.group
+	oneVC, anyVC := "eu-west-1:"+accountA+":vc/"+s.connector, "eu-west-1:"+accountA+":vc/*"
+	oneVCG, anyVCG := "us-east-1:"+accountA+":vcg/"+s.group, "us-east-1:"+accountA+":vcg/*"
+	return map[wire.OperationID]offeredRequest{
+		wire.OpCreateVoiceConnector:                       {"POST", "/voice-connectors", create, anyVC},
+		wire.OpListVoiceConnectors:                        {"GET", "/voice-connectors", "", anyVC},
+		wire.OpGetVoiceConnector:                          {"GET", c, "", oneVC},
+		wire.OpUpdateVoiceConnector:                       {"PUT", c, create, oneVC},
+		wire.OpPutVoiceConnectorTermination:               {"PUT", c + "/termination", usTermination, oneVC},
+		wire.OpGetVoiceConnectorTermination:               {"GET", c + "/termination", "", oneVC},
+		wire.OpGetVoiceConnectorTerminationHealth:         {"GET", c + "/termination/health", "", oneVC},
+		wire.OpPutVoiceConnectorTerminationCredentials:    {"POST", c + "/termination/credentials?operation=put", `{"Credentials":[{"Username":"u","Password":"p"}]}`, oneVC},
+		wire.OpListVoiceConnectorTerminationCredentials:   {"GET", c + "/termination/credentials", "", oneVC},
+		wire.OpDeleteVoiceConnectorTerminationCredentials: {"POST", c + "/termination/credentials?operation=delete", `{"Usernames":["u"]}`, oneVC},
+		wire.OpPutVoiceConnectorOrigination:               {"PUT", c + "/origination", `{"Origination":{"Routes":[{"Host":"a.example"}]}}`, oneVC},
+		wire.OpGetVoiceConnectorOrigination:               {"GET", c + "/origination", "", oneVC},
+		wire.OpDeleteVoiceConnectorOrigination:            {"DELETE", c + "/origination", "", oneVC},
+		wire.OpDeleteVoiceConnectorTermination:            {"DELETE", c + "/termination", "", oneVC},
+		wire.OpDeleteVoiceConnector:                       {"DELETE", c, "", oneVC},
+
+		wire.OpCreateVoiceConnectorGroup: {"POST", "/voice-connector-groups", `{"Name":"demo"}`, anyVCG},
+		wire.OpListVoiceConnectorGroups:  {"GET", "/voice-connector-groups", "", anyVCG},
+		wire.OpGetVoiceConnectorGroup:    {"GET", g, "", oneVCG},
+		wire.OpUpdateVoiceConnectorGroup: {"PUT", g, `{"Name":"demo","VoiceConnectorItems":[]}`, oneVCG},
+		wire.OpDeleteVoiceConnectorGroup: {"DELETE", g, "", oneVCG},
 	}
 }
 
-// everyOffered calls f with each offered operation in an order in which all of them succeed.
-func everyOffered(t *testing.T, id string, f func(op *wire.Operation, method, target, body string)) {
-	t.Helper()
-	requests, operations := offeredRequests(id), wire.Operations()
-	order := []wire.OperationID{
+// offeredOrder is an order in which all of offeredRequests succeed.
+func offeredOrder() []wire.OperationID {
+	return []wire.OperationID{
+		wire.OpCreateVoiceConnectorGroup, wire.OpListVoiceConnectorGroups, wire.OpGetVoiceConnectorGroup,
+		wire.OpUpdateVoiceConnectorGroup, wire.OpDeleteVoiceConnectorGroup,
+
 		wire.OpCreateVoiceConnector, wire.OpListVoiceConnectors, wire.OpGetVoiceConnector, wire.OpUpdateVoiceConnector,
 		wire.OpPutVoiceConnectorTermination, wire.OpGetVoiceConnectorTermination, wire.OpGetVoiceConnectorTerminationHealth,
 		wire.OpPutVoiceConnectorTerminationCredentials, wire.OpListVoiceConnectorTerminationCredentials,
@@ -48,42 +76,51 @@ func everyOffered(t *testing.T, id string, f func(op *wire.Operation, method, ta
 		wire.OpGetVoiceConnectorOrigination, wire.OpDeleteVoiceConnectorOrigination,
 		wire.OpDeleteVoiceConnectorTermination, wire.OpDeleteVoiceConnector,
 	}
+}
+
+// everyOffered calls f with each offered operation and its request, in an order in which all of them succeed.
+func everyOffered(t *testing.T, s subject, f func(*wire.Operation, offeredRequest)) {
+	t.Helper()
+	requests, operations, order := offeredRequests(s), wire.Operations(), offeredOrder()
 	for op := range offeredOperations() {
 		if !slices.Contains(order, op) {
 			t.Errorf("%v has no request in this test", op)
 		}
 	}
 	for _, op := range order {
-		r := requests[op]
-		f(&operations[op], r[0], r[1], r[2])
+		f(&operations[op], requests[op])
 	}
 }
 
-// TestIsolation: for every operation, another account's connector and one that never was get the same answer, byte for
-// byte, and nothing changes.
+// TestIsolation: for every operation, what another account has and what never was get the same answer, byte for byte,
+// and nothing changes.
 func TestIsolation(t *testing.T) {
 	n := startNode(t)
-	id := n.create(t, accountA, true)
+	s := n.subject(t, accountA)
+	id := s.connector
 	n.do(t, accountA, "PUT", "/voice-connectors/"+id+"/termination", usTermination).want(t, 200)
 	n.do(t, accountA, "PUT", "/voice-connectors/"+id+"/origination", `{"Origination":{"Disabled":false}}`).want(t, 200)
 	before := n.revision(t)
-	const never = "zzzzzzzzzzzzzzzzzzzzzz"
+	unknown := offeredRequests(never())
 	for _, account := range []string{accountB, operatorAccount} {
-		everyOffered(t, id, func(op *wire.Operation, method, target, body string) {
-			if !strings.Contains(target, id) {
-				return
+		everyOffered(t, s, func(op *wire.Operation, theirs offeredRequest) {
+			nobodys := unknown[op.ID]
+			if theirs == nobodys {
+				return // it names nothing that could be another account's
 			}
-			a := n.do(t, account, method, target, body)
-			b := n.do(t, account, method, strings.Replace(target, id, never, 1), body)
+			a := n.do(t, account, theirs.method, theirs.target, theirs.body)
+			b := n.do(t, account, nobodys.method, nobodys.target, nobodys.body)
 			if a.Status != 404 || a.errorType() != "NotFoundException" || a.Body != b.Body || a.Status != b.Status || a.errorType() != b.errorType() {
 				t.Errorf("%s as %s: %d %s, for an unknown id %d %s", op.Name, account, a.Status, a.Body, b.Status, b.Body)
 			}
 		})
-		if got := ids(t, n.do(t, account, "GET", "/voice-connectors", "")); len(got) != 0 {
-			t.Errorf("%s lists %v", account, got)
+		for _, target := range []string{"/voice-connectors", "/voice-connector-groups"} {
+			if a := n.do(t, account, "GET", target, "").want(t, 200); strings.Contains(a.Body, "Id") {
+				t.Errorf("%s lists %s", account, a.Body)
+			}
 		}
 	}
-	for _, target := range []string{"/carillon/v1/connectors/" + id + "/settings", "/carillon/v1/connectors/" + never + "/settings"} {
+	for _, target := range []string{"/carillon/v1/connectors/" + id + "/settings", "/carillon/v1/connectors/" + never().connector + "/settings"} {
 		anything := n.key(t, accountB, func(k *iam.AccessKey) { k.Policy = `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}` })
 		before = n.revision(t)
 		for _, method := range []string{"GET", "PUT"} {
@@ -100,9 +137,8 @@ func TestIsolation(t *testing.T) {
 // TestUnsignedLearnNothing: without a signature, an existing connector and an unknown one look the same.
 func TestUnsignedLearnNothing(t *testing.T) {
 	n := startNode(t)
-	id := n.create(t, accountA, true)
-	everyOffered(t, id, func(op *wire.Operation, method, target, body string) {
-		a := n.send(t, newRequest(method, target, body))
+	everyOffered(t, n.subject(t, accountA), func(op *wire.Operation, r offeredRequest) {
+		a := n.send(t, newRequest(r.method, r.target, r.body))
 		if a.Status != 403 || a.errorType() != "MissingAuthenticationTokenException" {
 			t.Errorf("%s: %v", op.Name, a)
 		}
@@ -112,18 +148,19 @@ func TestUnsignedLearnNothing(t *testing.T) {
 // TestEveryActionIsAsked: with a policy that allows all but one action, exactly that operation is refused.
 func TestEveryActionIsAsked(t *testing.T) {
 	n := startNode(t)
-	id := n.create(t, accountA, true)
-	everyOffered(t, id, func(op *wire.Operation, method, target, body string) {
+	everyOffered(t, n.subject(t, accountA), func(op *wire.Operation, r offeredRequest) {
 		others := n.key(t, accountA, func(k *iam.AccessKey) {
 			k.Policy = `{"Statement":{"Effect":"Allow","NotAction":"chime:` + op.Name + `","Resource":"*"}}`
 		})
-		if a := n.as(t, others, method, target, body); a.Status != 403 || !strings.Contains(a.Body, "chime:"+op.Name) {
+		if a := n.as(t, others, r.method, r.target, r.body); a.Status != 403 || !strings.Contains(a.Body, "chime:"+op.Name) {
 			t.Errorf("%s without permission: %v", op.Name, a)
 		}
+		_, resource, _ := strings.Cut(r.resource, ":") // any region
+		kind, _, _ := strings.Cut(resource, "/")
 		only := n.key(t, accountA, func(k *iam.AccessKey) {
-			k.Policy = `{"Statement":{"Effect":"Allow","Action":"chime:` + op.Name + `","Resource":"arn:aws:chime:*:` + accountA + `:vc/*"}}`
+			k.Policy = `{"Statement":{"Effect":"Allow","Action":"chime:` + op.Name + `","Resource":"arn:aws:chime:*:` + kind + `/*"}}`
 		})
-		if a := n.as(t, only, method, target, body); a.Status != op.Status {
+		if a := n.as(t, only, r.method, r.target, r.body); a.Status != op.Status {
 			t.Errorf("%s with permission: %v", op.Name, a)
 		}
 	})
@@ -133,32 +170,27 @@ func TestEveryActionIsAsked(t *testing.T) {
 // same for a connector that exists, in whatever region, for another account's and for none.
 func TestDeniedNamesTheResource(t *testing.T) {
 	n := startNode(t)
-	mine, theirs := n.create(t, accountA, true), n.create(t, accountB, true)
-	const never = "zzzzzzzzzzzzzzzzzzzzzz"
+	mine, theirs := n.subject(t, accountA), n.subject(t, accountB)
 	nothing := n.key(t, accountA, func(k *iam.AccessKey) {
 		// The connectors were made in us-east-1, and requests are signed for eu-west-1.
 		k.Policy = `{"Statement":[{"Effect":"Deny","Action":"*","Resource":"arn:aws:chime:us-east-1:*"},{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`
 	})
-	everyOffered(t, mine, func(op *wire.Operation, method, target, body string) {
-		for _, id := range []string{mine, theirs, never} {
-			a := n.as(t, nothing, method, strings.Replace(target, mine, id, 1), body)
-			resource := "vc/*"
-			if strings.Contains(target, mine) {
-				resource = "vc/" + id
-			}
+	for _, s := range []subject{mine, theirs, never()} {
+		everyOffered(t, s, func(op *wire.Operation, r offeredRequest) {
+			a := n.as(t, nothing, r.method, r.target, r.body)
 			want := "User: arn:aws:iam::" + accountA + ":user/" + nothing.AccessKeyID + " is not authorized to perform: chime:" + op.Name +
-				" on resource: arn:aws:chime:eu-west-1:" + accountA + ":" + resource
+				" on resource: arn:aws:chime:" + r.resource
 			if got := a.text(t, "Message"); a.Status != 403 || got != want {
 				t.Errorf("%s: %d\n got %s\nwant %s", op.Name, a.Status, got, want)
 			}
-		}
-	})
+		})
+	}
 	for _, c := range [][3]string{
 		{"DELETE", "/carillon/v1/keys/" + nothing.AccessKeyID, "carillon:::keys/" + nothing.AccessKeyID},
 		{"POST", "/carillon/v1/keys/a%2Fb%7Bid%7D%22?operation=disable", `carillon:::keys/a/b{id}"`},
 		{"GET", "/carillon/v1/numbers?account=" + accountB, "carillon::" + accountA + ":numbers"},
-		{"GET", "/carillon/v1/connectors/" + mine + "/settings", "chime:eu-west-1:" + accountA + ":vc/" + mine},
-		{"GET", "/carillon/v1/connectors/" + never + "/settings", "chime:eu-west-1:" + accountA + ":vc/" + never},
+		{"GET", "/carillon/v1/connectors/" + mine.connector + "/settings", "chime:eu-west-1:" + accountA + ":vc/" + mine.connector},
+		{"GET", "/carillon/v1/connectors/" + never().connector + "/settings", "chime:eu-west-1:" + accountA + ":vc/" + never().connector},
 	} {
 		a := n.as(t, nothing, c[0], c[1], "")
 		if got := a.text(t, "Message"); a.Status != 403 || !strings.HasSuffix(got, " on resource: arn:aws:"+c[2]) {
@@ -273,15 +305,10 @@ func TestBasePath(t *testing.T) {
 // must be recognised: 403, never 404. Offered ones carry placeholders, so some are refused; the table says which.
 func TestRecordedRequests(t *testing.T) {
 	n := startNode(t)
-	const recorded, placeholderRegion = "abcdef1ghij2klmno3pqr4", `"CallingRegions": ["val"]`
 	seen := map[string]bool{}
 	for file, host := range map[string]string{"chime": "chime.us-east-1.amazonaws.com", "voice": "voice-chime.us-east-1.amazonaws.com"} {
 		for _, r := range readRequests(t, "testdata/requests/"+file+".txt") {
-			n.put(t, &trunk.Connector{
-				ID: recorded, Account: accountA, Name: "demo", Region: "us-east-1", HostName: recorded + ".voiceconnector.voice.test",
-				NetworkType: trunk.IPv4Only, Created: n.clock.Now(), Updated: n.clock.Now(),
-				Termination: &trunk.Termination{CpsLimit: 1}, Origination: &trunk.Origination{},
-			})
+			n.putRecorded(t)
 			a := n.do(t, accountA, r.method, r.target, r.body, "Host", host)
 			match, err := n.router.Match(r.method, strings.Split(r.target, "?")[0], r.query)
 			if err != nil {
@@ -289,18 +316,7 @@ func TestRecordedRequests(t *testing.T) {
 				continue
 			}
 			row := n.rows[match.Route]
-			want := 403
-			switch {
-			case row.handle == nil:
-			case strings.Contains(r.body, placeholderRegion), row.name == "ListVoiceConnectors" && r.query.Has("next-token"),
-				row.name == "PutVoiceConnectorTerminationCredentials" && r.body == "{}":
-				want = 400
-			case strings.Contains(r.body, "NetworkType") && strings.Contains(r.body, "DUAL_STACK"):
-				want = 400
-			default:
-				want = row.status
-			}
-			if a.Status != want {
+			if want := recordedStatus(&row, r); a.Status != want {
 				t.Errorf("%s: %s %s %s: got %d %s, want %d", file, r.method, r.target, r.body, a.Status, a.Body, want)
 			}
 			seen[row.name] = true
@@ -309,6 +325,36 @@ func TestRecordedRequests(t *testing.T) {
 	if len(seen) != len(wire.Operations()) {
 		t.Errorf("%d operations recorded, %d in the table", len(seen), len(wire.Operations()))
 	}
+}
+
+// putRecorded makes what the recorded requests name, and takes away the groups that others of them made.
+func (n *node) putRecorded(t *testing.T) {
+	t.Helper()
+	const connector, group = "abcdef1ghij2klmno3pqr4", "ab12cd34-5678-90ab-cdef-1234567890ab"
+	now := n.clock.Now()
+	n.put(t, &trunk.Connector{
+		ID: connector, Account: accountA, Name: "demo", Region: "us-east-1", HostName: connector + ".voiceconnector.voice.test",
+		NetworkType: trunk.IPv4Only, Created: now, Updated: now,
+		Termination: &trunk.Termination{CpsLimit: 1}, Origination: &trunk.Origination{},
+	}, &trunk.Group{ID: group, Account: accountA, Name: "demo", Distribution: trunk.PriorityWeighted, Created: now, Updated: now})
+	for _, g := range n.directory.Snapshot().Groups(accountA, "", 100) {
+		if g.ID != group {
+			n.remove(t, g.EntityKey())
+		}
+	}
+}
+
+// recordedStatus returns the status that a recorded request must get.
+func recordedStatus(row *row, r recordedRequest) int {
+	has := func(placeholder string) bool { return strings.Contains(r.body, placeholder) }
+	switch {
+	case row.handle == nil:
+		return 403
+	case has(`"CallingRegions": ["val"]`), has(`"NetworkType": "DUAL_STACK"`), strings.HasPrefix(r.query.Get("next-token"), "tok"),
+		row.name == "PutVoiceConnectorTerminationCredentials" && r.body == "{}":
+		return 400
+	}
+	return row.status
 }
 
 type recordedRequest struct {

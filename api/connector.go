@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"time"
 
 	"carillon/api/wire"
@@ -8,9 +9,29 @@ import (
 	"carillon/trunk"
 )
 
-// defaultPage is the size of a page when the request names none: the largest that both namespaces allow, because AWS
-// CLIs do not turn pages here.
-const defaultPage = 99
+// connectorOperations are the operations of connectors and of their two directions.
+func connectorOperations() offered {
+	return offered{
+		wire.OpCreateVoiceConnector: {anyConnector, awsHandler(createConnector)},
+		wire.OpListVoiceConnectors:  {anyConnector, awsHandler(listConnectors)},
+		wire.OpGetVoiceConnector:    {oneConnector, awsHandler(getConnector)},
+		wire.OpUpdateVoiceConnector: {oneConnector, awsHandler(updateConnector)},
+		wire.OpDeleteVoiceConnector: {oneConnector, awsHandler(deleteConnector)},
+
+		wire.OpPutVoiceConnectorTermination:       {oneConnector, awsHandler(putTermination)},
+		wire.OpGetVoiceConnectorTermination:       {oneConnector, awsHandler(getTermination)},
+		wire.OpDeleteVoiceConnectorTermination:    {oneConnector, awsHandler(deleteTermination)},
+		wire.OpGetVoiceConnectorTerminationHealth: {oneConnector, awsHandler(getHealth)},
+
+		wire.OpPutVoiceConnectorTerminationCredentials:    {oneConnector, awsHandler(putCredentials)},
+		wire.OpListVoiceConnectorTerminationCredentials:   {oneConnector, awsHandler(listCredentials)},
+		wire.OpDeleteVoiceConnectorTerminationCredentials: {oneConnector, awsHandler(deleteCredentials)},
+
+		wire.OpPutVoiceConnectorOrigination:    {oneConnector, awsHandler(putOrigination)},
+		wire.OpGetVoiceConnectorOrigination:    {oneConnector, awsHandler(getOrigination)},
+		wire.OpDeleteVoiceConnectorOrigination: {oneConnector, awsHandler(deleteOrigination)},
+	}
+}
 
 // notFound is the same for another account's connector and for one that never was.
 func notFound() error { return trunk.Errorf(trunk.NotFound, "Unable to find the requested identifier") }
@@ -47,11 +68,45 @@ func (r *request) change(id string, fn func(*trunk.Connector) error) (*trunk.Con
 
 // touch stamps a change. Updated always grows, so that two states of a connector never share it: deleteConnector
 // tells by it whether the snapshot is the state it is about to delete.
-func touch(c *trunk.Connector, now time.Time) {
-	if next := c.Updated.Add(time.Millisecond); now.Before(next) {
-		now = next
+func touch(c *trunk.Connector, now time.Time) { c.Updated = later(c.Updated, now) }
+
+// later returns now, or the next millisecond behind updated where now is not behind it.
+func later(updated, now time.Time) time.Time {
+	if next := updated.Add(time.Millisecond); now.Before(next) {
+		return next
 	}
-	c.Updated = now
+	return now
+}
+
+// errUnsettled refuses a delete whose associations this node cannot judge: its snapshot is not of the state that the
+// transaction saw.
+var errUnsettled = trunk.Errorf(trunk.Unavailable, "The resource is being changed. Try again.")
+
+// settled runs fn as one transaction, with the snapshot in which it looks for what refers to the thing it deletes. Where
+// the snapshot is behind, as on a node that has not yet heard of a change on another one, it catches up and tries once
+// more.
+func (r *request) settled(fn func(trunk.Tx, *directory.Snapshot) error) error {
+	attempt := func() error {
+		return r.update(func(tx trunk.Tx) error { return fn(tx, r.server.config.Directory.Snapshot()) })
+	}
+	err := attempt()
+	if errors.Is(err, errUnsettled) {
+		if err := r.catchUp(); err != nil {
+			return err
+		}
+		err = attempt()
+	}
+	return err
+}
+
+// The ErrorCodes of the models for what stands in the way of a delete.
+const (
+	codeNumbers = "PhoneNumberAssociationsExist"
+	codeGroups  = "VoiceConnectorGroupAssociationsExist"
+)
+
+func associated(code, detail string) error {
+	return &trunk.Error{Kind: trunk.Conflict, Code: code, Detail: detail}
 }
 
 func createConnector(r *request, in *wire.CreateVoiceConnectorRequest) (any, error) {
@@ -116,24 +171,13 @@ func getConnector(r *request, in *wire.GetVoiceConnectorRequest) (any, error) {
 }
 
 func listConnectors(r *request, in *wire.ListVoiceConnectorsRequest) (any, error) {
-	limit, after := defaultPage, ""
-	if in.MaxResults != nil {
-		limit = int(*in.MaxResults)
+	found, next, err := pageOf(r, page{in.MaxResults, in.NextToken}, func(after string, limit int) []*trunk.Connector {
+		return r.snapshot.Connectors(r.principal.Account, after, limit)
+	}, directory.ConnectorCursor)
+	if err != nil {
+		return nil, err
 	}
-	// Shells send an empty token for a variable that is not set.
-	if in.NextToken != nil && *in.NextToken != "" {
-		var err error
-		if after, err = r.readToken("ListVoiceConnectors", *in.NextToken); err != nil {
-			return nil, err
-		}
-	}
-	// One more than asked for tells whether there is another page.
-	found := r.snapshot.Connectors(r.principal.Account, after, limit+1)
-	answer := &wire.ListVoiceConnectorsResponse{VoiceConnectors: []wire.VoiceConnector{}}
-	if len(found) > limit {
-		found = found[:limit]
-		answer.NextToken = new(r.token("ListVoiceConnectors", directory.ConnectorCursor(found[limit-1])))
-	}
+	answer := &wire.ListVoiceConnectorsResponse{VoiceConnectors: []wire.VoiceConnector{}, NextToken: next}
 	for _, c := range found {
 		answer.VoiceConnectors = append(answer.VoiceConnectors, *wireConnector(c))
 	}
@@ -157,7 +201,7 @@ func updateConnector(r *request, in *wire.UpdateVoiceConnectorRequest) (any, err
 
 func deleteConnector(r *request, in *wire.DeleteVoiceConnectorRequest) (any, error) {
 	key := trunk.EntityKey{Kind: trunk.KindConnector, ID: in.VoiceConnectorID}
-	return nil, r.update(func(tx trunk.Tx) error {
+	return nil, r.settled(func(tx trunk.Tx, now *directory.Snapshot) error {
 		c, ok, err := trunk.Get[*trunk.Connector](tx, key)
 		if err != nil {
 			return err
@@ -165,17 +209,16 @@ func deleteConnector(r *request, in *wire.DeleteVoiceConnectorRequest) (any, err
 		if !ok || c.Account != r.principal.Account {
 			return notFound()
 		}
-		// Numbers are found through the snapshot. importNumbers touches the connector, so a snapshot that has this very
-		// state of it has all of its numbers too.
-		now := r.server.config.Directory.Snapshot()
+		// Numbers and groups are found through the snapshot. Whoever associates them touches the connector, so a snapshot
+		// that has this very state of it has all of them too.
 		if seen, ok := now.Connector(c.ID); !ok || !seen.Updated.Equal(c.Updated) {
-			return trunk.Errorf(trunk.Unavailable, "The Voice Connector is being changed. Try again.")
+			return errUnsettled
 		}
-		if len(now.Numbers(directory.NumberFilter{ConnectorID: c.ID}, "", 1)) > 0 {
-			return &trunk.Error{
-				Kind: trunk.Conflict, Code: "PhoneNumberAssociationsExist",
-				Detail: "Phone numbers are associated with the Voice Connector. Disassociate them first.",
-			}
+		switch {
+		case len(now.Numbers(directory.NumberFilter{ConnectorID: c.ID}, "", 1)) > 0:
+			return associated(codeNumbers, "Phone numbers are associated with the Voice Connector. Disassociate them first.")
+		case len(now.GroupsOf(c.ID)) > 0:
+			return associated(codeGroups, "The Voice Connector is in a Voice Connector group. Take it out of the group first.")
 		}
 		if err := r.givePlaces(tx, c.Account, trunk.QuotaConnectors, 1); err != nil {
 			return err

@@ -80,12 +80,22 @@ func startNode(t testing.TB, change ...func(*Config)) *node {
 // put stores entities past the API.
 func (n *node) put(t testing.TB, entities ...trunk.Entity) {
 	t.Helper()
-	revision, err := n.store.Update(t.Context(), func(tx trunk.Tx) error {
+	n.write(t, func(tx trunk.Tx) {
 		for _, e := range entities {
 			tx.Put(e)
 		}
-		return nil
 	})
+}
+
+// remove deletes an entity past the API.
+func (n *node) remove(t testing.TB, key trunk.EntityKey) {
+	t.Helper()
+	n.write(t, func(tx trunk.Tx) { tx.Delete(key) })
+}
+
+func (n *node) write(t testing.TB, fn func(trunk.Tx)) {
+	t.Helper()
+	revision, err := n.store.Update(t.Context(), func(tx trunk.Tx) error { fn(tx); return nil })
 	if err == nil {
 		err = n.directory.Await(t.Context(), revision)
 	}

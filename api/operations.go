@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -49,33 +50,24 @@ func awsHandler[In any](fn func(*request, *In) (any, error)) func(*request) (any
 	}
 }
 
-// offeredOperations are the operations of the model that are answered.
-func offeredOperations() map[wire.OperationID]served {
-	return map[wire.OperationID]served{
-		wire.OpCreateVoiceConnector: {anyConnector, awsHandler(createConnector)},
-		wire.OpListVoiceConnectors:  {anyConnector, awsHandler(listConnectors)},
-		wire.OpGetVoiceConnector:    {oneConnector, awsHandler(getConnector)},
-		wire.OpUpdateVoiceConnector: {oneConnector, awsHandler(updateConnector)},
-		wire.OpDeleteVoiceConnector: {oneConnector, awsHandler(deleteConnector)},
+// offered are operations of the model that are answered.
+type offered map[wire.OperationID]served
 
-		wire.OpPutVoiceConnectorTermination:       {oneConnector, awsHandler(putTermination)},
-		wire.OpGetVoiceConnectorTermination:       {oneConnector, awsHandler(getTermination)},
-		wire.OpDeleteVoiceConnectorTermination:    {oneConnector, awsHandler(deleteTermination)},
-		wire.OpGetVoiceConnectorTerminationHealth: {oneConnector, awsHandler(getHealth)},
-
-		wire.OpPutVoiceConnectorTerminationCredentials:    {oneConnector, awsHandler(putCredentials)},
-		wire.OpListVoiceConnectorTerminationCredentials:   {oneConnector, awsHandler(listCredentials)},
-		wire.OpDeleteVoiceConnectorTerminationCredentials: {oneConnector, awsHandler(deleteCredentials)},
-
-		wire.OpPutVoiceConnectorOrigination:    {oneConnector, awsHandler(putOrigination)},
-		wire.OpGetVoiceConnectorOrigination:    {oneConnector, awsHandler(getOrigination)},
-		wire.OpDeleteVoiceConnectorOrigination: {oneConnector, awsHandler(deleteOrigination)},
+// offeredOperations are all of them. Each family's rows are beside its handlers.
+func offeredOperations() offered {
+	all := offered{}
+	for _, family := range []offered{
+		connectorOperations(),
+		groupOperations(),
+	} {
+		maps.Copy(all, family)
 	}
+	return all
 }
 
 // table returns every row: those of the two namespaces in alphabetical order, then STS's, then Carillon's.
 func table() []row {
-	offered := offeredOperations()
+	answered := offeredOperations()
 	var rows []row
 	operations := wire.Operations()
 	for i := range operations {
@@ -84,7 +76,7 @@ func table() []row {
 			name: op.Name, action: "chime:" + op.Name, service: chimeService, route: op.Route, status: op.Status,
 			resource: anything, aws: op,
 		}
-		if s, ok := offered[op.ID]; ok {
+		if s, ok := answered[op.ID]; ok {
 			r.resource, r.handle = s.resource, s.handle
 		}
 		rows = append(rows, r)

@@ -326,9 +326,8 @@ func TestTransactionsRunAgain(t *testing.T) {
 			return before(e)
 		}}
 	})
-	id := n.create(t, accountA, true)
-	everyOffered(t, id, func(op *wire.Operation, method, target, body string) {
-		if a := n.do(t, accountA, method, target, body); a.Status != op.Status {
+	everyOffered(t, n.subject(t, accountA), func(op *wire.Operation, r offeredRequest) {
+		if a := n.do(t, accountA, r.method, r.target, r.body); a.Status != op.Status {
 			t.Errorf("%s: %v", op.Name, a)
 		}
 	})

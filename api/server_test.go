@@ -119,10 +119,9 @@ func TestSecretsStayOut(t *testing.T) {
 
 func FuzzHandler(f *testing.F) {
 	n := startNode(f)
-	id := n.create(f, accountA, true)
-	for op, r := range offeredRequests(id) {
-		if op != wire.OpDeleteVoiceConnector {
-			f.Add(r[0], r[1], r[2], true)
+	for op, r := range offeredRequests(n.subject(f, accountA)) {
+		if op != wire.OpDeleteVoiceConnector && op != wire.OpDeleteVoiceConnectorGroup {
+			f.Add(r.method, r.target, r.body, true)
 		}
 	}
 	for _, op := range Operations() {

@@ -179,10 +179,10 @@ func TestSTSRefusals(t *testing.T) {
 // TestSTSSignatureOpensNothingElse: a presigned GetCallerIdentity is a proof of identity that is given to others.
 func TestSTSSignatureOpensNothingElse(t *testing.T) {
 	n := startNode(t)
-	id := n.create(t, accountA, true)
+	s := n.subject(t, accountA)
 	before := n.revision(t)
-	for op, r := range offeredRequests(id) {
-		a := n.send(t, n.stsRequest(n.keys[accountA], "sts", r[0], r[1], r[2]))
+	for op, r := range offeredRequests(s) {
+		a := n.send(t, n.stsRequest(n.keys[accountA], "sts", r.method, r.target, r.body))
 		if a.Status != 403 || a.errorType() != "InvalidSignatureException" || !strings.Contains(a.Body, "correct service: 'chime'") {
 			t.Errorf("operation %v: %v", op, a)
 		}
