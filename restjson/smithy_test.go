@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -19,13 +20,9 @@ type vector struct {
 // readVectors reads the httpMalformedRequestTests of a .smithy file.
 func readVectors(t *testing.T, file string) []vector {
 	t.Helper()
-	text, err := os.ReadFile("testdata/smithy/" + file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []vector
 	const trait = "@httpMalformedRequestTests("
-	rest := string(text)
+	rest := string(readSmithy(t, file))
 	for {
 		i := strings.Index(rest, trait)
 		if i < 0 {
@@ -38,6 +35,18 @@ func readVectors(t *testing.T, file string) []vector {
 		rest = p.rest
 	}
 }
+
+func readSmithy(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/smithy/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// bareWord is a number, a flag or null: what is written without quotes.
+type bareWord string
 
 // expand makes one vector for each set of test parameters.
 func expand(c map[string]any) []vector {
@@ -119,7 +128,9 @@ func (p *nodeParser) value() any {
 	case p.take(`"""`):
 		text, rest, _ := strings.Cut(p.rest, `"""`)
 		p.rest = rest
-		return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(strings.TrimLeft(text, "\n"))
+		// A backslash at the end of a line joins it to the next, whose indentation is none of the text's.
+		text = regexp.MustCompile(`\\\n\s*`).ReplaceAllString(text, "")
+		return strings.TrimSpace(strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(text))
 	case strings.HasPrefix(p.rest, `"`):
 		end := 1
 		for p.rest[end] != '"' {
@@ -138,5 +149,8 @@ func (p *nodeParser) value() any {
 	end := strings.IndexAny(p.rest, " \t\r\n,:]})")
 	word := p.rest[:end]
 	p.rest = p.rest[end:]
+	if word[0] == '-' || word[0] >= '0' && word[0] <= '9' || word == "true" || word == "false" || word == "null" {
+		return bareWord(word)
+	}
 	return word
 }

@@ -3,19 +3,20 @@ package restjson
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// vectorFiles names the files with cases that apply.
+// vectorFiles have requests that servers must refuse.
 var vectorFiles = []string{
 	"malformed-boolean.smithy", "malformed-content-type.smithy", "malformed-integer.smithy", "malformed-list.smithy",
 	"malformed-map.smithy", "malformed-request-body.smithy", "malformed-enum.smithy", "malformed-length.smithy",
-	"malformed-pattern.smithy", "malformed-range.smithy", "malformed-required.smithy",
+	"malformed-pattern.smithy", "malformed-range.smithy", "malformed-required.smithy", "malformed-string.smithy", "malformed-timestamp-body.smithy",
 }
 
 // notApplicable gives the reason for every case that is not asserted as written: a part of its id.
@@ -23,6 +24,7 @@ var notApplicable = []struct{ id, reason string }{
 	{"Header", "no member of either API travels in a header"},
 	{"Blob", "no blobs in inputs"},
 	{"Float", "no floats in inputs"},
+	{"Timestamp", "no timestamps in inputs"},
 	{"Union", "no unions in either model"},
 	{"WithPayload", "no member is the whole body"},
 }
@@ -146,9 +148,9 @@ func targets() []target {
 }
 
 func TestSmithyVectors(t *testing.T) {
-	all := targets()
+	operations, all := targets(), map[string]bool{}
 	var routes []Route
-	for _, tg := range all {
+	for _, tg := range operations {
 		routes = append(routes, Route{Method: "POST", Template: tg.template})
 	}
 	router, err := NewRouter(routes)
@@ -156,23 +158,41 @@ func TestSmithyVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range vectorFiles {
-		ids, asserted := map[string]bool{}, 0
+		ids := map[string]bool{}
 		for _, v := range readVectors(t, file) {
 			ids[v.id] = true
 			if !applies(v.id) {
 				continue
 			}
-			asserted++
-			t.Run(v.id, func(t *testing.T) { check(t, v, run(router, all, v)) })
+			t.Run(v.id, func(t *testing.T) { check(t, v, run(router, operations, v)) })
 		}
 		// The reader of the files is ours too: it must not lose a case.
-		text, err := os.ReadFile("testdata/smithy/" + file)
-		if err != nil {
-			t.Fatal(err)
+		if want := strings.Count(string(readSmithy(t, file)), "id: \""); len(ids) != want {
+			t.Errorf("%s: %d cases read, want %d", file, len(ids), want)
 		}
-		if want := strings.Count(string(text), "id: \""); len(ids) != want || asserted == 0 {
-			t.Errorf("%s: %d cases with %d requests asserted, want %d cases", file, len(ids), asserted, want)
+		maps.Copy(all, ids)
+	}
+	for _, n := range notApplicable {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(all)), func(id string) bool { return strings.Contains(id, n.id) }) {
+			t.Errorf("no case for the reason %q", n.reason)
 		}
+	}
+}
+
+// TestSmithyFiles: every file that is here is read by one of the tests.
+func TestSmithyFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/smithy/*.smithy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := slices.Concat(vectorFiles, protocolFiles)
+	for _, file := range files {
+		if name := filepath.Base(file); !slices.Contains(read, name) {
+			t.Errorf("no test reads %s", name)
+		}
+	}
+	if len(files) != len(read) {
+		t.Errorf("%d files, %d read", len(files), len(read))
 	}
 }
 
