@@ -26,7 +26,7 @@ func pages(t *testing.T) map[string]string {
 			return err
 		}
 		base := path.Base(name)
-		if d.IsDir() && name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || base == "bin") {
+		if d.IsDir() && name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || base == "bin" || base == "node_modules") {
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(name, ".md") {

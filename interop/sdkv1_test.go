@@ -89,7 +89,7 @@ func TestSDKv1Errors(t *testing.T) {
 	if e, ok := errors.AsType[*chime.BadRequestException](err); !ok || *e.Code_ != "BadRequest" || !strings.Contains(e.Message(), "256") {
 		t.Errorf("257 characters: %v", err)
 	}
-	_, err = c.ListVoiceConnectorGroups(&chime.ListVoiceConnectorGroupsInput{})
+	_, err = c.ListSipMediaApplications(&chime.ListSipMediaApplicationsInput{})
 	if e, ok := errors.AsType[*chime.ForbiddenException](err); !ok || e.StatusCode() != 403 {
 		t.Errorf("an operation that is not offered: %v", err)
 	}

@@ -122,7 +122,7 @@ def errors(c, vcid):
            Termination={"CallingRegions": ["US"], "CidrAllowedList": ["0.0.0.0/0"]})
     raises(x.BadRequestException, 400, c.put_voice_connector_origination, VoiceConnectorId=vcid, Origination={
         "Routes": [{"Host": "a.example", "Port": 5061, "Protocol": "SCTP", "Priority": 1, "Weight": 1}]})
-    raises(x.ForbiddenException, 403, c.list_voice_connector_groups)
+    raises(x.ForbiddenException, 403, c.list_sip_media_applications)
     untyped("InvalidSignatureException", client(aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key="wrong").list_voice_connectors)
     untyped("UnrecognizedClientException", client(aws_access_key_id="AKIAQQQQQQQQQQQQQQQQ", aws_secret_access_key="any").list_voice_connectors)
 
