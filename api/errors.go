@@ -41,6 +41,7 @@ func (r *request) exception(err error) restjson.Exception {
 		unknown   *restjson.UnknownOperationError
 		denied    *deniedError
 		kinded    *trunk.Error
+		throttled *throttledError
 	)
 	if r.sts {
 		return stsException(err)
@@ -53,6 +54,8 @@ func (r *request) exception(err error) restjson.Exception {
 		return restjson.Exception{Status: http.StatusNotFound, Type: "UnknownOperationException", Code: "UnknownOperation", Message: unknown.Error()}
 	case errors.As(err, &denied):
 		return r.modelled(exceptionRow{wire.AccessDeniedException, "AccessDenied"}, exceptions[trunk.Forbidden], denied.Error())
+	case errors.As(err, &throttled):
+		return throttled.exception(r.server.config.ThrottleException)
 	case errors.As(err, &kinded):
 		return r.kinded(kinded)
 	case isRequestFault(err):

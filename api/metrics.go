@@ -16,6 +16,7 @@ import (
 //	carillon_api_overload_total                       requests beyond MaxConcurrent
 //	carillon_api_bodies_too_large_total               requests with a body beyond MaxBody
 //	carillon_api_retries_answered_total               creates sent again that were answered with the first result
+//	carillon_api_rate_buckets_forgotten_total         request rates that were forgotten for want of room
 //	carillon_api_signature_faults_total{fault}        requests whose signature was refused
 type metrics struct {
 	requests *prometheus.CounterVec
@@ -23,6 +24,8 @@ type metrics struct {
 	overload prometheus.Counter
 	tooLarge prometheus.Counter
 	retries  prometheus.Counter
+	// forgottenRates counts buckets of rates.
+	forgottenRates prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, v *sigv4.Verifier) (*metrics, error) {
@@ -43,11 +46,14 @@ func newMetrics(r prometheus.Registerer, v *sigv4.Verifier) (*metrics, error) {
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "carillon_api_retries_answered_total", Help: "Creates sent again that got the first result.",
 		}),
+		forgottenRates: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "carillon_api_rate_buckets_forgotten_total", Help: "Request rates of an account and operation that were forgotten for want of room.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.requests, m.seconds, m.overload, m.tooLarge, m.retries}
+	all := []prometheus.Collector{m.requests, m.seconds, m.overload, m.tooLarge, m.retries, m.forgottenRates}
 	for _, f := range sigv4.Faults() {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "carillon_api_signature_faults_total", Help: "Requests whose signature was refused.",

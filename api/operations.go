@@ -104,6 +104,7 @@ func ownRows() []row {
 
 		{name: "ListQuotas", route: get(v1.Quotas), operatorOnly: true, handle: listQuotas},
 		{name: "PutQuota", route: put(v1.Quotas + "/{name}"), operatorOnly: true, handle: putQuota},
+		{name: "DeleteQuota", route: remove(v1.Quotas + "/{name}"), operatorOnly: true, handle: deleteQuota, status: http.StatusNoContent},
 
 		{name: "ListCalls", route: get(v1.Calls), handle: listCalls},
 		{name: "GetCall", route: get(v1.Calls + "/{id}"), handle: getCall},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -222,11 +223,74 @@ func TestQuotas(t *testing.T) {
 		t.Errorf("got %+v", list)
 	}
 	before := n.revision(t)
-	for _, c := range [][2]string{{path, `{}`}, {path, `{"value":-1}`}, {path, `{"value":1,"account":"x"}`}, {v1.Quotas + "/x", `{"value":1}`}, {path, `{"value":1,"name":"x"}`}} {
+	rate := v1.Quotas + "/API%20requests%20per%20second"
+	for _, c := range [][2]string{
+		{path, `{}`}, {path, `{"value":-1}`}, {path, `{"value":1,"account":"x"}`}, {v1.Quotas + "/x", `{"value":1}`}, {path, `{"value":1,"name":"x"}`},
+		{rate, `{"value":0}`}, {rate + ":%20GetVoiceConnector", `{"value":0}`}, {rate + ":%20GetVoiceConnectro", `{"value":1}`}, {rate + ":%20", `{"value":1}`},
+	} {
 		n.do(t, operatorAccount, "PUT", c[0], c[1]).want(t, 400)
+	}
+	for query, status := range map[string]int{"?account=x": 400, "?account=" + accountB: 404} {
+		n.do(t, operatorAccount, "DELETE", path+query, "").want(t, status)
 	}
 	if n.revision(t) != before {
 		t.Error("something was stored")
+	}
+}
+
+// TestQuotaSpellings: AWS's own names in any capitals mean the quotas here.
+func TestQuotaSpellings(t *testing.T) {
+	n := startNode(t)
+	for spelling, want := range map[string]string{
+		"voice connectors per ACCOUNT":               trunk.QuotaConnectors,
+		"Voice Connectors":                           trunk.QuotaConnectors,
+		"voice connector groups":                     trunk.QuotaGroups,
+		"Voice Connectors per group":                 trunk.QuotaGroupMembers,
+		"Provisioned phone numbers":                  trunk.QuotaNumbers,
+		"Calls per second per connector":             trunk.QuotaCPS,
+		"active voice connector calls":               trunk.QuotaActiveCalls,
+		"api requests per second":                    trunk.QuotaAPIRate,
+		"API requests per second: createsiprule":     "API requests per second: CreateSipRule",
+		"API Requests per second: ListKeys":          "API requests per second: ListKeys",
+		"API requests per second: getcalleridentity": "API requests per second: GetCallerIdentity",
+	} {
+		path := v1.Quotas + "/" + url.PathEscape(spelling)
+		if got := decode[v1.Quota](t, n.do(t, operatorAccount, "PUT", path, `{"value":9,"account":"`+accountB+`"}`).want(t, 200)); got.Name != want {
+			t.Errorf("%q is %q, want %q", spelling, got.Name, want)
+		}
+		if v, ok := n.directory.Snapshot().Quota(accountB, want); !ok || v != 9 {
+			t.Errorf("%q: %d, %t", want, v, ok)
+		}
+		n.do(t, operatorAccount, "DELETE", path+"?account="+accountB, "").want(t, 204)
+		n.do(t, operatorAccount, "DELETE", path+"?account="+accountB, "").want(t, 404)
+	}
+	if list := decode[v1.QuotaList](t, n.do(t, operatorAccount, "GET", v1.Quotas, "")); len(list.Quotas) != 0 || len(list.Defaults) != len(list.Names) {
+		t.Errorf("all unset: %+v", list)
+	}
+}
+
+// TestUnsetQuota: without its own quota an account has that of every account, and then none; what was made in between
+// counts when one is set again.
+func TestUnsetQuota(t *testing.T) {
+	n := startNode(t)
+	path := v1.Quotas + "/Voice%20Connectors"
+	own := "?account=" + accountA
+	n.do(t, operatorAccount, "PUT", path, `{"value":2}`).want(t, 200)
+	n.do(t, operatorAccount, "PUT", path, `{"value":1,"account":"`+accountA+`"}`).want(t, 200)
+	n.create(t, accountA, true)
+	n.do(t, accountA, "POST", "/voice-connectors", create).want(t, 400)
+	n.do(t, operatorAccount, "DELETE", path+own, "").want(t, 204)
+	second := n.create(t, accountA, true)
+	n.do(t, accountA, "POST", "/voice-connectors", create).want(t, 400)
+	n.do(t, operatorAccount, "DELETE", path, "").want(t, 204)
+	for range 3 {
+		n.create(t, accountA, true)
+	}
+	n.do(t, accountA, "DELETE", "/voice-connectors/"+second, "").want(t, 204)
+	n.do(t, operatorAccount, "PUT", path, `{"value":5,"account":"`+accountA+`"}`).want(t, 200)
+	n.create(t, accountA, true)
+	if a := n.do(t, accountA, "POST", "/voice-connectors", create).want(t, 400); a.text(t, "Message") != "The account has 5 Voice Connectors; its quota is 5." {
+		t.Errorf("got %s", a.Body)
 	}
 }
 

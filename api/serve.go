@@ -76,6 +76,7 @@ func (r *request) work() (answer any, err error) {
 	for _, step := range []func(*request) error{
 		(*request).route,
 		(*request).authenticate,
+		(*request).throttle,
 		(*request).authorize,
 		(*request).offered,
 	} {
@@ -196,6 +197,9 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 		if r.http.ContentLength != int64(len(r.body)) {
 			// The rest of the body may still be on its way; it must not be taken for the next request.
 			w.Header().Set("Connection", "close")
+		}
+		if throttled, ok := errors.AsType[*throttledError](err); ok {
+			throttled.announce(w.Header())
 		}
 		writeErr = r.write(w, nil, e)
 	}

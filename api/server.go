@@ -91,6 +91,11 @@ type Config struct {
 	MaxLargeBodies int
 	RequestTime    time.Duration
 	RetryMemory    time.Duration
+	// MaxRateBuckets replaces its default where it is not 0.
+	MaxRateBuckets int
+	// ThrottleException is what a request beyond its account's rate is answered with: ThrottledClientException, which is
+	// AWS's and the default, or ThrottlingException, which more clients back off from.
+	ThrottleException string
 }
 
 // Server answers the API. Make it with New.
@@ -104,6 +109,7 @@ type Server struct {
 	nothing *directory.Snapshot
 	// working and largeBodies hold one element for each request in that stage.
 	working, largeBodies chan struct{}
+	rates                rates
 }
 
 // chimeService is the service name in every client's credential scope, in both namespaces.
@@ -118,9 +124,13 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("make API server: TokenKey has fewer than 16 bytes")
 	}
 	c = withDefaults(c)
+	if err := checkThrottle(c.ThrottleException); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config: c, rows: table(), nothing: directory.New(directory.Config{}).Snapshot(),
 		working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies),
+		rates: rates{limit: c.MaxRateBuckets, buckets: map[rateKey]rateBucket{}},
 	}
 	routes := make([]restjson.Route, len(s.rows))
 	for i := range s.rows {
@@ -134,6 +144,7 @@ func New(c Config) (*Server, error) {
 	if s.metrics, err = newMetrics(c.Metrics, s.verifier); err != nil {
 		return nil, fmt.Errorf("make API server: %w", err)
 	}
+	s.rates.forgotten = s.metrics.forgottenRates
 	return s, nil
 }
 
@@ -162,6 +173,12 @@ func withDefaults(c Config) Config {
 	}
 	if c.RetryMemory <= 0 {
 		c.RetryMemory = DefaultRetryMemory
+	}
+	if c.MaxRateBuckets <= 0 {
+		c.MaxRateBuckets = DefaultMaxRateBuckets
+	}
+	if c.ThrottleException == "" {
+		c.ThrottleException = wire.ThrottledClientException
 	}
 	return c
 }

@@ -162,6 +162,7 @@ func stsException(err error) restjson.Exception {
 	var (
 		signature *sigv4.Error
 		fault     *queryFault
+		throttled *throttledError
 	)
 	answer := func(status int, code, message string) restjson.Exception {
 		return restjson.Exception{Status: status, Type: code, Code: code, Message: message}
@@ -175,8 +176,8 @@ func stsException(err error) restjson.Exception {
 		return answer(status, code, signature.Message)
 	case errors.As(err, &fault):
 		return answer(http.StatusBadRequest, fault.code, fault.message)
-	case trunk.KindOf(err) == trunk.Throttled:
-		return answer(http.StatusBadRequest, "Throttling", "Rate exceeded")
+	case errors.As(err, &throttled), trunk.KindOf(err) == trunk.Throttled:
+		return answer(http.StatusBadRequest, "Throttling", (&throttledError{}).Error())
 	case isRequestFault(err):
 		return answer(http.StatusBadRequest, "ValidationError", err.Error())
 	case trunk.KindOf(err) == trunk.Unavailable, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

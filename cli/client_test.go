@@ -155,9 +155,13 @@ func TestQuotas(t *testing.T) {
 	if len(list.Names) == 0 || len(list.Quotas) != 0 {
 		t.Fatalf("%+v", list)
 	}
-	s.expect("quota list", list.Names[0], "not set")
+	s.expect("quota list", list.Names[0], "no limit", "Voice Connectors per group", "3")
 	s.expect("quota set '"+list.Names[0]+"' 3 --account 123456789012", "123456789012 3")
-	s.expect("quota list", "123456789012")
+	s.expect("quota list", "123456789012", "no limit")
+	s.expect("quota unset 'voice connectors' --account 123456789012", "Unset")
+	s.refuse("quota unset 'voice connectors' --account 123456789012", 1, "not set")
+	s.expect("quota set 'API requests per second: listkeys' 50", "API requests per second: ListKeys (each) 50")
+	s.refuse("quota set 'API requests per second' 0", 2, "value must be 1")
 	s.refuse("quota set nonsense 3", 2, "no quota of that name")
 }
 

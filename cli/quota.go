@@ -11,8 +11,9 @@ import (
 )
 
 type quotaCommand struct {
-	List quotaListCommand `cmd:"" help:"List the quotas that are set, and those that can be."`
-	Set  quotaSetCommand  `cmd:"" help:"Set a quota."`
+	List  quotaListCommand  `cmd:"" help:"List the quotas: those that are set, and what applies where none is."`
+	Set   quotaSetCommand   `cmd:"" help:"Set a quota, or the rate of API requests of an account."`
+	Unset quotaUnsetCommand `cmd:"" help:"Take a quota away again."`
 }
 
 type quotaListCommand struct{ nodeFlags }
@@ -31,21 +32,21 @@ func (c *quotaListCommand) run(ctx context.Context, s *session) error {
 	}
 	var t table
 	t.add("quota", "account", "value")
-	set := map[string]bool{}
+	every := map[string]bool{}
 	for _, q := range list.Quotas {
-		set[q.Name] = true
+		every[q.Name] = every[q.Name] || q.Account == ""
 		t.add(quotaRow(q)...)
 	}
-	for _, name := range list.Names {
-		if !set[name] {
-			t.add(name, "-", "not set")
+	for _, q := range list.Defaults {
+		if !every[q.Name] {
+			t.add(quotaRow(q)...)
 		}
 	}
 	return t.print(s.Out)
 }
 
 func quotaRow(q v1.Quota) []string {
-	account, value := q.Account, "not set"
+	account, value := q.Account, "no limit"
 	if account == "" {
 		account = "(each)"
 	}
@@ -57,7 +58,7 @@ func quotaRow(q v1.Quota) []string {
 
 type quotaSetCommand struct {
 	nodeFlags
-	Name    string `arg:"" help:"Name of the quota; quota list shows them."`
+	Name    string `arg:"" help:"Name of the quota, as quota list shows it or as AWS spells it; a rate for one operation is 'API requests per second: OPERATION'."`
 	Value   int    `arg:"" help:"How many an account may have."`
 	Account string `placeholder:"ID" help:"Account it is for; every account without its own if left out."`
 }
@@ -76,4 +77,23 @@ func (c *quotaSetCommand) run(ctx context.Context, s *session) error {
 		return printJSON(s.Out, q)
 	}
 	return done(s, false, "Set: "+strings.Join(quotaRow(q), " ")+".")
+}
+
+type quotaUnsetCommand struct {
+	nodeFlags
+	Name    string `arg:"" help:"Name of the quota; quota list shows them."`
+	Account string `placeholder:"ID" help:"Account whose own quota it is; the one of every account if left out."`
+}
+
+func (c *quotaUnsetCommand) run(ctx context.Context, s *session) error {
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	query := url.Values{}
+	setIf(query, v1.QueryAccount, c.Account)
+	if err := node.own(ctx, http.MethodDelete, v1.Quotas+"/"+url.PathEscape(c.Name)+"?"+query.Encode(), nil, nil); err != nil {
+		return err
+	}
+	return done(s, c.JSON, "Unset: "+c.Name+".")
 }

@@ -22,6 +22,7 @@ func (c *Config) Check() error {
 	c.checkListeners(fail)
 	c.checkMedia(fail)
 	c.checkTLS(fail)
+	c.checkAPI(fail)
 	c.checkBounds(fail)
 	return errors.Join(errs...)
 }
@@ -102,6 +103,12 @@ func (c *Config) checkMedia(fail failFunc) {
 		if n := l.addr.port(); l.addr.Enabled() && n >= int(c.MediaPorts.Lo) && n <= int(c.MediaPorts.Hi) {
 			fail("--%s %s lies within --media-ports %s", l.flag, l.addr, c.MediaPorts)
 		}
+	}
+}
+
+func (c *Config) checkAPI(fail failFunc) {
+	if names := []string{"ThrottledClientException", "ThrottlingException"}; !slices.Contains(names, c.APIThrottleException) {
+		fail("--api-throttle-exception %q is neither %s", c.APIThrottleException, strings.Join(names, " nor "))
 	}
 }
 

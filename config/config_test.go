@@ -127,7 +127,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"tls-key": "/key", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
 		"max-transactions": "4", "max-record-bytes": "5MiB", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
 		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
-		"store-stale": "11s", "max-unproven-calls": "77", "drain": "13s",
+		"store-stale": "11s", "max-unproven-calls": "77", "drain": "13s", "api-throttle-exception": "ThrottlingException",
 	}
 	env, file := map[string]string{}, ""
 	for _, f := range Fields() {
@@ -203,6 +203,7 @@ func TestCheckSentences(t *testing.T) {
 		{"domain without a dot", func(c *Config) { c.Domain = "voice" }, "--domain"},
 		{"log level", func(c *Config) { c.LogLevel = "loud" }, "--log-level"},
 		{"log format", func(c *Config) { c.LogFormat = "xml" }, "--log-format"},
+		{"throttle exception", func(c *Config) { c.APIThrottleException = "SlowDown" }, "--api-throttle-exception"},
 		{"no API", func(c *Config) { c.API = Off }, "--api cannot be off"},
 		{"no metrics", func(c *Config) { c.Metrics = Off }, ""},
 		{"no SIP", func(c *Config) { c.SIPUDP, c.SIPTCP, c.SIPTLS = Off, Off, Off }, "all off"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -373,6 +374,14 @@ func TestTheRest(t *testing.T) {
 	}{{accountA, "n", 1, true}, {accountB, "n", 2, true}, {accountB, "m", 0, false}} {
 		if got, ok := s.Quota(c.account, c.name); got != c.want || ok != c.ok {
 			t.Errorf("quota %s of %s is %d, %v", c.name, c.account, got, ok)
+		}
+	}
+	// Taken away again, it falls back on that of every account, and without one stays a quota of nothing.
+	unset := at(t, put(&trunk.Quota{Account: accountA, Name: "n", Value: trunk.Unset}, &trunk.Quota{Name: "n", Value: 2},
+		&trunk.Quota{Account: accountA, Name: "m", Value: trunk.Unset})).Snapshot()
+	for name, want := range map[string]int{"n": 2, "m": math.MaxInt} {
+		if got, ok := unset.Quota(accountA, name); got != want || !ok {
+			t.Errorf("unset quota %s is %d, %v, want %d", name, got, ok, want)
 		}
 	}
 	if got := s.Quotas(); len(got) != 2 || got[0] != (trunk.Quota{Name: "n", Value: 2}) {

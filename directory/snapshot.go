@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 
@@ -135,12 +136,21 @@ func (s *Snapshot) CarrierBySource(from netip.AddrPort) (*trunk.Carrier, bool) {
 func (s *Snapshot) AccessKey(id string) (*iam.AccessKey, bool) { return s.keys.Get([]byte(id)) }
 
 // Quota returns the limit of that name for the account: its own value, else the one for every account. Without
-// either there is no limit and the answer is false.
+// either there is no limit and the answer is false. A limit that was unset is one of math.MaxInt: what it caps is still
+// counted.
 func (s *Snapshot) Quota(account, name string) (int, bool) {
-	if v, ok := s.quotas.Get(quotaKey(account, name)); ok {
+	v, own := s.quotas.Get(quotaKey(account, name))
+	if own && v != trunk.Unset {
 		return v, true
 	}
-	return s.quotas.Get(quotaKey("", name))
+	v, every := s.quotas.Get(quotaKey("", name))
+	if every && v != trunk.Unset {
+		return v, true
+	}
+	if own || every {
+		return math.MaxInt, true
+	}
+	return 0, false
 }
 
 // Health returns the last proof of life of the connector's customer.

@@ -155,7 +155,7 @@ func (n *Node) startAPI(context.Context) error {
 	s, err := api.New(api.Config{
 		Store: n.store, Directory: n.directory, Calls: calls{n.records}, Clock: n.clock, Random: n.random,
 		Logger: n.log.With("plane", "api"), Metrics: n.metrics, Rules: rules, TokenKey: n.store.Box().Derive("api tokens"),
-		DualStack: n.dualStack(),
+		DualStack: n.dualStack(), ThrottleException: n.config.APIThrottleException,
 	})
 	if err != nil {
 		return err

@@ -298,9 +298,9 @@ func (t Target) String() string {
 type Quota struct {
 	// Account is 12 digits; empty applies to every account without a value of its own.
 	Account string
-	// Name is one of QuotaNames.
+	// Name is one of QuotaNames, or of APIRateOf.
 	Name string
-	// Value is at least 0.
+	// Value is at least 0, or Unset.
 	Value int
 }
 

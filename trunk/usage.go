@@ -1,5 +1,7 @@
 package trunk
 
+import "strings"
+
 // Names of quotas, as AWS has them in its service quotas.
 const (
 	// QuotaConnectors caps the connectors of an account.
@@ -14,11 +16,51 @@ const (
 	QuotaCPS = "Calls per second per Voice Connector"
 	// QuotaActiveCalls caps the calls that are up at a time in an account.
 	QuotaActiveCalls = "Active Voice Connector calls"
+	// QuotaAPIRate caps how often an account may call each operation, on each node. An operation with a rate of its own,
+	// see APIRateOf, is held to that instead.
+	QuotaAPIRate = "API requests per second"
 )
 
-// QuotaNames returns the names a Quota may have.
+// Unset is the value of a quota that an operator has taken away again and that is counted: the count goes on, so that
+// it is right when the quota comes back.
+const Unset = -1
+
+// QuotaNames returns the names a Quota may have, besides those of APIRateOf.
 func QuotaNames() []string {
-	return []string{QuotaConnectors, QuotaGroups, QuotaGroupMembers, QuotaNumbers, QuotaCPS, QuotaActiveCalls}
+	return []string{QuotaConnectors, QuotaGroups, QuotaGroupMembers, QuotaNumbers, QuotaCPS, QuotaActiveCalls, QuotaAPIRate}
+}
+
+// APIRateOf returns the name of the quota for one operation of the API.
+func APIRateOf(operation string) string { return QuotaAPIRate + ": " + operation }
+
+// QuotaNamed returns the quota that is meant by a name: one of QuotaNames, or AWS's spelling in its service quotas. Small
+// and capital letters are the same.
+func QuotaNamed(name string) (string, bool) {
+	for _, q := range QuotaNames() {
+		if strings.EqualFold(name, q) {
+			return q, true
+		}
+	}
+	for _, alias := range [][2]string{
+		{"Voice Connectors", QuotaConnectors},
+		{"Voice Connectors per region", QuotaConnectors},
+		{"Voice Connector groups", QuotaGroups},
+		{"Provisioned phone numbers", QuotaNumbers},
+		{"Phone numbers", QuotaNumbers},
+		{"Calls per second per connector", QuotaCPS},
+		{"Calls per second per connector per region", QuotaCPS},
+		{"Active Voice Connector calls per account", QuotaActiveCalls},
+	} {
+		if strings.EqualFold(name, alias[0]) {
+			return alias[1], true
+		}
+	}
+	return "", false
+}
+
+// Counted reports whether usage is kept of what the quota caps.
+func Counted(quota string) bool {
+	return quota == QuotaConnectors || quota == QuotaGroups || quota == QuotaNumbers
 }
 
 // Usage counts what an account has of that which a quota caps, so that two creates at the same moment cannot both take

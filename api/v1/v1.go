@@ -19,7 +19,7 @@ const (
 	Numbers    = Base + "/numbers"    // GET lists; POST imports
 	Keys       = Base + "/keys"       // GET lists; POST creates; DELETE of one; POST of one with ?operation=disable
 	Connectors = Base + "/connectors" // GET, PUT of one + "/settings"
-	Quotas     = Base + "/quotas"     // GET lists; PUT of one
+	Quotas     = Base + "/quotas"     // GET lists; PUT, DELETE of one
 	Calls      = Base + "/calls"      // GET lists; GET of one
 )
 
@@ -160,20 +160,24 @@ type Peer struct {
 	NoVerify bool `json:"no_verify,omitempty"`
 }
 
-// Quota is a limit that an operator has set. PutQuota takes Account and Value, the name is in the path.
+// Quota is a limit that an operator has set. PutQuota takes Account and Value, the name is in the path; DeleteQuota takes
+// the account in the query.
 type Quota struct {
+	// Name is one of the names of QuotaList, or AWS's in its service quotas; capitals do not matter.
 	Name string `json:"name,omitempty"`
 	// Account is empty for every account without a value of its own.
 	Account string `json:"account,omitempty"`
-	// Value is at least 0.
+	// Value is at least 0, and 1 for a rate. Null, in Defaults alone, is no limit.
 	Value *int `json:"value"`
 }
 
 // QuotaList is the answer of ListQuotas.
 type QuotaList struct {
 	Quotas []Quota `json:"quotas"`
-	// Names are those that can be set.
+	// Names are those that can be set. "API requests per second: OPERATION" can be too, for each operation.
 	Names []string `json:"names"`
+	// Defaults are what applies where nothing is set.
+	Defaults []Quota `json:"defaults"`
 }
 
 // Call is the answer of GetCall: the record of one call.
