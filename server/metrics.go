@@ -107,6 +107,12 @@ func stateMetrics() []metric {
 		counter("carillon_store_updates_total", "Transactions committed.", func(n *Node) uint64 { return n.store.Stats().Updates }),
 		counter("carillon_store_reruns_total", "Transactions run again because others had changed what they read.",
 			func(n *Node) uint64 { return n.store.Stats().Reruns }),
+		counter("carillon_store_batches_total", "Writes to the store's log: each commits the transactions that came since the last.",
+			func(n *Node) uint64 { return n.store.Stats().Batches }),
+		counter("carillon_store_batches_full_total", "Batches that could not take all transactions that waited.",
+			func(n *Node) uint64 { return n.store.Stats().BatchesFull }),
+		counter("carillon_store_batches_divided_total", "Batches the store did not take as they were and that were sent again in parts.",
+			func(n *Node) uint64 { return n.store.Stats().BatchesDivided }),
 		counter("carillon_store_unavailable_total", "Transactions given up because of the store.", func(n *Node) uint64 { return n.store.Stats().Unavailable }),
 		gauge("carillon_records_bytes", "Size of the log of call records.", func(n *Node) int { return int(n.records.Stats().Bytes) }),
 	}

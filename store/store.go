@@ -84,6 +84,7 @@ type Store struct {
 	embedded *embedded // nil with an external cluster
 	box      *seal.Box
 	leases   leases
+	batches  *batcher
 	stats    counters
 	closing  sync.Once
 	closeErr error
@@ -93,6 +94,9 @@ type Store struct {
 type Stats struct {
 	// Updates were committed, Reruns ran their function again because others had changed what it read.
 	Updates, Reruns uint64
+	// Batches are etcd transactions with the updates of one or more callers. BatchesFull could not take all that
+	// waited, BatchesDivided were more than the store takes and were sent again in parts.
+	Batches, BatchesFull, BatchesDivided uint64
 	// Exhausted updates were given up after MaxRuns or their time, Unavailable ones because of the store.
 	Exhausted, Unavailable uint64
 	// Lists are complete lists made for followers, Resumed the watches taken up again without one.
@@ -102,7 +106,7 @@ type Stats struct {
 }
 
 type counters struct {
-	updates, reruns, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
+	updates, reruns, batches, batchesFull, batchesDivided, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
 }
 
 // Open opens the store and the installation's data key, which the first node of all makes.
@@ -133,6 +137,7 @@ func open(ctx context.Context, c Config) (*Store, error) {
 		c.Key = key
 	}
 	s := &Store{config: c}
+	s.batches = newBatcher(s)
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -208,7 +213,8 @@ func (s *Store) Client() *clientv3.Client { return s.client }
 func (s *Store) Stats() Stats {
 	c := &s.stats
 	return Stats{
-		Updates: c.updates.Load(), Reruns: c.reruns.Load(), Exhausted: c.exhausted.Load(),
+		Updates: c.updates.Load(), Reruns: c.reruns.Load(),
+		Batches: c.batches.Load(), BatchesFull: c.batchesFull.Load(), BatchesDivided: c.batchesDivided.Load(), Exhausted: c.exhausted.Load(),
 		Unavailable: c.unavailable.Load(), Lists: c.lists.Load(), Resumed: c.resumed.Load(), Unreadable: c.unreadable.Load(),
 	}
 }

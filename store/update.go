@@ -177,34 +177,33 @@ func (t *tx) commit() (int64, error) {
 	if len(t.order) > MaxOps || len(t.reads)+len(t.order) > MaxOps {
 		return 0, trunk.Errorf(trunk.LimitExceeded, "one transaction may read and write at most %d records", MaxOps)
 	}
-	ops, err := t.ops()
+	p, err := t.pending()
 	if err != nil {
 		return 0, err
 	}
-	compares, err := t.conditions()
-	if err != nil {
-		return 0, err
-	}
-	answer, err := t.store.client.Txn(t.ctx).If(compares...).Then(ops...).Commit()
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	o := t.store.batches.commit(t.ctx, p)
+	switch {
+	case errors.Is(o.err, rpctypes.ErrLeaseNotFound):
 		t.store.leases.forget()
 		return 0, errAgain
-	}
-	if err != nil {
-		return 0, t.store.refuse("write to the store", err)
-	}
-	if answer.Succeeded {
-		return answer.Header.Revision, nil
+	case errors.Is(o.err, errAgain):
+		return 0, errAgain
+	case o.err != nil:
+		return 0, t.store.refuse("write to the store", o.err)
+	case o.held:
+		return o.revision, nil
 	}
 	return 0, t.whyNot()
 }
 
-func (t *tx) ops() ([]clientv3.Op, error) {
-	ops := make([]clientv3.Op, 0, len(t.order))
+func (t *tx) pending() (*pending, error) {
+	p := &pending{writes: make([]clientv3.Op, 0, len(t.order))}
 	for _, key := range t.order {
 		w := t.writes[key]
+		stored := t.store.entityKey(key)
+		p.bytes += len(stored)
 		if w.entity == nil {
-			ops = append(ops, clientv3.OpDelete(t.store.entityKey(key)))
+			p.writes = append(p.writes, clientv3.OpDelete(stored))
 			continue
 		}
 		value, err := encode(w.entity, t.store.box)
@@ -219,24 +218,27 @@ func (t *tx) ops() ([]clientv3.Op, error) {
 			}
 			options = append(options, clientv3.WithLease(lease))
 		}
-		ops = append(ops, clientv3.OpPut(t.store.entityKey(key), string(value), options...))
+		p.bytes += len(value)
+		p.writes = append(p.writes, clientv3.OpPut(stored, string(value), options...))
 	}
-	return ops, nil
+	var err error
+	p.conditions, err = t.conditions()
+	return p, err
 }
 
 // conditions returns what must hold at the commit.
-func (t *tx) conditions() ([]clientv3.Cmp, error) {
-	var compares []clientv3.Cmp
+func (t *tx) conditions() ([]condition, error) {
+	var all []condition
 	for _, key := range t.readings {
 		if w := t.writes[key]; w != nil && w.create && t.reads[key].entity != nil {
 			return nil, exists(key)
 		}
-		compares = append(compares, clientv3.Compare(clientv3.ModRevision(t.store.entityKey(key)), "=", t.reads[key].modified))
+		all = append(all, condition{t.store.entityKey(key), t.reads[key].modified})
 	}
 	for _, key := range t.created() {
-		compares = append(compares, clientv3.Compare(clientv3.CreateRevision(t.store.entityKey(key)), "=", 0))
+		all = append(all, condition{t.store.entityKey(key), 0})
 	}
-	return compares, nil
+	return all, nil
 }
 
 func (t *tx) created() []trunk.EntityKey {

@@ -35,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"a run reads one revision", oneRevision},
 		{"no update is lost", noLostUpdate},
 		{"no write skew", noWriteSkew},
+		{"no write skew among many", noWriteSkewAmongMany},
+		{"many at once hold or fail alone", holdOrFailAlone},
 		{"an ended context is unavailable", endedContext},
 		{"a type without a stored form is refused", foreignType},
 		{"follow", follow},
@@ -267,9 +269,8 @@ func noLostUpdate(t *testing.T, s Store) {
 	}
 }
 
-// add tries again while the store says that too many others write, as its callers may.
 func add(s Store, name string) error {
-	for {
+	return persist(func() error {
 		_, err := s.Update(context.Background(), func(tx trunk.Tx) error {
 			q, _, err := trunk.Get[*trunk.Quota](tx, quota(name, 0).EntityKey())
 			if err != nil {
@@ -278,7 +279,14 @@ func add(s Store, name string) error {
 			tx.Put(quota(name, q.Value+1))
 			return nil
 		})
-		if trunk.KindOf(err) != trunk.Unavailable || err == nil {
+		return err
+	})
+}
+
+// persist tries again while the store says that too many others write, as its callers may.
+func persist(update func() error) error {
+	for {
+		if err := update(); err == nil || trunk.KindOf(err) != trunk.Unavailable {
 			return err
 		}
 	}
@@ -309,6 +317,86 @@ func noWriteSkew(t *testing.T, s Store) {
 		both.Wait()
 		if a, b := value(t, s, "a"), value(t, s, "b"); a+b != 1 {
 			t.Fatalf("round %d: %d and %d, want one of them", round, a, b)
+		}
+	}
+}
+
+// noWriteSkewAmongMany is for stores that commit what comes at the same time together: of each pair both would hold by
+// the state before.
+func noWriteSkewAmongMany(t *testing.T, s Store) {
+	const pairs, writers = 16, 4
+	name := func(pair, side int) string { return fmt.Sprintf("%d of pair %d", side, pair) }
+	for round := range 5 {
+		var reset []trunk.Entity
+		for pair := range pairs {
+			reset = append(reset, quota(name(pair, 0), 0), quota(name(pair, 1), 0))
+		}
+		Put(t, s, reset...)
+		var all sync.WaitGroup
+		for i := range pairs * writers {
+			pair, side := i%pairs, i/pairs%2
+			all.Go(func() {
+				if err := claim(s, name(pair, side), name(pair, 1-side)); err != nil {
+					t.Errorf("update: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		for pair := range pairs {
+			if a, b := value(t, s, name(pair, 0)), value(t, s, name(pair, 1)); a+b != 1 {
+				t.Fatalf("round %d, pair %d: %d and %d, want one of them", round, pair, a, b)
+			}
+		}
+	}
+}
+
+// claim sets mine to 1 unless one of the two is 1 already.
+func claim(s Store, mine, other string) error {
+	return persist(func() error {
+		_, err := s.Update(context.Background(), func(tx trunk.Tx) error {
+			a, _, err := trunk.Get[*trunk.Quota](tx, quota(mine, 0).EntityKey())
+			if err != nil {
+				return err
+			}
+			b, _, err := trunk.Get[*trunk.Quota](tx, quota(other, 0).EntityKey())
+			if err == nil && a.Value+b.Value == 0 {
+				tx.Put(quota(mine, 1))
+			}
+			return err
+		})
+		return err
+	})
+}
+
+// holdOrFailAlone creates each name several times at the same time, each together with a record of its own: one of
+// them holds, the others change nothing.
+func holdOrFailAlone(t *testing.T, s Store) {
+	const names, rivals = 25, 4
+	var mu sync.Mutex
+	winner := map[string]int{}
+	var all sync.WaitGroup
+	for i := range names * rivals {
+		name, rival := fmt.Sprint("name ", i%names), i/names
+		all.Go(func() {
+			_, err := create(s, quota(name, rival), quota(fmt.Sprint(name, " of ", rival), rival))
+			mu.Lock()
+			defer mu.Unlock()
+			if _, won := winner[name]; err == nil && !won {
+				winner[name] = rival
+			} else if trunk.KindOf(err) != trunk.Conflict || err == nil {
+				t.Errorf("%s by %d: %v, won before: %v", name, rival, err, won)
+			}
+		})
+	}
+	all.Wait()
+	for i := range names * rivals {
+		name, rival := fmt.Sprint("name ", i%names), i/names
+		won, ok := winner[name]
+		if !ok || value(t, s, name) != won {
+			t.Fatalf("%s is not its one winner's", name)
+		}
+		if own := Get(t, s, quota(fmt.Sprint(name, " of ", rival), 0).EntityKey()); (own != nil) != (rival == won) {
+			t.Errorf("%s: the record of %d is %v, the winner is %d", name, rival, own, won)
 		}
 	}
 }

@@ -1,0 +1,195 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"carillon/iam"
+)
+
+const (
+	writers   = 64
+	perWriter = 50
+	rounds    = 15
+)
+
+// createBody is the smallest create that means anything.
+const createBody = `{"Name":"bench","RequireEncryption":true}`
+
+// figure is what one way of writing was measured at, in every round.
+type figure struct {
+	rate []float64 // writes a second, of all writers together
+	cpu  []float64 // processor time of the whole process for one write, in microseconds
+}
+
+func (f *figure) add(elapsed, cpu time.Duration) {
+	f.rate = append(f.rate, writers*perWriter/elapsed.Seconds())
+	f.cpu = append(f.cpu, float64(cpu.Microseconds())/(writers*perWriter))
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+// ratio is the median of the rounds' ratios: what else the machine does disturbs both sides of one round alike.
+func ratio(of, to figure) float64 {
+	all := make([]float64, len(of.rate))
+	for i := range all {
+		all[i] = of.rate[i] / to.rate[i]
+	}
+	return median(all)
+}
+
+// BenchmarkCreates measures in turns, on one store, bare puts of a stored connector's size, CreateVoiceConnector at the
+// handler, and the same through HTTP over loopback. Both creates verify a signature; the clients of the handler signed
+// before, those of HTTP sign as they go, on the same cores. Every create is in the node's snapshot before its answer.
+func BenchmarkCreates(b *testing.B) {
+	w := newWays(b)
+	for b.Loop() {
+		var bare, atHandler, overHTTP figure
+		for range rounds {
+			bare.add(round(b, nil, w.put))
+			atHandler.add(round(b, w.stand.signed(b, w.stand.key), w.handler))
+			overHTTP.add(round(b, nil, w.http))
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(median(bare.rate), "puts/s")
+		b.ReportMetric(median(atHandler.rate), "handler/s")
+		b.ReportMetric(median(overHTTP.rate), "http/s")
+		b.ReportMetric(ratio(atHandler, bare), "handler-ratio")
+		b.ReportMetric(ratio(overHTTP, bare), "http-ratio")
+		b.ReportMetric(median(bare.cpu), "cpu-us/put")
+		b.ReportMetric(median(atHandler.cpu), "cpu-us/handler")
+		b.ReportMetric(median(overHTTP.cpu), "cpu-us/http")
+		b.ReportMetric(float64(len(w.value)), "B/value")
+	}
+}
+
+// BenchmarkOneWay is each of them alone, for profiles.
+func BenchmarkOneWay(b *testing.B) {
+	for _, way := range []string{"put", "handler", "quota", "http"} {
+		b.Run(way, func(b *testing.B) {
+			w := newWays(b)
+			var f figure
+			for b.Loop() {
+				for range rounds {
+					switch way {
+					case "put":
+						f.add(round(b, nil, w.put))
+					case "handler":
+						f.add(round(b, w.stand.signed(b, w.stand.key), w.handler))
+					case "quota":
+						f.add(round(b, w.stand.signed(b, w.stand.capped), w.handler))
+					case "http":
+						f.add(round(b, nil, w.http))
+					}
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(f.rate), "writes/s")
+			b.ReportMetric(median(f.cpu), "cpu-us/write")
+		})
+	}
+}
+
+// ways are the three ways of writing.
+type ways struct {
+	stand   *stand
+	b       *testing.B
+	address string
+	clients []*client
+	value   string
+	serial  atomic.Int64
+}
+
+func newWays(b *testing.B) *ways {
+	b.Helper()
+	w := &ways{stand: newStand(b), b: b}
+	w.address = w.stand.serve(b)
+	for range writers {
+		w.clients = append(w.clients, dial(b, w.address))
+	}
+	w.value = w.stand.storedConnector(b)
+	return w
+}
+
+func (w *ways) put(int, *http.Request) error {
+	_, err := w.stand.store.Client().Put(context.Background(), fmt.Sprintf("bare/%022d", w.serial.Add(1)), w.value)
+	return err
+}
+
+func (w *ways) handler(_ int, r *http.Request) error {
+	answer := httptest.NewRecorder()
+	w.stand.handler.ServeHTTP(answer, r)
+	return want(http.StatusCreated, answer.Code, answer.Body)
+}
+
+func (w *ways) http(writer int, _ *http.Request) error {
+	r := w.stand.sign(w.b, w.stand.key, http.MethodPost, "http://"+w.address+"/voice-connectors", createBody)
+	status, body, err := w.clients[writer].do(r, createBody)
+	if err != nil {
+		return err
+	}
+	return want(http.StatusCreated, status, bytes.NewReader(body))
+}
+
+// signed returns requests for one round, signed now, as a server gives them to a handler.
+func (s *stand) signed(b *testing.B, key *iam.AccessKey) []*http.Request {
+	all := make([]*http.Request, writers*perWriter)
+	for i := range all {
+		all[i] = s.sign(b, key, http.MethodPost, "http://127.0.0.1/voice-connectors", createBody)
+		all[i].RequestURI = "/voice-connectors"
+		all[i].Body = io.NopCloser(bytes.NewReader([]byte(createBody)))
+	}
+	return all
+}
+
+// round lets every writer write its share and returns how long all took, and how much processor time.
+func round(b *testing.B, requests []*http.Request, write func(writer int, r *http.Request) error) (elapsed, cpu time.Duration) {
+	b.Helper()
+	var all sync.WaitGroup
+	used, begin := processorTime(b), time.Now()
+	for writer := range writers {
+		all.Go(func() {
+			for i := range perWriter {
+				var r *http.Request
+				if requests != nil {
+					r = requests[writer*perWriter+i]
+				}
+				if err := write(writer, r); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return time.Since(begin), processorTime(b) - used
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func want(status, got int, body io.Reader) error {
+	if got == status {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(body, 500))
+	return fmt.Errorf("status %d: %s", got, text)
+}
