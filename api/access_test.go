@@ -14,6 +14,8 @@ import (
 	"carillon/trunk"
 )
 
+const emergencyDNIS = `{"EmergencyCallingConfiguration":{"DNIS":[{"CallingCountry":"US","EmergencyPhoneNumber":"+12065550911"}]}}`
+
 // subject is what the requests of offeredRequests are about.
 type subject struct{ connector, group string }
 
@@ -55,6 +57,21 @@ func offeredRequests(s subject) map[wire.OperationID]offeredRequest {
 		wire.OpDeleteVoiceConnectorTermination:            {"DELETE", c + "/termination", "", oneVC},
 		wire.OpDeleteVoiceConnector:                       {"DELETE", c, "", oneVC},
 
+		wire.OpPutVoiceConnectorStreamingConfiguration:           {"PUT", c + "/streaming-configuration", `{"StreamingConfiguration":{"DataRetentionInHours":0,"Disabled":false}}`, oneVC},
+		wire.OpGetVoiceConnectorStreamingConfiguration:           {"GET", c + "/streaming-configuration", "", oneVC},
+		wire.OpDeleteVoiceConnectorStreamingConfiguration:        {"DELETE", c + "/streaming-configuration", "", oneVC},
+		wire.OpPutVoiceConnectorLoggingConfiguration:             {"PUT", c + "/logging-configuration", `{"LoggingConfiguration":{"EnableSIPLogs":true}}`, oneVC},
+		wire.OpGetVoiceConnectorLoggingConfiguration:             {"GET", c + "/logging-configuration", "", oneVC},
+		wire.OpPutVoiceConnectorEmergencyCallingConfiguration:    {"PUT", c + "/emergency-calling-configuration", emergencyDNIS, oneVC},
+		wire.OpGetVoiceConnectorEmergencyCallingConfiguration:    {"GET", c + "/emergency-calling-configuration", "", oneVC},
+		wire.OpDeleteVoiceConnectorEmergencyCallingConfiguration: {"DELETE", c + "/emergency-calling-configuration", "", oneVC},
+		wire.OpPutVoiceConnectorExternalSystemsConfiguration:     {"PUT", c + "/external-systems-configuration", `{"SessionBorderControllerTypes":["RIBBON_SBC"]}`, oneVC},
+		wire.OpGetVoiceConnectorExternalSystemsConfiguration:     {"GET", c + "/external-systems-configuration", "", oneVC},
+		wire.OpDeleteVoiceConnectorExternalSystemsConfiguration:  {"DELETE", c + "/external-systems-configuration", "", oneVC},
+		wire.OpPutVoiceConnectorProxy:                            {"PUT", c + "/programmable-numbers/proxy", `{"DefaultSessionExpiryMinutes":60,"PhoneNumberPoolCountries":["US"]}`, oneVC},
+		wire.OpGetVoiceConnectorProxy:                            {"GET", c + "/programmable-numbers/proxy", "", oneVC},
+		wire.OpDeleteVoiceConnectorProxy:                         {"DELETE", c + "/programmable-numbers/proxy", "", oneVC},
+
 		wire.OpCreateVoiceConnectorGroup: {"POST", "/voice-connector-groups", `{"Name":"demo"}`, anyVCG},
 		wire.OpListVoiceConnectorGroups:  {"GET", "/voice-connector-groups", "", anyVCG},
 		wire.OpGetVoiceConnectorGroup:    {"GET", g, "", oneVCG},
@@ -73,8 +90,17 @@ func offeredOrder() []wire.OperationID {
 		wire.OpPutVoiceConnectorTermination, wire.OpGetVoiceConnectorTermination, wire.OpGetVoiceConnectorTerminationHealth,
 		wire.OpPutVoiceConnectorTerminationCredentials, wire.OpListVoiceConnectorTerminationCredentials,
 		wire.OpDeleteVoiceConnectorTerminationCredentials, wire.OpPutVoiceConnectorOrigination,
-		wire.OpGetVoiceConnectorOrigination, wire.OpDeleteVoiceConnectorOrigination,
-		wire.OpDeleteVoiceConnectorTermination, wire.OpDeleteVoiceConnector,
+		wire.OpGetVoiceConnectorOrigination,
+
+		wire.OpPutVoiceConnectorStreamingConfiguration, wire.OpGetVoiceConnectorStreamingConfiguration,
+		wire.OpDeleteVoiceConnectorStreamingConfiguration, wire.OpPutVoiceConnectorLoggingConfiguration,
+		wire.OpGetVoiceConnectorLoggingConfiguration, wire.OpPutVoiceConnectorEmergencyCallingConfiguration,
+		wire.OpGetVoiceConnectorEmergencyCallingConfiguration, wire.OpDeleteVoiceConnectorEmergencyCallingConfiguration,
+		wire.OpPutVoiceConnectorExternalSystemsConfiguration, wire.OpGetVoiceConnectorExternalSystemsConfiguration,
+		wire.OpDeleteVoiceConnectorExternalSystemsConfiguration, wire.OpPutVoiceConnectorProxy,
+		wire.OpGetVoiceConnectorProxy, wire.OpDeleteVoiceConnectorProxy,
+
+		wire.OpDeleteVoiceConnectorOrigination, wire.OpDeleteVoiceConnectorTermination, wire.OpDeleteVoiceConnector,
 	}
 }
 
@@ -98,8 +124,11 @@ func TestIsolation(t *testing.T) {
 	n := startNode(t)
 	s := n.subject(t, accountA)
 	id := s.connector
-	n.do(t, accountA, "PUT", "/voice-connectors/"+id+"/termination", usTermination).want(t, 200)
-	n.do(t, accountA, "PUT", "/voice-connectors/"+id+"/origination", `{"Origination":{"Disabled":false}}`).want(t, 200)
+	everyOffered(t, s, func(op *wire.Operation, r offeredRequest) {
+		if strings.HasPrefix(op.Name, "Put") {
+			n.do(t, accountA, r.method, r.target, r.body).want(t, op.Status)
+		}
+	})
 	before := n.revision(t)
 	unknown := offeredRequests(never())
 	for _, account := range []string{accountB, operatorAccount} {
@@ -333,6 +362,9 @@ func (n *node) putRecorded(t *testing.T) {
 	const connector, group = "abcdef1ghij2klmno3pqr4", "ab12cd34-5678-90ab-cdef-1234567890ab"
 	now := n.clock.Now()
 	n.put(t, &trunk.Connector{
+		Services: &trunk.Services{
+			Streaming: new(trunk.Streaming), Logging: new(trunk.Logging), ExternalSystems: new(trunk.ExternalSystems), Proxy: new(trunk.Proxy),
+		},
 		ID: connector, Account: accountA, Name: "demo", Region: "us-east-1", HostName: connector + ".voiceconnector.voice.test",
 		NetworkType: trunk.IPv4Only, Created: now, Updated: now,
 		Termination: &trunk.Termination{CpsLimit: 1}, Origination: &trunk.Origination{},
@@ -350,7 +382,9 @@ func recordedStatus(row *row, r recordedRequest) int {
 	switch {
 	case row.handle == nil:
 		return 403
-	case has(`"CallingRegions": ["val"]`), has(`"NetworkType": "DUAL_STACK"`), strings.HasPrefix(r.query.Get("next-token"), "tok"),
+	case row.name == "GetVoiceConnectorEmergencyCallingConfiguration", row.name == "DeleteVoiceConnectorEmergencyCallingConfiguration":
+		return 404 // with one, a recorded delete of the termination would be refused
+	case has(`"CallingRegions": ["val"]`), has(`"ConfigurationArn": "val"`), has(`"PhoneNumberPoolCountries": ["val"]`), has(`"NetworkType": "DUAL_STACK"`), strings.HasPrefix(r.query.Get("next-token"), "tok"),
 		row.name == "PutVoiceConnectorTerminationCredentials" && r.body == "{}":
 		return 400
 	}

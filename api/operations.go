@@ -59,6 +59,7 @@ func offeredOperations() offered {
 	for _, family := range []offered{
 		connectorOperations(),
 		groupOperations(),
+		serviceOperations(),
 	} {
 		maps.Copy(all, family)
 	}

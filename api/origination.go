@@ -23,6 +23,9 @@ func putOrigination(r *request, in *wire.PutVoiceConnectorOriginationRequest) (a
 		if err := trunk.CheckOrigination(o); err != nil {
 			return err
 		}
+		if o.Disabled && c.Emergency() != nil {
+			return errEmergency("origination")
+		}
 		c.Origination = o
 		return nil
 	})
@@ -47,6 +50,9 @@ func deleteOrigination(r *request, in *wire.DeleteVoiceConnectorOriginationReque
 	_, err := r.change(in.VoiceConnectorID, func(c *trunk.Connector) error {
 		if c.Origination == nil {
 			return noOrigination()
+		}
+		if c.Emergency() != nil {
+			return errEmergency("origination")
 		}
 		c.Origination = nil
 		return nil

@@ -16,6 +16,9 @@ func putTermination(r *request, in *wire.PutVoiceConnectorTerminationRequest) (a
 		return nil, err
 	}
 	_, err = r.change(in.VoiceConnectorID, func(c *trunk.Connector) error {
+		if t.Disabled && c.Emergency() != nil {
+			return errEmergency("termination")
+		}
 		c.Termination = t
 		return nil
 	})
@@ -43,10 +46,22 @@ func deleteTermination(r *request, in *wire.DeleteVoiceConnectorTerminationReque
 		if c.Termination == nil {
 			return noTermination()
 		}
+		if c.Emergency() != nil {
+			return errEmergency("termination")
+		}
 		c.Termination, c.Credentials = nil, nil
 		return nil
 	})
 	return nil, err
+}
+
+// rules are the installation's limits of a connector's configuration, with a judge of countries.
+func (r *request) rules() trunk.Rules {
+	rules := r.server.config.Rules
+	if rules.Country == nil {
+		rules.Country = numbering.ValidCountry
+	}
+	return rules
 }
 
 // domainTermination translates and judges a termination.
@@ -68,10 +83,7 @@ func (r *request) domainTermination(w *wire.Termination) (*trunk.Termination, er
 	if w.Disabled != nil {
 		t.Disabled = *w.Disabled
 	}
-	rules := r.server.config.Rules
-	if rules.Country == nil {
-		rules.Country = numbering.ValidCountry
-	}
+	rules := r.rules()
 	if limit, ok := r.snapshot.Quota(r.principal.Account, trunk.QuotaCPS); ok && (rules.MaxCPS == 0 || limit < rules.MaxCPS) {
 		rules.MaxCPS = max(limit, 1)
 	}
