@@ -65,13 +65,18 @@ func createKey(r *request) (any, error) {
 	if err := r.update(func(tx trunk.Tx) error { tx.Create(k); return nil }); err != nil {
 		return nil, err
 	}
-	answer := &v1.Credentials{
+	return ownCredentials(k), nil
+}
+
+// ownCredentials shows a new key, its secret included.
+func ownCredentials(k *iam.AccessKey) *v1.Credentials {
+	c := &v1.Credentials{
 		AccessKeyID: k.ID, SecretAccessKey: k.Secret.Reveal(), AccountID: k.Account, SessionToken: k.SessionToken.Reveal(),
 	}
 	if !k.Expires.IsZero() {
-		answer.Expires = new(k.Expires)
+		c.Expires = new(k.Expires)
 	}
-	return answer, nil
+	return c
 }
 
 // NewAccessKey makes an access key in AWS's forms: AKIA and 16 letters and digits, with a secret of 40 characters. With
@@ -93,32 +98,97 @@ func NewAccessKey(random io.Reader, account string, life time.Duration, now time
 }
 
 func disableKey(r *request) (any, error) {
-	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) {
-		next := *k
-		next.Disabled = true
-		tx.Put(&next)
+	if err := r.keepsOwnKey(); err != nil {
+		return nil, err
+	}
+	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) error {
+		k.Disabled = true
+		tx.Put(k)
+		return nil
+	})
+}
+
+func enableKey(r *request) (any, error) {
+	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) error {
+		k.Disabled = false
+		tx.Put(k)
+		return nil
 	})
 }
 
 func deleteKey(r *request) (any, error) {
-	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) { tx.Delete(k.EntityKey()) })
+	if err := r.keepsOwnKey(); err != nil {
+		return nil, err
+	}
+	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) error {
+		tx.Delete(k.EntityKey())
+		return nil
+	})
 }
 
-func (r *request) changeKey(fn func(trunk.Tx, *iam.AccessKey)) error {
-	id := r.labels["id"]
-	// An operator who takes away the key it signs with may have no other, and then nobody gets in any more.
-	if id == r.principal.AccessKeyID {
+// rotateKey makes a key that may do what the old one may, and ends the old one, at once or after a time in which both
+// work. It is one transaction: there is never a moment without a key.
+func rotateKey(r *request) (any, error) {
+	in := new(v1.RotateKey)
+	if len(r.body) > 0 {
+		var err error
+		if in, err = readOwn[v1.RotateKey](r); err != nil {
+			return nil, err
+		}
+	}
+	if in.GraceSeconds < 0 || in.GraceSeconds > int64(maxKeyLife/time.Second) {
+		return nil, trunk.Errorf(trunk.Invalid, "grace_seconds must be 0 to %d.", int64(maxKeyLife/time.Second))
+	}
+	// The new secret is in the answer, which may be lost on its way. With a time of grace the key that signs can ask again.
+	if in.GraceSeconds == 0 && r.labels["id"] == r.principal.AccessKeyID {
+		return nil, trunk.Errorf(trunk.Conflict, "This key signs the request. Give it a time of grace, or use another one to rotate it.")
+	}
+	made, err := NewAccessKey(r.server.config.Random, "", 0, r.now)
+	if err != nil {
+		return nil, err
+	}
+	err = r.changeKey(func(tx trunk.Tx, old *iam.AccessKey) error {
+		switch {
+		case !old.SessionToken.Empty():
+			return trunk.Errorf(trunk.Conflict, "The key is temporary. Make a new one instead.")
+		case !old.Usable(r.now):
+			return trunk.Errorf(trunk.Conflict, "The key does not work any more. Enable it first, or make a new one.")
+		}
+		made.Account, made.Name, made.Policy, made.Operator = old.Account, old.Name, old.Policy, old.Operator
+		if in.GraceSeconds == 0 {
+			old.Disabled = true
+		} else if end := r.now.Add(time.Duration(in.GraceSeconds) * time.Second); old.Expires.IsZero() || end.Before(old.Expires) {
+			old.Expires = end
+		}
+		tx.Put(old)
+		tx.Create(made)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ownCredentials(made), nil
+}
+
+// keepsOwnKey refuses to take away the key that signs: its owner may have no other, and then nobody gets in any more.
+func (r *request) keepsOwnKey() error {
+	if r.labels["id"] == r.principal.AccessKeyID {
 		return trunk.Errorf(trunk.Conflict, "This key signs the request. Use another one to disable or delete it.")
 	}
+	return nil
+}
+
+// changeKey runs fn on a copy of the key in the path, in one transaction.
+func (r *request) changeKey(fn func(trunk.Tx, *iam.AccessKey) error) error {
 	return r.update(func(tx trunk.Tx) error {
-		k, ok, err := trunk.Get[*iam.AccessKey](tx, trunk.EntityKey{Kind: iam.KindAccessKey, ID: id})
+		k, ok, err := trunk.Get[*iam.AccessKey](tx, trunk.EntityKey{Kind: iam.KindAccessKey, ID: r.labels["id"]})
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return trunk.Errorf(trunk.NotFound, "There is no access key of that id.")
 		}
-		fn(tx, k)
-		return nil
+		changed := *k
+		return fn(tx, &changed)
 	})
 }

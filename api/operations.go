@@ -98,6 +98,8 @@ func ownRows() []row {
 		{name: "ListKeys", route: get(v1.Keys), operatorOnly: true, handle: listKeys},
 		{name: "CreateKey", route: post(v1.Keys), operatorOnly: true, handle: createKey, status: http.StatusCreated},
 		{name: "DisableKey", route: post(v1.Keys+"/{id}", "operation", "disable"), operatorOnly: true, handle: disableKey, status: http.StatusNoContent},
+		{name: "EnableKey", route: post(v1.Keys+"/{id}", "operation", "enable"), operatorOnly: true, handle: enableKey, status: http.StatusNoContent},
+		{name: "RotateKey", route: post(v1.Keys+"/{id}", "operation", "rotate"), operatorOnly: true, handle: rotateKey, status: http.StatusCreated},
 		{name: "DeleteKey", route: remove(v1.Keys + "/{id}"), operatorOnly: true, handle: deleteKey, status: http.StatusNoContent},
 
 		{name: "GetConnectorSettings", route: get(v1.Connectors + "/{voiceConnectorId}/settings"), resource: oneConnector, handle: getSettings},

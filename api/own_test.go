@@ -140,6 +140,73 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// TestRotateKey: the new key may do what the old one may; the old one ends at once, or works for the time of grace.
+func TestRotateKey(t *testing.T) {
+	n := startNode(t)
+	const policy = `{"Statement":{"Effect":"Allow","Action":"chime:List*","Resource":"*"}}`
+	old := n.key(t, accountA, func(k *iam.AccessKey) { k.Name, k.Policy = "ci", policy })
+	rotate := func(signer sigv4.Credentials, id, body string) answer {
+		return n.as(t, signer, "POST", v1.Keys+"/"+id+"?operation=rotate", body)
+	}
+	operator := n.keys[operatorAccount]
+	signed := func(a answer) sigv4.Credentials {
+		t.Helper()
+		c := decode[v1.Credentials](t, a.want(t, 201))
+		if c.SessionToken != "" || c.Expires != nil || !strings.HasPrefix(c.AccessKeyID, "AKIA") {
+			t.Errorf("got %+v", c)
+		}
+		return sigv4.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey}
+	}
+	list := func(key sigv4.Credentials) int { return n.as(t, key, "GET", "/voice-connectors", "").Status }
+
+	second := signed(rotate(operator, old.AccessKeyID, ""))
+	if got := [2]int{list(old), list(second)}; got != [2]int{403, 200} {
+		t.Errorf("without grace the old key and the new one get %v", got)
+	}
+	k, _ := n.directory.Snapshot().AccessKey(second.AccessKeyID)
+	if k.Name != "ci" || k.Policy != policy || k.Account != accountA || k.Operator || !k.Created.Equal(n.clock.Now()) {
+		t.Errorf("the new key is %+v", k)
+	}
+	if second.AccessKeyID == old.AccessKeyID || second.SecretAccessKey == old.SecretAccessKey {
+		t.Error("the new key is the old one")
+	}
+	third := signed(rotate(operator, second.AccessKeyID, `{"grace_seconds":60}`))
+	if got := [2]int{list(second), list(third)}; got != [2]int{200, 200} {
+		t.Errorf("within the time of grace: %v", got)
+	}
+	signed(rotate(operator, second.AccessKeyID, `{"grace_seconds":3600}`)) // does not give it a longer life
+	n.clock.Advance(minute)
+	if got := [2]int{list(second), list(third)}; got != [2]int{403, 200} {
+		t.Errorf("after it: %v", got)
+	}
+
+	// The key that signs goes on with its owner knowing the next one, or not at all.
+	before := n.revision(t)
+	rotate(operator, operator.AccessKeyID, "").want(t, 409)
+	rotate(operator, "AKIANOBODYNOBODYNOBO", "").want(t, 404)
+	rotate(operator, old.AccessKeyID, "").want(t, 409)    // disabled
+	rotate(operator, second.AccessKeyID, "").want(t, 409) // expired
+	rotate(third, third.AccessKeyID, `{"grace_seconds":60}`).want(t, 403)
+	for _, body := range []string{`{"grace_seconds":-1}`, `{"grace_seconds":99999999999}`, `{"grace":1}`} {
+		rotate(operator, third.AccessKeyID, body).want(t, 400)
+	}
+	if n.revision(t) != before {
+		t.Error("something was stored")
+	}
+	temporary := n.key(t, accountA, func(k *iam.AccessKey) {
+		k.SessionToken, k.Expires = trunk.NewSecret("t"), n.clock.Now().Add(minute)
+	})
+	rotate(operator, temporary.AccessKeyID, "").want(t, 409)
+	next := signed(rotate(operator, operator.AccessKeyID, `{"grace_seconds":60}`))
+	n.as(t, next, "GET", v1.Carriers, "").want(t, 200)
+	n.clock.Advance(minute)
+	n.as(t, operator, "GET", v1.Carriers, "").want(t, 403)
+	n.as(t, next, "POST", v1.Keys+"/"+old.AccessKeyID+"?operation=enable", "").want(t, 204)
+	if list(old) != 200 {
+		t.Error("a key that was enabled again does not work")
+	}
+}
+
 func TestKeys(t *testing.T) {
 	n := startNode(t)
 	made := decode[v1.Credentials](t, n.do(t, operatorAccount, "POST", v1.Keys, `{"account":"333333333333","name":"ci"}`).want(t, 201))

@@ -14,7 +14,9 @@ import (
 type keyCommand struct {
 	Create  keyCreateCommand  `cmd:"" help:"Make an access key and show its secret, this once, as a shell can eval it."`
 	List    keyListCommand    `cmd:"" help:"List access keys."`
+	Rotate  keyRotateCommand  `cmd:"" help:"Replace an access key by a new one that may do the same, and show its secret, this once."`
 	Disable keyDisableCommand `cmd:"" help:"Stop an access key from working."`
+	Enable  keyEnableCommand  `cmd:"" help:"Let a disabled access key work again."`
 	Delete  keyDeleteCommand  `cmd:"" help:"Delete an access key."`
 }
 
@@ -47,7 +49,12 @@ func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
 	if err := node.own(ctx, http.MethodPost, v1.Keys, in, &made); err != nil {
 		return err
 	}
-	if c.JSON {
+	return showCredentials(s, c.JSON, made)
+}
+
+// showCredentials prints a new key as a shell can eval it.
+func showCredentials(s *session, asJSON bool, made v1.Credentials) error {
+	if asJSON {
 		return printJSON(s.Out, made)
 	}
 	fmt.Fprintf(s.Out, "# account %s; the secret is not shown again\nexport AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\n",
@@ -59,6 +66,28 @@ func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
 	// A token that belongs to another key would spoil this one.
 	fmt.Fprintln(s.Out, "unset AWS_SESSION_TOKEN")
 	return nil
+}
+
+type keyRotateCommand struct {
+	nodeFlags
+	ID    string        `arg:"" name:"key" help:"Access key id."`
+	Grace time.Duration `placeholder:"DURATION" help:"How long the old key works beside the new one; it is disabled at once if left out."`
+}
+
+func (c *keyRotateCommand) run(ctx context.Context, s *session) error {
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	in := v1.RotateKey{GraceSeconds: int64(c.Grace / time.Second)}
+	if c.Grace < 0 || c.Grace > 0 && in.GraceSeconds == 0 {
+		return usage("--grace is at least a second.")
+	}
+	var made v1.Credentials
+	if err := node.own(ctx, http.MethodPost, v1.Keys+"/"+url.PathEscape(c.ID)+"?operation=rotate", in, &made); err != nil {
+		return err
+	}
+	return showCredentials(s, c.JSON, made)
 }
 
 type keyListCommand struct {
@@ -115,6 +144,22 @@ func (c *keyDisableCommand) run(ctx context.Context, s *session) error {
 		return err
 	}
 	return done(s, c.JSON, "Disabled access key "+c.ID+".")
+}
+
+type keyEnableCommand struct {
+	nodeFlags
+	ID string `arg:"" name:"key" help:"Access key id."`
+}
+
+func (c *keyEnableCommand) run(ctx context.Context, s *session) error {
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	if err := node.own(ctx, http.MethodPost, v1.Keys+"/"+url.PathEscape(c.ID)+"?operation=enable", nil, nil); err != nil {
+		return err
+	}
+	return done(s, c.JSON, "Enabled access key "+c.ID+".")
 }
 
 type keyDeleteCommand struct {

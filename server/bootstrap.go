@@ -76,11 +76,12 @@ func (n *Node) bootstrap(ctx context.Context) error {
 // operatorKey is the name of the key that is made with the installation.
 const operatorKey = "operator"
 
-// operatorKey finds the operator's key that was made with the installation, the oldest that still works.
+// operatorKey finds the operator's key that was made with the installation or took its place: the oldest that works and
+// will go on to. One that has an end, a temporary one or one that was rotated, is no key to write into a file.
 func (n *Node) operatorKey(account string) (*iam.AccessKey, bool) {
 	var oldest *iam.AccessKey
 	for _, k := range n.directory.Snapshot().AccessKeys(account) {
-		if k.Operator && k.Usable(n.clock.Now()) && (oldest == nil || k.Created.Before(oldest.Created)) {
+		if k.Operator && k.Expires.IsZero() && k.Usable(n.clock.Now()) && (oldest == nil || k.Created.Before(oldest.Created)) {
 			oldest = k
 		}
 	}

@@ -17,7 +17,7 @@ const Base = "/carillon/v1"
 const (
 	Carriers   = Base + "/carriers"   // GET lists; PUT, DELETE of one
 	Numbers    = Base + "/numbers"    // GET lists; POST imports
-	Keys       = Base + "/keys"       // GET lists; POST creates; DELETE of one; POST of one with ?operation=disable
+	Keys       = Base + "/keys"       // GET lists; POST creates; DELETE of one; POST of one with ?operation=disable, enable or rotate
 	Connectors = Base + "/connectors" // GET, PUT of one + "/settings"
 	Quotas     = Base + "/quotas"     // GET lists; PUT, DELETE of one
 	Calls      = Base + "/calls"      // GET lists; GET of one
@@ -113,7 +113,13 @@ type CreateKey struct {
 	Operator bool `json:"operator,omitempty"`
 }
 
-// Credentials is the answer of CreateKey, and the only place where a secret is ever shown.
+// RotateKey is the request of that name; its body may be left out.
+type RotateKey struct {
+	// GraceSeconds is how long the old key works beside the new one; with 0 it is disabled at once.
+	GraceSeconds int64 `json:"grace_seconds,omitempty"`
+}
+
+// Credentials is the answer of CreateKey and RotateKey, and the only place where a secret is ever shown.
 type Credentials struct {
 	AccessKeyID     string `json:"access_key_id"`
 	SecretAccessKey string `json:"secret_access_key"`
