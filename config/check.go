@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -69,6 +70,24 @@ func (c *Config) checkListeners(fail failFunc) {
 			fail("--%s and --%s both listen on %s", other, l.flag, l.addr)
 		}
 		tcp[l.addr] = l.flag
+	}
+	for _, l := range []struct {
+		flag string
+		list []netip.Prefix
+	}{{"proxy-protocol", c.ProxyProtocol}, {"api-proxy-protocol", c.APIProxyProtocol}} {
+		for _, p := range l.list {
+			switch {
+			case p.Bits() == 0:
+				fail("--%s %s would let anybody speak for any address", l.flag, p)
+			case p != p.Masked():
+				fail("--%s %s has bits behind its prefix; did you mean %s?", l.flag, p, p.Masked())
+			case p.Addr().Is4In6():
+				fail("--%s %s is an IPv4 network in IPv6 clothes; write it as IPv4", l.flag, p)
+			}
+		}
+	}
+	if len(c.ProxyProtocol) > 0 && !c.SIPTCP.Enabled() && !c.SIPTLS.Enabled() {
+		fail("--proxy-protocol is for SIP over TCP and TLS, which are both off")
 	}
 	if c.SIPAdvertise != "" && !trunk.ValidHost(c.SIPAdvertise) {
 		fail("--sip-advertise %q is neither a host name nor an IP address", c.SIPAdvertise)

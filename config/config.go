@@ -26,13 +26,16 @@ type Config struct {
 	LogLevel  string `name:"log-level" group:"Node" placeholder:"LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat string `name:"log-format" group:"Node" placeholder:"FORMAT" default:"text" help:"Form of the log on standard error: text or json."`
 
-	API     Listen `name:"api" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:8080" help:"Address of the API, as HOST:PORT."`
-	APITLS  bool   `name:"api-tls" group:"Listeners" help:"Serve the API over TLS, with the certificate of --tls-cert."`
-	SIPUDP  Listen `name:"sip-udp" group:"Listeners" placeholder:"ADDR" default:":5060" dev:"127.0.0.1:5060" help:"Address of SIP over UDP."`
-	SIPTCP  Listen `name:"sip-tcp" group:"Listeners" placeholder:"ADDR" default:":5060" dev:"127.0.0.1:5060" help:"Address of SIP over TCP."`
-	SIPTLS  Listen `name:"sip-tls" group:"Listeners" placeholder:"ADDR" default:":5061" dev:"127.0.0.1:5061" help:"Address of SIP over TLS."`
-	DNS     Listen `name:"dns" group:"Listeners" placeholder:"ADDR" default:":53" dev:"127.0.0.1:5353" help:"Address of the authoritative DNS server of --domain, over UDP and TCP."`
-	Metrics Listen `name:"metrics" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:9090" help:"Address of the metrics in Prometheus form."`
+	API    Listen `name:"api" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:8080" help:"Address of the API, as HOST:PORT."`
+	APITLS bool   `name:"api-tls" group:"Listeners" help:"Serve the API over TLS, with the certificate of --tls-cert."`
+	SIPUDP Listen `name:"sip-udp" group:"Listeners" placeholder:"ADDR" default:":5060" dev:"127.0.0.1:5060" help:"Address of SIP over UDP."`
+	SIPTCP Listen `name:"sip-tcp" group:"Listeners" placeholder:"ADDR" default:":5060" dev:"127.0.0.1:5060" help:"Address of SIP over TCP."`
+	SIPTLS Listen `name:"sip-tls" group:"Listeners" placeholder:"ADDR" default:":5061" dev:"127.0.0.1:5061" help:"Address of SIP over TLS."`
+	DNS    Listen `name:"dns" group:"Listeners" placeholder:"ADDR" default:":53" dev:"127.0.0.1:5353" help:"Address of the authoritative DNS server of --domain, over UDP and TCP."`
+	// A balancer speaks for its clients: whose addresses these are is trusted with every rule that looks at a source.
+	ProxyProtocol    []netip.Prefix `name:"proxy-protocol" group:"Listeners" placeholder:"CIDR" help:"Load balancers whose connections to SIP over TCP and TLS must begin with a PROXY protocol header (version 1 or 2); may be repeated. The source in it then counts for lists, limits and records. From any other address the header closes the connection."`
+	APIProxyProtocol []netip.Prefix `name:"api-proxy-protocol" group:"Listeners" placeholder:"CIDR" help:"The same for connections to the API; may be repeated."`
+	Metrics          Listen         `name:"metrics" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:9090" help:"Address of the metrics in Prometheus form."`
 
 	SIPAdvertise   string       `name:"sip-advertise" group:"Addresses" placeholder:"NAME" help:"Host name or address that peers reach SIP under, where it is not the one listened on (cloud NAT). It must be in the certificate."`
 	MediaIP        []netip.Addr `name:"media-ip" group:"Addresses" placeholder:"IP" dev:"127.0.0.1" help:"Address that media is sent from and received on; may be repeated. Required without --dev."`

@@ -127,6 +127,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"tls-key": "/key", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
 		"max-transactions": "4", "max-record-bytes": "5MiB", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
 		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
+		"proxy-protocol": "192.0.2.0/24,2001:db8::/32", "api-proxy-protocol": "192.0.2.1/32",
 		"store-stale": "11s", "max-unproven-calls": "77", "drain": "13s", "api-throttle-exception": "ThrottlingException",
 	}
 	env, file := map[string]string{}, ""
@@ -192,6 +193,14 @@ func TestFileSentences(t *testing.T) {
 	}
 }
 
+func prefixes(list ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range list {
+		all = append(all, netip.MustParsePrefix(s))
+	}
+	return all
+}
+
 func TestCheckSentences(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -220,6 +229,11 @@ func TestCheckSentences(t *testing.T) {
 		{"ports backwards", func(c *Config) { c.MediaPorts = Ports{20003, 20000} }, "too short"},
 		{"SIP within media", func(c *Config) { c.SIPUDP = ":20001" }, "lies within --media-ports"},
 		{"certificate alone", func(c *Config) { c.TLSCert = "x" }, "together"},
+		{"anybody as balancer", func(c *Config) { c.ProxyProtocol = prefixes("0.0.0.0/0") }, "--proxy-protocol 0.0.0.0/0 would let anybody"},
+		{"balancer with bits to spare", func(c *Config) { c.APIProxyProtocol = prefixes("192.0.2.1/24") }, "did you mean 192.0.2.0/24?"},
+		{"balancer in IPv6 clothes", func(c *Config) { c.ProxyProtocol = prefixes("::ffff:192.0.2.0/120") }, "write it as IPv4"},
+		{"balancer for nothing", func(c *Config) { c.ProxyProtocol, c.SIPTCP, c.SIPTLS = prefixes("192.0.2.0/24"), Off, Off }, "which are both off"},
+		{"balancers", func(c *Config) { c.ProxyProtocol = prefixes("192.0.2.0/24", "2001:db8::/32") }, ""},
 		{"certificate missing", func(c *Config) { c.TLSCert, c.TLSKey = "/none", "/none" }, "--tls-cert"},
 		{"trust missing", func(c *Config) { c.TLSTrust = "/none" }, "--tls-trust"},
 		{"trust empty", func(c *Config) { c.TLSTrust = os.DevNull }, "no certificate"},

@@ -111,6 +111,7 @@ func startShared() (*process, error) {
 func (n *process) start() error {
 	n.cmd = exec.Command(n.binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", n.readyFile,
 		"--tls-trust", n.peers.file, "--log-level", "debug",
+		"--proxy-protocol", balancerIP+"/32", "--api-proxy-protocol", balancerIP+"/32",
 		"--api", "127.0.0.1:0", "--sip-udp", "127.0.0.1:0", "--sip-tcp", "127.0.0.1:0", "--sip-tls", "127.0.0.1:0",
 		"--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log

@@ -96,6 +96,16 @@ func sipMetrics() []metric {
 				"message": float64(s.LateMessage.Load()), "idle": float64(s.IdleClosed.Load()), "write": float64(s.WriteStalled.Load()),
 			}
 		}},
+		counter("carillon_sip_proxied_total", "SIP connections that a load balancer of --proxy-protocol gave a source.",
+			func(n *Node) uint64 { return n.transport.Stats().Proxied.Load() }),
+		{"carillon_sip_proxy_headers_refused_total", "Connections closed for want of a good PROXY protocol header, or because of one from an address that is not listed.",
+			prometheus.CounterValue, "why", func(n *Node) map[string]float64 {
+				s := n.transport.Stats()
+				return map[string]float64{
+					"malformed": float64(s.BadProxy.Load()), "late": float64(s.LateProxy.Load()),
+					"not_listed": float64(s.StrangeProxy.Load()), "api": float64(n.apiProxyRefused.Load()),
+				}
+			}},
 		counter("carillon_sip_handshakes_failed_total", "TLS handshakes that ended badly.", func(n *Node) uint64 { return n.transport.Stats().HandshakeFail.Load() }),
 	}
 }

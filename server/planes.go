@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"math"
+	"net"
 	"net/http"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"carillon/dns"
 	"carillon/media"
 	"carillon/numbering"
+	"carillon/proxyproto"
 	"carillon/sbc"
 	"carillon/sip/digest"
 	"carillon/sip/resolve"
@@ -161,6 +163,15 @@ func (n *Node) startAPI(context.Context) error {
 		return err
 	}
 	ln, scheme := n.open.api, "http"
+	if len(n.config.APIProxyProtocol) > 0 {
+		ln = &proxyproto.Listener{
+			Listener: ln, Balancers: n.config.APIProxyProtocol, Clock: n.clock,
+			Refused: func(balancer net.Addr, err error) {
+				n.apiProxyRefused.Add(1)
+				n.log.Debug("refuse connection to the API", "balancer", balancer, "error", err)
+			},
+		}
+	}
 	server := api.HTTPServer(s.Handler(), n.log.With("plane", "api"))
 	if n.config.APITLS {
 		scheme = "https"

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,6 +68,8 @@ type Node struct {
 	health    *health
 	lab       *lab.Lab
 	http      []*http.Server
+	// apiProxyRefused counts connections to the API that a balancer began without a good header.
+	apiProxyRefused atomic.Uint64
 
 	background context.Context
 	stop       context.CancelFunc

@@ -35,6 +35,10 @@ func (f *Framer) Pings() int {
 // Buffered returns how many octets wait for the rest of their message.
 func (f *Framer) Buffered() int { return len(f.buf) - f.start }
 
+// Peek returns what waits for the rest of its message. It is valid until the
+// next call of another method.
+func (f *Framer) Peek() []byte { return f.buf[f.start:] }
+
 // Write adds what was read from the stream; it never fails. It moves the
 // buffer: messages that Next returned before are overwritten.
 func (f *Framer) Write(p []byte) (int, error) {

@@ -3,8 +3,9 @@
 set -eu
 
 # gcc: the race detector needs a C compiler. The others are the real peers: SIPp and baresip as phones and carriers,
-# the AWS CLI and boto3 as API clients, dig as a DNS client, openssl as a TLS client, tshark to listen in on the wire.
-packages="gcc libc6-dev sip-tester baresip-core awscli python3-boto3 bind9-dnsutils ca-certificates openssl tshark"
+# the AWS CLI and boto3 as API clients, dig as a DNS client, openssl as a TLS client, tshark to listen in on the wire, haproxy
+# as the load balancer in front of a node.
+packages="gcc libc6-dev sip-tester baresip-core awscli python3-boto3 bind9-dnsutils ca-certificates openssl tshark haproxy"
 
 if ! command -v apt-get >/dev/null; then
 	echo "packages: no apt-get here. Install by hand: $packages; then run: make check" >&2

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +47,7 @@ type Limits struct {
 	Accepted      int           // accepted connections at a time
 	AcceptedPerIP int           // of these, from one IPv4 address or one IPv6 /64
 	Dialed        int           // outgoing connections at a time, also those being made
-	Handshake     time.Duration // from accept to the end of the TLS handshake
+	Handshake     time.Duration // from accept to the end of the TLS handshake, or of a load balancer's header
 	FirstMessage  time.Duration // from then to the end of the first SIP message
 	MessageTime   time.Duration // from the first octet of a message to its last
 	Idle          time.Duration // without a message or keep-alive, on connections nobody holds
@@ -91,6 +92,9 @@ type Config struct {
 	Clock   clock.Clock  // nil means the system's
 	Logger  *slog.Logger // nil discards
 	Limits  Limits
+	// Proxies are the addresses of load balancers: their TCP and TLS connections must begin with a header of the
+	// PROXY protocol, whose source then stands for the connection's in everything.
+	Proxies []netip.Prefix
 }
 
 // Stats counts what a Transport did. All fields only grow, but for the two gauges.
@@ -119,6 +123,10 @@ type Stats struct {
 	WriteStalled  atomic.Uint64 // closed by Limits.Write
 	QueueFull     atomic.Uint64 // closed by Limits.WriteQueue
 	FramingLost   atomic.Uint64 // closed because the stream was not SIP
+	Proxied       atomic.Uint64 // connections that a listed load balancer gave a source
+	BadProxy      atomic.Uint64 // closed because a load balancer's header was missing, malformed or cut off
+	LateProxy     atomic.Uint64 // closed because it did not come within Limits.Handshake
+	StrangeProxy  atomic.Uint64 // closed because somebody who is not listed sent such a header
 
 	AcceptedNow atomic.Int64 // gauge: accepted connections open
 	DialedNow   atomic.Int64 // gauge: outgoing connections open or being made

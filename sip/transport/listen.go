@@ -95,13 +95,33 @@ func (l *listener) serve() {
 
 // accept admits a connection or closes it at once, before any memory is spent on it.
 func (t *Transport) accept(proto Proto, conn net.Conn, c *serverSide) {
-	source, ok := t.admit(addrOf(conn.RemoteAddr()).Addr())
-	if !ok {
+	remote := addrOf(conn.RemoteAddr()).Addr()
+	proxied := t.isProxy(remote)
+	if !t.admit() {
 		conn.Close()
 		return
 	}
+	var source netip.Prefix
+	if !proxied { // else it is known only once the header is read
+		var ok bool
+		if source, ok = t.admitSource(remote); !ok {
+			conn.Close()
+			t.leave(source)
+			return
+		}
+	}
 	s := t.newStream(proto, conn)
-	if !t.adopt(s, func() { s.serveAccepted(source, c) }) {
+	serve := func() {
+		if proxied {
+			var ok bool
+			if source, ok = s.unwrap(); !ok {
+				t.leave(source)
+				return
+			}
+		}
+		s.serveAccepted(source, c)
+	}
+	if !t.adopt(s, serve) {
 		conn.Close()
 		t.leave(source)
 	}
@@ -122,8 +142,20 @@ func (s *stream) serveAccepted(source netip.Prefix, c *serverSide) {
 	s.serve()
 }
 
-// admit counts a connection of a source, unless a limit is reached.
-func (t *Transport) admit(ip netip.Addr) (netip.Prefix, bool) {
+// admit counts a connection in, unless there are too many.
+func (t *Transport) admit() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stats.AcceptedNow.Load() >= int64(t.limits.Accepted) {
+		t.stats.OverAccepted.Add(1)
+		return false
+	}
+	t.stats.AcceptedNow.Add(1)
+	return true
+}
+
+// admitSource counts an admitted connection for its source, unless that has too many. The prefix is valid when it did.
+func (t *Transport) admitSource(ip netip.Addr) (netip.Prefix, bool) {
 	bits := ip.BitLen()
 	if ip.Is6() {
 		bits = sourceBits6
@@ -131,23 +163,22 @@ func (t *Transport) admit(ip netip.Addr) (netip.Prefix, bool) {
 	source, _ := ip.WithZone("").Prefix(bits)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.stats.AcceptedNow.Load() >= int64(t.limits.Accepted) {
-		t.stats.OverAccepted.Add(1)
-		return source, false
-	}
 	if t.accepted[source] >= t.limits.AcceptedPerIP {
 		t.stats.OverPerIP.Add(1)
-		return source, false
+		return netip.Prefix{}, false
 	}
 	t.accepted[source]++
-	t.stats.AcceptedNow.Add(1)
 	return source, true
 }
 
+// leave counts a connection out; source is the zero Prefix when it was never counted for one.
 func (t *Transport) leave(source netip.Prefix) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.AcceptedNow.Add(-1)
+	if !source.IsValid() {
+		return
+	}
 	if t.accepted[source]--; t.accepted[source] == 0 {
 		delete(t.accepted, source)
 	}

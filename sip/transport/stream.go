@@ -106,6 +106,9 @@ func (s *stream) fail(cause error) {
 // expired is called by the watchdog when the time of a phase is over.
 func (s *stream) expired(p phase) {
 	switch p {
+	case phaseProxy:
+		s.t.stats.LateProxy.Add(1)
+		s.fail(errLateProxy)
 	case phaseHandshake:
 		s.t.stats.LateHandshake.Add(1)
 		s.fail(errLateHandshake)
@@ -133,6 +136,7 @@ func (s *stream) handshakeServer(c *serverSide) error {
 	session := tls.Server(s.queue, c.conf)
 	if err := session.Handshake(); err != nil {
 		s.t.stats.HandshakeFail.Add(1)
+		s.strangeRecord(err)
 		return fmt.Errorf("TLS handshake with %v: %w", s.remote, err)
 	}
 	s.info = c.serverInfo(session.ConnectionState())
@@ -175,8 +179,11 @@ func (s *stream) serve() {
 // read returns nil at an end between two messages.
 func (s *stream) read() error {
 	m := new(sip.Message)
-	for {
+	for first := true; ; first = false {
 		_, err := s.framer.Fill(s.conn)
+		if first && s.strange() {
+			return errStrangeProxy
+		}
 		heard, lost := s.drain(m)
 		if lost != nil {
 			s.linger()

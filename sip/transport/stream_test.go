@@ -298,11 +298,19 @@ func TestConnectionLimits(t *testing.T) {
 // A limit per IPv6 address would be none: everybody has 2^64 of them.
 func TestIPv6SourcesAreCountedByNetwork(t *testing.T) {
 	tr, _, _ := start(t, Limits{AcceptedPerIP: 1})
-	first, ok := tr.admit(netip.MustParseAddr("2001:db8::1"))
-	if _, again := tr.admit(netip.MustParseAddr("2001:db8::ffff:2")); !ok || again {
+	admit := func(ip string) (netip.Prefix, bool) {
+		tr.admit()
+		source, ok := tr.admitSource(netip.MustParseAddr(ip))
+		if !ok {
+			tr.leave(source)
+		}
+		return source, ok
+	}
+	first, ok := admit("2001:db8::1")
+	if _, again := admit("2001:db8::ffff:2"); !ok || again {
 		t.Errorf("admitted %v, then %v from the same network", ok, again)
 	}
-	other, ok := tr.admit(netip.MustParseAddr("2001:db8:0:1::1"))
+	other, ok := admit("2001:db8:0:1::1")
 	if !ok {
 		t.Error("another network was refused")
 	}

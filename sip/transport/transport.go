@@ -17,6 +17,7 @@ type Transport struct {
 	clock   clock.Clock
 	log     *slog.Logger
 	limits  Limits
+	proxies []netip.Prefix
 	stats   Stats
 
 	running sync.WaitGroup // every goroutine started
@@ -42,6 +43,7 @@ func New(c Config) (*Transport, error) {
 		clock:    c.Clock,
 		log:      c.Logger,
 		limits:   c.Limits.withDefaults(),
+		proxies:  c.Proxies,
 		done:     make(chan struct{}),
 		closers:  make(map[closer]struct{}),
 		accepted: make(map[netip.Prefix]int),

@@ -17,6 +17,7 @@ type phase uint8
 
 const (
 	phaseNone phase = iota
+	phaseProxy
 	phaseHandshake
 	phaseFirst
 	phaseMessage
