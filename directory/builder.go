@@ -26,6 +26,7 @@ type builder struct {
 	orders      listedTxn[*trunk.Order]
 	rules       listedTxn[*trunk.SIPRule]
 	members     *iradix.Txn[*trunk.Group]
+	triggers    *iradix.Txn[*trunk.SIPRule]
 	accounts    *iradix.Txn[*trunk.AccountSettings]
 	quotas      *iradix.Txn[int]
 	health      *iradix.Txn[*trunk.Health]
@@ -75,6 +76,7 @@ func (b *builder) build(revision int64) *Snapshot {
 		orders:       b.orders.commit(),
 		rules:        b.rules.commit(),
 		members:      committed(b.members, b.base.members),
+		triggers:     committed(b.triggers, b.base.triggers),
 		accounts:     committed(b.accounts, b.base.accounts),
 		quotas:       committed(b.quotas, b.base.quotas),
 		health:       committed(b.health, b.base.health),
@@ -103,7 +105,7 @@ func (b *builder) put(e trunk.Entity) {
 	case *trunk.Order:
 		b.orders.put(e)
 	case *trunk.SIPRule:
-		b.rules.put(e)
+		b.putRule(e)
 	case *trunk.AccountSettings:
 		open(&b.accounts, b.base.accounts).Insert([]byte(e.Account), e)
 	case *trunk.Quota:
@@ -136,7 +138,9 @@ func (b *builder) remove(k trunk.EntityKey) {
 	case trunk.KindOrder:
 		b.orders.remove(k.ID)
 	case trunk.KindSIPRule:
-		b.rules.remove(k.ID)
+		if old, ok := b.rules.remove(k.ID); ok {
+			b.unindexTrigger(old)
+		}
 	case trunk.KindAccount:
 		open(&b.accounts, b.base.accounts).Delete([]byte(k.ID))
 	case trunk.KindQuota:
@@ -214,6 +218,26 @@ func (b *builder) unindexMembers(old *trunk.Group) {
 	for _, m := range old.Members {
 		open(&b.members, b.base.members).Delete(memberKey(m.ConnectorID, old.ID))
 	}
+}
+
+func (b *builder) putRule(r *trunk.SIPRule) {
+	if old, ok := b.rules.current(r.ID); ok {
+		b.unindexTrigger(old)
+	}
+	b.rules.put(r)
+	if r.Trigger == trunk.ToPhoneNumber {
+		open(&b.triggers, b.base.triggers).Insert(triggerKey(r.Account, r.TriggerValue, r.ID), r)
+	}
+}
+
+func (b *builder) unindexTrigger(old *trunk.SIPRule) {
+	if old.Trigger == trunk.ToPhoneNumber {
+		open(&b.triggers, b.base.triggers).Delete(triggerKey(old.Account, old.TriggerValue, old.ID))
+	}
+}
+
+func triggerKey(account, number, ruleID string) []byte {
+	return []byte(account + "\x00" + number + "\x00" + ruleID)
 }
 
 func memberKey(connectorID, groupID string) []byte { return []byte(connectorID + "\x00" + groupID) }

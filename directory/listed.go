@@ -128,6 +128,11 @@ func (s *Snapshot) SIPRules(account, after string, limit int) []*trunk.SIPRule {
 // SIPRuleCursor is GroupCursor for SIP rules.
 func SIPRuleCursor(r *trunk.SIPRule) string { return cursorOf(ruleStanding(r)) }
 
+// RulesOn returns the account's SIP rules whose trigger is that phone number, disabled ones included, by id.
+func (s *Snapshot) RulesOn(account string, n trunk.Number) []*trunk.SIPRule {
+	return radixPage(s.triggers, triggerKey(account, string(n), ""), nil, s.triggers.Len())
+}
+
 // AccountSettings returns what the account has set; never nil.
 func (s *Snapshot) AccountSettings(account string) *trunk.AccountSettings {
 	if a, ok := s.accounts.Get([]byte(account)); ok {

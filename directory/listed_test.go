@@ -126,3 +126,36 @@ func TestNumbersMoveBetweenOwners(t *testing.T) {
 		t.Errorf("%d numbers behind the last or under another prefix", n)
 	}
 }
+
+// TestRulesOn: a SIP rule is found under the number it names, in its account, for as long as it names it.
+func TestRulesOn(t *testing.T) {
+	const account, one, other = "111122223333", trunk.Number("+12065550100"), trunk.Number("+120655501")
+	s := emptySnapshot()
+	change := func(f func(*builder)) {
+		b := newBuilder(s)
+		f(b)
+		s = b.build(s.revision + 1)
+	}
+	rule := func(trigger trunk.Trigger, value trunk.Number) *trunk.SIPRule {
+		return &trunk.SIPRule{ID: "r1", Account: account, Trigger: trigger, TriggerValue: string(value)}
+	}
+	for _, c := range []struct {
+		name       string
+		change     func(*builder)
+		one, other int
+	}{
+		{"about a number", func(b *builder) { b.put(rule(trunk.ToPhoneNumber, one)) }, 1, 0},
+		{"about another", func(b *builder) { b.put(rule(trunk.ToPhoneNumber, other)) }, 0, 1},
+		{"about a host", func(b *builder) { b.put(rule(trunk.RequestURIHostname, one)) }, 0, 0},
+		{"back", func(b *builder) { b.put(rule(trunk.ToPhoneNumber, one)) }, 1, 0},
+		{"removed", func(b *builder) { b.remove(trunk.EntityKey{Kind: trunk.KindSIPRule, ID: "r1"}) }, 0, 0},
+	} {
+		change(c.change)
+		if a, b := len(s.RulesOn(account, one)), len(s.RulesOn(account, other)); a != c.one || b != c.other {
+			t.Errorf("%s: %d and %d rules, want %d and %d", c.name, a, b, c.one, c.other)
+		}
+		if n := len(s.RulesOn("444455556666", one)); n != 0 {
+			t.Errorf("%s: another account sees %d", c.name, n)
+		}
+	}
+}

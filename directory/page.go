@@ -2,6 +2,7 @@ package directory
 
 import (
 	"cmp"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -85,6 +86,20 @@ type NumberFilter struct {
 // Numbers returns numbers in the order of their digits: at most limit of them, those behind after, or the first ones
 // when it is empty. The cursor of the next page is the last number returned, still known or not.
 func (s *Snapshot) Numbers(f NumberFilter, after trunk.Number, limit int) []*trunk.PhoneNumber {
+	var found []*trunk.PhoneNumber
+	if limit <= 0 {
+		return nil
+	}
+	for n := range s.NumbersBy(f, after) {
+		if found = append(found, n); len(found) == limit {
+			break
+		}
+	}
+	return found
+}
+
+// NumbersBy yields what Numbers returns, without a limit.
+func (s *Snapshot) NumbersBy(f NumberFilter, after trunk.Number) iter.Seq[*trunk.PhoneNumber] {
 	by, owner := byte(byAccount), f.Account
 	switch {
 	case f.ConnectorID != "":
@@ -92,14 +107,16 @@ func (s *Snapshot) Numbers(f NumberFilter, after trunk.Number, limit int) []*tru
 	case f.GroupID != "":
 		by, owner = byGroup, f.GroupID
 	case f.Account == "":
-		return radixPage(s.numbers, nil, []byte(after), limit)
+		return radixBehind(s.numbers, nil, []byte(after))
 	}
-	found := radixPage(s.owned, numberKey(by, owner, ""), cursorUnder(by, owner, after), limit)
-	if len(found) > 0 && f.Account != "" && found[0].Account != f.Account {
-		// The numbers of a connector and of a group all belong to its account.
-		return nil
+	return func(yield func(*trunk.PhoneNumber) bool) {
+		for n := range radixBehind(s.owned, numberKey(by, owner, ""), cursorUnder(by, owner, after)) {
+			// The numbers of a connector and of a group all belong to its account: the first tells for all.
+			if f.Account != "" && n.Account != f.Account || !yield(n) {
+				return
+			}
+		}
 	}
-	return found
 }
 
 const (

@@ -28,11 +28,13 @@ type Snapshot struct {
 	// keys are by id, accountKeys by account and id.
 	keys        *iradix.Tree[*iam.AccessKey]
 	accountKeys *iradix.Tree[*iam.AccessKey]
-	// groups, orders and rules are what accounts list; members has each group under each of its connectors.
+	// groups, orders and rules are what accounts list; members has each group under each of its connectors, triggers each
+	// rule about a phone number under its account and that number.
 	groups   listed[*trunk.Group]
 	orders   listed[*trunk.Order]
 	rules    listed[*trunk.SIPRule]
 	members  *iradix.Tree[*trunk.Group]
+	triggers *iradix.Tree[*trunk.SIPRule]
 	accounts *iradix.Tree[*trunk.AccountSettings]
 	quotas   *iradix.Tree[int]
 	health   *iradix.Tree[*trunk.Health]
@@ -49,7 +51,7 @@ func emptySnapshot() *Snapshot {
 		numbers: iradix.New[*trunk.PhoneNumber](), owned: iradix.New[*trunk.PhoneNumber](),
 		keys: iradix.New[*iam.AccessKey](), accountKeys: iradix.New[*iam.AccessKey](),
 		groups: newListed[*trunk.Group](), orders: newListed[*trunk.Order](), rules: newListed[*trunk.SIPRule](),
-		members: iradix.New[*trunk.Group](), accounts: iradix.New[*trunk.AccountSettings](),
+		members: iradix.New[*trunk.Group](), triggers: iradix.New[*trunk.SIPRule](), accounts: iradix.New[*trunk.AccountSettings](),
 		quotas: iradix.New[int](), health: iradix.New[*trunk.Health](),
 		carriers: newCarrierTables(nil),
 	}
