@@ -15,6 +15,7 @@ import (
 //	carillon_api_request_seconds{operation}           time from the request's header to its answer
 //	carillon_api_overload_total                       requests beyond MaxConcurrent
 //	carillon_api_bodies_too_large_total               requests with a body beyond MaxBody
+//	carillon_api_short_pages_total                    pages of numbers that ended at MaxNumberScan
 //	carillon_api_retries_answered_total               creates sent again that were answered with the first result
 //	carillon_api_rate_buckets_forgotten_total         request rates that were forgotten for want of room
 //	carillon_api_signature_faults_total{fault}        requests whose signature was refused
@@ -26,6 +27,8 @@ type metrics struct {
 	retries  prometheus.Counter
 	// forgottenRates counts buckets of rates.
 	forgottenRates prometheus.Counter
+	// shortPages counts pages of numbers that ended at MaxNumberScan.
+	shortPages prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, v *sigv4.Verifier) (*metrics, error) {
@@ -49,11 +52,14 @@ func newMetrics(r prometheus.Registerer, v *sigv4.Verifier) (*metrics, error) {
 		forgottenRates: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "carillon_api_rate_buckets_forgotten_total", Help: "Request rates of an account and operation that were forgotten for want of room.",
 		}),
+		shortPages: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "carillon_api_short_pages_total", Help: "Pages of phone numbers cut short because few passed the filter.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.requests, m.seconds, m.overload, m.tooLarge, m.retries, m.forgottenRates}
+	all := []prometheus.Collector{m.requests, m.seconds, m.overload, m.tooLarge, m.retries, m.forgottenRates, m.shortPages}
 	for _, f := range sigv4.Faults() {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "carillon_api_signature_faults_total", Help: "Requests whose signature was refused.",

@@ -60,6 +60,8 @@ func offeredOperations() offered {
 		connectorOperations(),
 		groupOperations(),
 		serviceOperations(),
+		numberOperations(),
+		associationOperations(),
 	} {
 		maps.Copy(all, family)
 	}

@@ -88,6 +88,17 @@ func (n *PhoneNumber) Lapsed(now time.Time) bool {
 	return !n.Deleted.IsZero() && !n.Queued(now)
 }
 
+// HeldBy reports whether the account holds the number at now, in use or in the deletion queue.
+func (n *PhoneNumber) HeldBy(account string, now time.Time) bool {
+	return account != "" && n.Account == account && !n.Lapsed(now)
+}
+
+// Free reports whether the number is in the pool at now, or would be if what lapsed had been swept already.
+func (n *PhoneNumber) Free(now time.Time) bool { return n.Account == "" || n.Lapsed(now) }
+
+// IsAssociated reports whether a connector or a group takes the number's calls.
+func (n *PhoneNumber) IsAssociated() bool { return n.ConnectorID != "" || n.GroupID != "" }
+
 // ARN names the number as AWS does: arn:aws:chime:<region>:<account>:phone-number/<E.164>. Numbers have no region.
 func (n *PhoneNumber) ARN() string {
 	return "arn:aws:chime:" + string(DefaultRegion) + ":" + n.Account + ":phone-number/" + string(n.E164)
