@@ -68,28 +68,48 @@ func (r *request) authorize() error {
 	if r.row.operatorOnly && !r.principal.Operator {
 		return r.denied()
 	}
-	if iam.Allowed(r.principal, r.row.action, r.row.resource(r), r.facts()) != iam.Allow {
+	resource := r.row.resource(r)
+	if iam.Allowed(r.principal, r.row.action, resource, r.facts(resource)) != iam.Allow {
 		return r.denied()
 	}
 	return nil
 }
 
-// facts are what the conditions of a policy may ask about.
-func (r *request) facts() iam.Context {
-	c := iam.Context{
+// facts are what the conditions of the principal's policy may ask about; nil without a policy.
+func (r *request) facts(resource string) iam.Context {
+	policy := r.principal.Policy
+	if policy == nil {
+		return nil
+	}
+	c := iam.Context{}
+	for key, value := range map[string]string{
 		iam.KeyCurrentTime:      r.now.Format(time.RFC3339),
 		iam.KeyEpochTime:        strconv.FormatInt(r.now.Unix(), 10),
 		iam.KeySecureTransport:  strconv.FormatBool(r.http.TLS != nil),
 		iam.KeyPrincipalAccount: r.principal.Account,
 		iam.KeyPrincipalARN:     r.principal.ARN,
 		iam.KeyRequestedRegion:  r.region,
+		iam.KeyViaService:       "false",
+	} {
+		c.Set(key, value)
+	}
+	if !r.principal.Issued.IsZero() {
+		c.Set(iam.KeyTokenIssueTime, r.principal.Issued.Format(time.RFC3339))
 	}
 	// RemoteAddr and never a forwarding header: anybody can write one.
 	if source, err := netip.ParseAddrPort(r.http.RemoteAddr); err == nil {
-		c[iam.KeySourceIP] = source.Addr().Unmap().WithZone("").String()
+		c.Set(iam.KeySourceIP, source.Addr().Unmap().WithZone("").String())
 	}
 	if agent := r.http.UserAgent(); agent != "" {
-		c[iam.KeyUserAgent] = agent
+		c.Set(iam.KeyUserAgent, agent)
+	}
+	if policy.Asks(iam.KeyResourceTag) {
+		for _, t := range r.resourceTags(resource) {
+			c.Add(iam.KeyResourceTag+t.Key, t.Value)
+		}
+	}
+	if policy.Asks(iam.KeyRequestTag) || policy.Asks(iam.KeyTagKeys) {
+		r.addRequestTags(c)
 	}
 	return c
 }

@@ -41,8 +41,7 @@ type served struct {
 // awsHandler makes a handler from a function that takes the decoded and validated input.
 func awsHandler[In any](fn func(*request, *In) (any, error)) func(*request) (any, error) {
 	return func(r *request) (any, error) {
-		in := new(In)
-		err := restjson.Decode(r.row.aws.In(r.namespace).Input, restjson.Request{Labels: r.labels, Query: r.query, Body: r.body}, in)
+		in, err := decoded[In](r)
 		if err != nil {
 			return nil, err
 		}

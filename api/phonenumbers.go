@@ -159,7 +159,7 @@ func (r *request) batch(ids []wire.Sensitive, fn func(tx trunk.Tx, i int, e164 t
 	if err := checkCount(len(ids)); err != nil {
 		return nil, err
 	}
-	facts, failed := r.facts(), []wire.PhoneNumberError(nil)
+	facts, failed := r.facts(r.row.resource(r)), []wire.PhoneNumberError(nil)
 	err := r.update(func(tx trunk.Tx) (err error) {
 		failed, err = each(ids, func(i int, e164 trunk.Number) error {
 			arn := r.numberARN(e164)

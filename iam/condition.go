@@ -5,14 +5,24 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 // Context holds the facts of a request that conditions ask about, by key in small letters (see [Keys]). A key that is
-// not there is a fact nobody knows.
-type Context map[string]string
+// not there, or has no value, is a fact nobody knows.
+type Context map[string][]string
+
+// Set makes value the one value of key.
+func (c Context) Set(key, value string) { c[key] = []string{value} }
+
+// Add gives key one more value.
+func (c Context) Add(key, value string) {
+	key = foldASCII(key)
+	c[key] = append(c[key], value)
+}
 
 // Keys of a Context. A policy that names any other key is refused.
 const (
@@ -24,15 +34,45 @@ const (
 	KeyPrincipalARN     = "aws:principalarn"
 	KeyRequestedRegion  = "aws:requestedregion"
 	KeyUserAgent        = "aws:useragent"
+	// KeyTokenIssueTime is there for temporary keys only.
+	KeyTokenIssueTime = "aws:tokenissuetime"
+	// KeyViaService is always false, and KeyMFA never there: both are in policies that are in use.
+	KeyViaService = "aws:viaawsservice"
+	KeyMFA        = "aws:multifactorauthpresent"
+	// KeyTagKeys has the keys of all tags in the request, and so any number of values.
+	KeyTagKeys = "aws:tagkeys"
+	// KeyResourceTag and KeyRequestTag are followed by the key of a tag, in small letters: AWS has capitals matter in
+	// neither.
+	KeyResourceTag = "aws:resourcetag/"
+	KeyRequestTag  = "aws:requesttag/"
 )
 
-// Keys returns the condition keys a policy may name, in small letters.
+// Keys returns the condition keys a policy may name, in small letters. Those that end in a slash go on with a tag's key.
 func Keys() []string {
 	return []string{
-		KeySourceIP, KeyCurrentTime, KeyEpochTime, KeySecureTransport,
-		KeyPrincipalAccount, KeyPrincipalARN, KeyRequestedRegion, KeyUserAgent,
+		KeySourceIP, KeyCurrentTime, KeyEpochTime, KeySecureTransport, KeyPrincipalAccount, KeyPrincipalARN, KeyRequestedRegion,
+		KeyUserAgent, KeyTokenIssueTime, KeyViaService, KeyMFA, KeyTagKeys, KeyResourceTag, KeyRequestTag,
 	}
 }
+
+func knownKey(key string) bool {
+	for _, k := range Keys() {
+		if k == key && !strings.HasSuffix(k, "/") || strings.HasSuffix(k, "/") && strings.HasPrefix(key, k) && len(key) > len(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// quantifier says how many of the values a key has must do.
+type quantifier uint8
+
+const (
+	// oneValue is that of operators without a prefix: the key has one value.
+	oneValue quantifier = iota
+	forAllValues
+	forAnyValue
+)
 
 // condition is one operator with one key.
 type condition struct {
@@ -43,26 +83,40 @@ type condition struct {
 	ifExists bool
 	// wantNull is set by the operator Null only: 1 the key must be missing, 2 it must be there.
 	wantNull uint8
-	tests    []test
+	// over is that of ForAllValues: and ForAnyValue:.
+	over  quantifier
+	tests []test
 }
 
 // test reports whether the value from the request fits one value of the policy. A value that cannot be read does not.
 type test func(got string) bool
 
 func (c *condition) holds(ctx Context) bool {
-	got, present := ctx[c.key]
-	if c.wantNull != 0 {
-		return present == (c.wantNull == 2)
-	}
-	if !present {
+	got := ctx[c.key]
+	switch {
+	case c.wantNull != 0:
+		return (len(got) > 0) == (c.wantNull == 2)
+	case c.over == forAllValues:
+		// As in AWS it holds where there is nothing: policies add a Null against that.
+		return !slices.ContainsFunc(got, func(v string) bool { return c.fits(v) == c.negated })
+	case c.over == forAnyValue && len(got) > 0:
+		return slices.ContainsFunc(got, func(v string) bool { return c.fits(v) != c.negated })
+	case c.over == forAnyValue:
+		return c.ifExists
+	case len(got) == 0:
 		return c.ifExists || c.negated
 	}
+	return slices.ContainsFunc(got, c.fits) != c.negated
+}
+
+// fits reports whether a value of the request fits one of the policy.
+func (c *condition) fits(got string) bool {
 	for _, t := range c.tests {
 		if t(got) {
-			return !c.negated
+			return true
 		}
 	}
-	return c.negated
+	return false
 }
 
 // operator makes the test for one value of the policy.
@@ -82,10 +136,14 @@ func operators(name string) (operator, bool) {
 		return operator{stringEqualsFold, false}, true
 	case "StringNotEqualsIgnoreCase":
 		return operator{stringEqualsFold, true}, true
-	case "StringLike", "ArnLike", "ArnEquals":
+	case "StringLike":
 		return operator{stringLike, false}, true
-	case "StringNotLike", "ArnNotLike", "ArnNotEquals":
+	case "StringNotLike":
 		return operator{stringLike, true}, true
+	case "ArnLike", "ArnEquals":
+		return operator{arnLike, false}, true
+	case "ArnNotLike", "ArnNotEquals":
+		return operator{arnLike, true}, true
 	case "Bool":
 		return operator{boolEquals, false}, true
 	case "IpAddress":
@@ -112,6 +170,29 @@ func stringEqualsFold(want string) (test, error) {
 
 func stringLike(want string) (test, error) {
 	return func(got string) bool { return match(want, got) }, nil
+}
+
+// arnParts is how many parts an ARN has; colons in the last one are its own.
+const arnParts = 6
+
+// arnLike compares part by part, as AWS does: a star in one part must not reach into the next.
+func arnLike(want string) (test, error) {
+	parts := strings.SplitN(want, ":", arnParts)
+	if len(parts) != arnParts {
+		return nil, fmt.Errorf("%q is not an ARN of six parts", want)
+	}
+	return func(got string) bool {
+		theirs := strings.SplitN(got, ":", arnParts)
+		if len(theirs) != arnParts {
+			return false
+		}
+		for i, part := range parts {
+			if !match(part, theirs[i]) {
+				return false
+			}
+		}
+		return true
+	}, nil
 }
 
 func boolEquals(want string) (test, error) {
@@ -217,11 +298,7 @@ func parseConditions(v any) ([]condition, error) {
 
 func parseCondition(name string, m member) (condition, error) {
 	c := condition{key: foldASCII(m.name)}
-	known := false
-	for _, k := range Keys() {
-		known = known || k == c.key
-	}
-	if !known {
+	if !knownKey(c.key) {
 		return c, fmt.Errorf("this condition key is not supported")
 	}
 	values, err := conditionValues(m.value)
@@ -230,6 +307,16 @@ func parseCondition(name string, m member) (condition, error) {
 	}
 	if name == "Null" {
 		return nullCondition(c, values)
+	}
+	if rest, ok := strings.CutPrefix(name, "ForAllValues:"); ok {
+		name, c.over = rest, forAllValues
+	} else if rest, ok := strings.CutPrefix(name, "ForAnyValue:"); ok {
+		name, c.over = rest, forAnyValue
+	}
+	// ForAllValues holds where a key is missing, which with a key of one value is never what is meant; and an operator
+	// without a set would have to choose one of many values.
+	if (c.key == KeyTagKeys) != (c.over != oneValue) {
+		return c, fmt.Errorf("ForAllValues: and ForAnyValue: go with aws:TagKeys, and only with it")
 	}
 	name, c.ifExists = strings.CutSuffix(name, "IfExists")
 	op, ok := operators(name)

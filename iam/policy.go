@@ -53,6 +53,18 @@ func (d Decision) String() string {
 	return [...]string{"implicit deny", "explicit deny", "allow", "unknown"}[min(d, 3)]
 }
 
+// Asks reports whether a condition of the policy names a key that begins with prefix, in small letters.
+func (p *Policy) Asks(prefix string) bool {
+	for i := range p.statements {
+		for j := range p.statements[i].conditions {
+			if strings.HasPrefix(p.statements[i].conditions[j].key, prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Evaluate decides about action on resource.
 func (p *Policy) Evaluate(action, resource string, c Context) Decision {
 	decision, action := ImplicitDeny, foldASCII(action)

@@ -65,10 +65,19 @@ func TestEvaluate(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
-	ctx := Context{
+	ctx := Context{}
+	for key, value := range map[string]string{
 		KeySourceIP: "203.0.113.9", KeyCurrentTime: "2026-11-23T10:00:00Z", KeyEpochTime: "1795428000",
-		KeySecureTransport: "true", KeyPrincipalAccount: "111122223333", KeyUserAgent: "aws-cli/2.23.6",
+		KeySecureTransport: "true", KeyPrincipalAccount: "111122223333", KeyUserAgent: "aws-cli/2.23.6", KeyViaService: "false",
+		KeyPrincipalARN: "arn:aws:iam::111122223333:user/a:b",
+	} {
+		ctx.Set(key, value)
 	}
+	ctx.Add(KeyResourceTag+"Team", "voice")
+	ctx.Add(KeyRequestTag+"team", "sip")
+	ctx.Add(KeyRequestTag+"TEAM", "rtp")
+	ctx.Add(KeyTagKeys, "team")
+	ctx.Add(KeyTagKeys, "TEAM")
 	for _, c := range []struct {
 		condition string
 		want      bool
@@ -97,7 +106,34 @@ func TestConditions(t *testing.T) {
 		{`{"NumericNotEquals":{"aws:EpochTime":"1795428000"}}`, false},
 		{`{"NumericEquals":{"aws:UserAgent":"1"}}`, false},
 		{`{"StringLike":{"aws:UserAgent":"aws-cli/*"},"Bool":{"aws:SecureTransport":"false"}}`, false},
-		{`{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/*"}}`, false},
+		{`{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/*"}}`, true},
+		{`{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::111122223333:user/a:b"}}`, true},
+		{`{"ArnLike":{"aws:PrincipalArn":"arn:*:*:*:*:*"}}`, true},
+		{`{"ArnLike":{"aws:PrincipalArn":"arn:aws:*:user/*:*:*"}}`, false}, // a star that would have to reach over colons
+		{`{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::999999999999:*"}}`, true},
+		{`{"ArnLike":{"aws:UserAgent":"*:*:*:*:*:*"}}`, false}, // not an ARN
+		{`{"StringEquals":{"aws:ResourceTag/TEAM":"voice"}}`, true},
+		{`{"StringEquals":{"aws:ResourceTag/team":["x","voice"]}}`, true},
+		{`{"StringEquals":{"aws:ResourceTag/team":"Voice"}}`, false},
+		{`{"StringEquals":{"aws:ResourceTag/other":"voice"}}`, false},
+		{`{"StringNotEquals":{"aws:ResourceTag/other":"voice"}}`, true},
+		{`{"Null":{"aws:ResourceTag/other":"true"}}`, true},
+		{`{"StringEquals":{"aws:RequestTag/Team":"rtp"}}`, true}, // two keys that differ in capitals are one to a policy
+		{`{"StringNotEquals":{"aws:RequestTag/Team":"sip"}}`, false},
+		{`{"ForAllValues:StringEquals":{"aws:TagKeys":["team","TEAM","cost"]}}`, true},
+		{`{"ForAllValues:StringEquals":{"aws:TagKeys":["team"]}}`, false},
+		{`{"ForAllValues:StringEqualsIgnoreCase":{"aws:TagKeys":"Team"}}`, true},
+		{`{"ForAllValues:StringNotEquals":{"aws:TagKeys":["cost"]}}`, true},
+		{`{"ForAllValues:StringNotEquals":{"aws:TagKeys":["team"]}}`, false},
+		{`{"ForAnyValue:StringEquals":{"aws:TagKeys":["team","x"]}}`, true},
+		{`{"ForAnyValue:StringEquals":{"aws:TagKeys":"x"}}`, false},
+		{`{"ForAnyValue:StringNotLike":{"aws:TagKeys":"t*"}}`, true},
+		{`{"ForAnyValue:StringNotLike":{"aws:TagKeys":["t*","T*"]}}`, false},
+		{`{"Null":{"aws:TagKeys":"false"}}`, true},
+		{`{"Bool":{"aws:ViaAWSService":"false"}}`, true},
+		{`{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}`, true},
+		{`{"Bool":{"aws:MultiFactorAuthPresent":"true"}}`, false},
+		{`{"DateLessThan":{"aws:TokenIssueTime":"2027-01-01"}}`, false},
 	} {
 		p := mustParse(t, statements(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":`+c.condition+`}`))
 		if got := p.Evaluate(getAction, connectorARN, ctx) == Allow; got != c.want {
@@ -106,10 +142,35 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestSetsOfNothing: a request without tags.
+func TestSetsOfNothing(t *testing.T) {
+	for condition, want := range map[string]bool{
+		`{"ForAllValues:StringEquals":{"aws:TagKeys":"team"}}`:                                true,
+		`{"ForAllValues:StringEquals":{"aws:TagKeys":"team"},"Null":{"aws:TagKeys":"false"}}`: false,
+		`{"ForAnyValue:StringEquals":{"aws:TagKeys":"team"}}`:                                 false,
+		`{"ForAnyValue:StringNotEquals":{"aws:TagKeys":"team"}}`:                              false,
+		`{"ForAnyValue:StringEqualsIfExists":{"aws:TagKeys":"team"}}`:                         true,
+	} {
+		p := mustParse(t, statements(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":`+condition+`}`))
+		if got := p.Evaluate(getAction, connectorARN, Context{}) == Allow; got != want {
+			t.Errorf("%s: got %v, want %v", condition, got, want)
+		}
+	}
+}
+
+func TestAsks(t *testing.T) {
+	p := mustParse(t, statements(`{"Effect":"Allow","Action":"*","Resource":"*"}`, `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/Team":"x"}}}`))
+	for prefix, want := range map[string]bool{KeyResourceTag: true, KeyRequestTag: false, KeyTagKeys: false} {
+		if got := p.Asks(prefix); got != want {
+			t.Errorf("%s: got %t, want %t", prefix, got, want)
+		}
+	}
+}
+
 // TestMappedSource: an IPv4 client on a dual-stack socket must not slip past a Deny by arriving in IPv6 form.
 func TestMappedSource(t *testing.T) {
 	p := mustParse(t, statements(`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}}`))
-	if got := p.Evaluate(getAction, connectorARN, Context{KeySourceIP: "::ffff:203.0.113.9"}); got != ExplicitDeny {
+	if got := p.Evaluate(getAction, connectorARN, Context{KeySourceIP: {"::ffff:203.0.113.9"}}); got != ExplicitDeny {
 		t.Errorf("got %v, want explicit deny", got)
 	}
 }
@@ -140,7 +201,11 @@ func TestParseRefuses(t *testing.T) {
 		{"variable", statements(`{"Effect":"Deny","Action":"*","Resource":"arn:aws:chime:::${aws:username}"}`), "variables"},
 		{"number as action", statements(`{"Effect":"Deny","Action":1,"Resource":"*"}`), "string"},
 		{"unknown operator", statements(`{` + good + `,"Condition":{"StringMatches":{"aws:UserAgent":"x"}}}`), "operator"},
-		{"set operator", statements(`{` + good + `,"Condition":{"ForAnyValue:StringEquals":{"aws:UserAgent":"x"}}}`), "operator"},
+		{"set operator", statements(`{` + good + `,"Condition":{"ForAnyValue:StringEquals":{"aws:UserAgent":"x"}}}`), "aws:TagKeys"},
+		{"many values without a set operator", statements(`{` + good + `,"Condition":{"StringEquals":{"aws:TagKeys":"x"}}}`), "aws:TagKeys"},
+		{"tag without a key", statements(`{` + good + `,"Condition":{"StringEquals":{"aws:RequestTag/":"x"}}}`), "key"},
+		{"half an ARN", statements(`{` + good + `,"Condition":{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::1"}}}`), "ARN"},
+		{"variable in a condition", statements(`{` + good + `,"Condition":{"StringEquals":{"aws:PrincipalAccount":"${aws:PrincipalAccount}"}}}`), "variables"},
 		{"unknown key", statements(`{` + good + `,"Condition":{"StringEquals":{"aws:UserAgnet":"x"}}}`), "key"},
 		{"bad network", statements(`{` + good + `,"Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/33"}}}`), "network"},
 		{"mapped network", statements(`{` + good + `,"Condition":{"IpAddress":{"aws:SourceIp":"::ffff:0:0/96"}}}`), "IPv4"},
@@ -207,7 +272,11 @@ func FuzzParsePolicy(f *testing.F) {
 	f.Add(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
 	f.Add(statements(`{"Sid":"a","Effect":"Deny","NotAction":["chime:Get*"],"NotResource":"arn:aws:*","Condition":{"IpAddressIfExists":{"aws:SourceIp":["10.0.0.0/8"]},"Null":{"aws:UserAgent":true}}}`))
 	f.Add(statements(`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2026"},"NumericEquals":{"aws:EpochTime":-1.5}}}`))
-	ctx := Context{KeySourceIP: "::ffff:10.0.0.1", KeyCurrentTime: "2026-11-23T10:00:00Z", KeyEpochTime: "1795428000"}
+	f.Add(statements(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ForAllValues:StringLike":{"aws:TagKeys":["a*"]},"ArnLike":{"aws:PrincipalArn":"arn:*:*:*:*:*"},"StringEquals":{"aws:RequestTag/a":"b"}}}`))
+	ctx := Context{
+		KeySourceIP: {"::ffff:10.0.0.1"}, KeyCurrentTime: {"2026-11-23T10:00:00Z"}, KeyEpochTime: {"1795428000"},
+		KeyTagKeys: {"a", "b"}, KeyRequestTag + "a": {"b"}, KeyPrincipalARN: {"arn:aws:iam::1:user/x"},
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse([]byte(text))
 		if err != nil {

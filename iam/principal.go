@@ -1,6 +1,9 @@
 package iam
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Principal is who sent a request.
 type Principal struct {
@@ -12,6 +15,8 @@ type Principal struct {
 	ARN string
 	// Operator principals run the installation; only they may use what belongs to no account.
 	Operator bool
+	// Issued is when the key was made, for a temporary one; zero otherwise.
+	Issued time.Time
 	// Policy is what the principal may do. Nil is the default: everything for an operator, chime:* on resources of
 	// its own account for anybody else.
 	Policy *Policy
@@ -20,6 +25,9 @@ type Principal struct {
 // NewPrincipal returns the principal that a key stands for. It fails when the key's policy cannot be understood.
 func NewPrincipal(k *AccessKey) (*Principal, error) {
 	p := &Principal{Account: k.Account, AccessKeyID: k.ID, ARN: userARN(k), Operator: k.Operator}
+	if !k.SessionToken.Empty() {
+		p.Issued = k.Created
+	}
 	if k.Policy != "" {
 		policy, err := Parse([]byte(k.Policy))
 		if err != nil {
