@@ -70,7 +70,10 @@ func originate(c *trunk.Connector, user string, choose Chooser) ([]Target, *call
 // routeTarget turns a route into a target. A connector that requires encryption is reached by TLS whatever the route's
 // protocol says, on port 5061 unless the route names another.
 func routeTarget(c *trunk.Connector, r trunk.Route, user string) Target {
-	t := Target{Host: r.Host, Port: r.Port, User: user, Transport: trunk.UDP, Peer: c.Settings.Peers[r.Host]}
+	t := Target{
+		Host: r.Host, Port: r.Port, User: user, Transport: trunk.UDP, Peer: c.Settings.Peers[r.Host],
+		IPv4Only: c.NetworkType == trunk.IPv4Only, // such a connector never tries IPv6
+	}
 	switch {
 	case c.RequireEncryption:
 		t.Transport, t.SRTP = trunk.TLS, call.SRTPRequire

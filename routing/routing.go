@@ -128,8 +128,10 @@ type Target struct {
 	// Host and Port as configured; Port 0 means the default of the transport.
 	Host string
 	Port uint16
-	// Transport is the way to reach it. A target over TLS is never tried in the clear.
+	// Transport is the way to reach it; AnyTransport leaves it to the DNS. A target over TLS is never tried in the clear.
 	Transport trunk.Transport
+	// IPv4Only keeps to IPv4 addresses.
+	IPv4Only bool
 	// User is the user part of the Request-URI.
 	User string
 	// SRTP is the policy of the leg.

@@ -235,6 +235,9 @@ func (c *activeCall) failTarget(a *attempt, o outcome) {
 	c.noteAttempt(a, o)
 	c.stopTimer(timerRing)
 	if o.status == 0 || o.status == 408 || o.status == 503 {
+		if a.leg != nil {
+			c.s.noteDead(a.leg.flow.Proto().String(), a.leg.flow.Remote())
+		}
 		if len(a.addresses) > 0 {
 			c.find(c.newAttempt(a.index), a.addresses)
 			return

@@ -238,20 +238,21 @@ func TestAddressesOfATarget(t *testing.T) {
 		clear := r.peer(transport.TCP, "198.51.100.10:5060")
 		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
 		caller.want("100")
-		time.Sleep(4 * time.Second)
+		time.Sleep(connectDelay)
 		target := ninth.ring()
 		target.answer(503, "")
 		ninth.want("ACK")
+		time.Sleep(dialTimeout) // the slow one gets its time now
 		caller.refused("500")
 		clear.quiet()
 		var dialed []string
 		for _, d := range r.net.dialed {
 			dialed = append(dialed, d.Addr.String())
 		}
-		if want := []string{"198.51.100.8:5060", "198.51.100.9:5060"}; !slices.Equal(dialed, want) {
+		if want := []string{"198.51.100.8:5060", "198.51.100.9:5060", "198.51.100.8:5060"}; !slices.Equal(dialed, want) {
 			t.Errorf("dialled %v, want %v", dialed, want)
 		}
-		if got := r.record().Attempts; len(got) != 2 || got[1].Error != "could not be reached" {
+		if got := r.record().Attempts; len(got) != 3 || got[1].Error != "could not be reached" || got[2].Error != "could not be reached" {
 			t.Errorf("attempts %+v", got)
 		}
 	})

@@ -318,7 +318,14 @@ func (n *network) Resolve(_ context.Context, q resolve.Query) ([]resolve.Target,
 			port = 5061
 		}
 	}
-	return []resolve.Target{{Proto: q.Transport, Addr: netip.AddrPortFrom(addr, port)}}, nil
+	proto := q.Transport
+	switch {
+	case q.Secure:
+		proto = resolve.TLS
+	case proto == resolve.ProtoAny:
+		proto = resolve.UDP
+	}
+	return []resolve.Target{{Proto: proto, Name: q.Host, Addr: netip.AddrPortFrom(addr, port)}}, nil
 }
 
 // Dial opens the flow to a peer that the test has put there.
@@ -343,7 +350,7 @@ func (n *network) Dial(ctx context.Context, t transport.Target) (transport.Flow,
 // name makes a host name lead to addresses.
 func (n *network) name(host string, proto resolve.Proto, addrs ...string) {
 	for _, a := range addrs {
-		n.names[host] = append(n.names[host], resolve.Target{Proto: proto, Addr: netip.MustParseAddrPort(a)})
+		n.names[host] = append(n.names[host], resolve.Target{Proto: proto, Name: host, Addr: netip.MustParseAddrPort(a)})
 	}
 }
 

@@ -88,7 +88,7 @@ func targetURI(t routing.Target) string {
 	if t.Port != 0 {
 		uri += ":" + strconv.Itoa(int(t.Port))
 	}
-	if t.Transport != trunk.UDP {
+	if t.Transport != trunk.UDP && t.Transport != trunk.AnyTransport {
 		uri += ";transport=" + string(t.Transport)
 	}
 	return uri

@@ -6,7 +6,9 @@ import (
 
 	"carillon/routing"
 	"carillon/sip"
+	"carillon/sip/resolve"
 	"carillon/sip/transaction"
+	"carillon/sip/transport"
 	"carillon/trunk"
 )
 
@@ -89,32 +91,44 @@ func (s *Server) noteProbe(r probeResult) {
 	s.failures.add(r.target, s.clock.Now(), 2*r.every+s.limits.TargetSilent)
 }
 
-// probe reports whether a target answers OPTIONS. Any answer but 408 and 503 is a sign of life: many carriers refuse
-// OPTIONS and take calls.
+// probe reports whether any address of a target answers OPTIONS: a call would find that one, too.
 func (s *Server) probe(ctx context.Context, t trunk.Target) bool {
-	ctx, stop := context.WithTimeout(ctx, dialTimeout)
-	defer stop()
 	target := routing.Target{Host: t.Host, Port: t.Port, Transport: t.Transport}
-	found, err := s.reach(ctx, target, nil)
-	if err != nil {
-		return false
+	var left []resolve.Target
+	for {
+		found, err := s.reach(ctx, target, left)
+		if err != nil {
+			return false
+		}
+		if s.askOptions(ctx, t, found.flow) {
+			return true
+		}
+		s.noteDead(found.flow.Proto().String(), found.flow.Remote())
+		if left = found.addresses; len(left) == 0 {
+			return false
+		}
 	}
+}
+
+// askOptions sends OPTIONS on a flow. Any answer but 408 and 503 is a sign of life: many carriers refuse OPTIONS and
+// take calls.
+func (s *Server) askOptions(ctx context.Context, t trunk.Target, f transport.Flow) bool {
 	answer := make(chan int, 1)
 	branch := s.layer.NewBranch()
 	b := sip.NewBuilder(make([]byte, 0, 1024))
 	uri := t.String()
 	b.Request("OPTIONS", []byte(uri))
-	b.Header("Via", s.via(found.flow, branch))
+	b.Header("Via", s.via(f, branch))
 	b.HeaderUint("Max-Forwards", hops)
 	b.Header("From", "<sip:"+s.cfg.Domain+">;tag="+s.random.token(8))
 	b.Header("To", "<"+uri+">")
 	b.Header("Call-ID", s.random.token(16))
 	b.Header("CSeq", "1 OPTIONS")
-	b.Header("Contact", "<"+s.ownURI(found.flow)+">")
+	b.Header("Contact", "<"+s.ownURI(f)+">")
 	b.Header("User-Agent", userAgent)
 	b.Body("", nil)
-	_, err = s.layer.Start(transaction.Outgoing{
-		Flow: found.flow, Bytes: b.Bytes(), Method: sip.Options, Branch: branch,
+	_, err := s.layer.Start(transaction.Outgoing{
+		Flow: f, Bytes: b.Bytes(), Method: sip.Options, Branch: branch,
 		Timers: &transaction.Timers{F: s.limits.TargetSilent},
 		OnEvent: func(e transaction.Event) {
 			status := 0

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"carillon/routing"
@@ -37,34 +38,106 @@ func (s *Server) reach(ctx context.Context, t routing.Target, left []resolve.Tar
 			return found{}, err
 		}
 	}
-	err := error(errNoAddress)
-	for i, r := range left {
-		if t.Transport == trunk.TLS && r.Proto != resolve.TLS {
-			continue // never a fallback to clear
+	left, err := s.allowed(t, left)
+	for len(left) > 0 {
+		host := left[:sameHost(left)]
+		left = left[len(host):]
+		targets := make([]transport.Target, len(host))
+		for i, r := range host {
+			targets[i] = s.dialTarget(t.Peer, t.Host, r)
 		}
-		if blocked := s.checkAddress(r.Addr); blocked != nil {
-			err = blocked
-			continue
+		won, failed := s.race(ctx, targets)
+		if won.err == nil {
+			for _, r := range host[:won.index] { // each had a start of connectDelay: the next call begins with the winner
+				s.noteDead(r.Proto.String(), r.Addr)
+			}
+			return found{flow: won.flow, addresses: append(untried(host, won.index, failed), left...)}, nil
 		}
-		var f transport.Flow
-		if f, err = s.dial(ctx, s.dialTarget(t.Peer, t.Host, r)); err == nil {
-			return found{flow: f, addresses: left[i+1:]}, nil
-		}
-		if ctx.Err() != nil {
+		if err = won.err; ctx.Err() != nil {
 			break
+		}
+		for _, r := range host {
+			s.noteDead(r.Proto.String(), r.Addr)
 		}
 	}
 	return found{}, err
 }
 
+// untried are the addresses of a host that are left when one was connected to.
+func untried(host []resolve.Target, won int, failed []int) []resolve.Target {
+	var left []resolve.Target
+	for i, r := range host {
+		if i != won && !slices.Contains(failed, i) {
+			left = append(left, r)
+		}
+	}
+	return left
+}
+
+// allowed returns the addresses a target may be called at; the error says why the last of the others may not.
+func (s *Server) allowed(t routing.Target, targets []resolve.Target) ([]resolve.Target, error) {
+	err := error(errNoAddress)
+	var all []resolve.Target
+	for _, r := range targets {
+		switch {
+		case t.Transport == trunk.TLS && r.Proto != resolve.TLS: // never a fallback to clear
+		case t.IPv4Only && !r.Addr.Addr().Is4():
+		default:
+			if blocked := s.checkAddress(r.Addr); blocked != nil {
+				err = blocked
+				continue
+			}
+			all = append(all, r)
+		}
+	}
+	return all, err
+}
+
+// lookUp finds the addresses of a target, those last that were found dead of late.
 func (s *Server) lookUp(ctx context.Context, t routing.Target) ([]resolve.Target, error) {
 	ctx, stop := context.WithTimeout(ctx, dialTimeout)
 	defer stop()
-	targets, err := s.cfg.Resolver.Resolve(ctx, resolve.Query{
-		Host: t.Host, Port: t.Port, Transport: protoOf(t.Transport), Secure: t.Transport == trunk.TLS,
-	})
+	q := resolve.Query{Host: t.Host, Port: t.Port, Transport: protoOf(t.Transport), Secure: t.Transport == trunk.TLS}
+	if q.Secure && q.Port == 0 {
+		q.Transport = resolve.ProtoAny // let NAPTR name the service; a secure query yields nothing but TLS
+	}
+	targets, err := s.cfg.Resolver.Resolve(ctx, q)
+	if len(targets) > 1 {
+		targets = slices.Clone(targets) // the order is ours, not the resolver's
+		s.demote(targets)
+	}
 	return targets[:min(len(targets), maxAddresses)], err
 }
+
+// demote moves addresses that were dead of late behind the others of their transport. It does not move them past another
+// transport: whoever can break a domain's TLS servers must not push its calls down to what the domain lists after them.
+func (s *Server) demote(targets []resolve.Target) {
+	now := s.clock.Now()
+	for len(targets) > 1 {
+		n := 1
+		for n < len(targets) && targets[n].Proto == targets[0].Proto {
+			n++
+		}
+		slices.SortStableFunc(targets[:n], func(a, b resolve.Target) int {
+			return s.deadness(a, now) - s.deadness(b, now)
+		})
+		targets = targets[n:]
+	}
+}
+
+func (s *Server) deadness(t resolve.Target, now time.Time) int {
+	if s.dead.failed(pathName(t.Proto.String(), t.Addr), now) {
+		return 1
+	}
+	return 0
+}
+
+// noteDead remembers an address that does not answer, whatever targets lead to it.
+func (s *Server) noteDead(proto string, addr netip.AddrPort) {
+	s.dead.add(pathName(proto, addr), s.clock.Now(), s.limits.FailedFor)
+}
+
+func pathName(proto string, addr netip.AddrPort) string { return proto + " " + addr.String() }
 
 // dial connects to one address. Each has its own time: the first may be a black hole and the second alive.
 func (s *Server) dial(ctx context.Context, t transport.Target) (transport.Flow, error) {
@@ -111,6 +184,8 @@ func protoOf(t trunk.Transport) resolve.Proto {
 		return resolve.TCP
 	case trunk.TLS:
 		return resolve.TLS
+	case trunk.UDP:
+		return resolve.UDP
 	}
-	return resolve.UDP
+	return resolve.ProtoAny
 }

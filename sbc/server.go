@@ -81,6 +81,7 @@ type Server struct {
 	rates      rates
 	actives    actives
 	failures   failures
+	dead       failures // addresses
 	lockouts   lockouts
 	challenged challengedCalls
 	stats      Stats

@@ -2,7 +2,6 @@ package trunk
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -235,7 +234,13 @@ func CheckCarrier(c *Carrier) error {
 		if !ValidHost(t.Host) {
 			return Errorf(Invalid, "Target host %q is neither a host name nor an IP address.", t.Host)
 		}
-		if !slices.Contains([]Transport{UDP, TCP, TLS}, t.Transport) {
+		switch t.Transport {
+		case UDP, TCP, TLS:
+		case AnyTransport:
+			if !t.choosable() {
+				return Errorf(Invalid, "Target %s leaves its transport to the DNS, which says nothing of addresses and ports: add ;transport=udp, tcp or tls.", t)
+			}
+		default:
 			return Errorf(Invalid, "Target transport %q is not udp, tcp or tls.", t.Transport)
 		}
 		if t.Transport != TLS && c.SRTP != 0 {
@@ -264,8 +269,15 @@ func notNameRune(c rune) bool {
 
 func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
-// ParseTarget reads a target as operators write it: sip:HOST[:PORT][;transport=udp|tcp|tls], where sips: or a
-// missing transport on port 5061 mean TLS and everything else without a transport means UDP.
+// choosable reports whether the DNS can choose the target's transport: an address has none of its own, and a port is
+// given for one (RFC 3263 section 4.1).
+func (t Target) choosable() bool {
+	_, err := netip.ParseAddr(t.Host)
+	return err != nil && t.Port == 0
+}
+
+// ParseTarget reads a target as operators write it: sip:HOST[:PORT][;transport=udp|tcp|tls]. Without a transport sips:
+// and port 5061 mean TLS, a host name alone leaves it to the DNS, and everything else means UDP.
 func ParseTarget(s string) (Target, error) {
 	rest, secure := strings.CutPrefix(s, "sips:")
 	if !secure {
@@ -294,7 +306,7 @@ func ParseTarget(s string) (Target, error) {
 			return t, Errorf(Invalid, "Target %q: the parameter %q is not known; use transport=udp, tcp or tls.", s, name)
 		}
 	}
-	if t.Transport == "" {
+	if t.Transport == AnyTransport && !t.choosable() {
 		t.Transport = UDP
 		if t.Port == 5061 {
 			t.Transport = TLS

@@ -261,6 +261,8 @@ const (
 	UDP Transport = "udp"
 	TCP Transport = "tcp"
 	TLS Transport = "tls"
+	// AnyTransport leaves the choice to the DNS of the target's host name (RFC 3263 section 4.1).
+	AnyTransport Transport = ""
 )
 
 // Target is one address of a carrier.
@@ -290,6 +292,9 @@ func (t Target) String() string {
 	}
 	if t.Port != 0 {
 		host = fmt.Sprintf("%s:%d", host, t.Port)
+	}
+	if t.Transport == AnyTransport {
+		return "sip:" + host
 	}
 	return fmt.Sprintf("sip:%s;transport=%s", host, t.Transport)
 }

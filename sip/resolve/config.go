@@ -37,7 +37,8 @@ const (
 	maxNames   = 16             // SRV targets looked up for one Resolve
 	udpPayload = 1232           // EDNS size that fits every path without fragments
 	hostsEvery = 5 * time.Second
-	maxHosts   = 1 << 20 // octets of the hosts file read
+	naptrRetry = time.Minute // some middleboxes swallow questions for NAPTR; waiting for them must not cost every few calls a part of Timeout
+	maxHosts   = 1 << 20     // octets of the hosts file read
 )
 
 // Config is what a Resolver is built from. The zero value asks the servers of /etc/resolv.conf; only Rand is required.

@@ -85,6 +85,9 @@ func (r *Resolver) fly(k key, f *flight) {
 	if err != nil {
 		r.stats.failures.Add(1)
 		e := &entry{key: k, retry: now.Add(r.cfg.Failure)}
+		if k.qtype == typeNAPTR {
+			e.retry = now.Add(max(r.cfg.Failure, naptrRetry))
+		}
 		if old := r.cache.entries[k]; old != nil {
 			e.answer, e.expires, e.good = old.answer, old.expires, old.good
 		}

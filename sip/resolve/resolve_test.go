@@ -322,6 +322,43 @@ func TestSilentTypes(t *testing.T) {
 	}
 }
 
+// Where NAPTR is swallowed on the way, one look-up in a minute waits for it, and not one every few seconds.
+func TestSwallowedNAPTR(t *testing.T) {
+	s := startNameServer(t, zone)
+	s.set(func() { s.silent["NAPTR"] = true })
+	r, clock := startResolver(t, s, func(c *Config) { c.Order, c.Timeout, c.Attempt = IPv4Only, 300*time.Millisecond, time.Second })
+	q := Query{Host: "srvonly.example.com", Secure: true}
+	ask := func() {
+		t.Helper()
+		if got, err := r.Resolve(t.Context(), q); summary(got) == "" {
+			t.Errorf("got nothing, %v", err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			r.mu.Lock()
+			flying := len(r.flights)
+			r.mu.Unlock()
+			if flying == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the look-up does not end")
+			}
+		}
+	}
+	ask()
+	asked := s.count("srvonly.example.com NAPTR")
+	clock.Advance(naptrRetry - time.Second)
+	ask()
+	if got := s.count("srvonly.example.com NAPTR"); got != asked {
+		t.Errorf("NAPTR was asked for %d times within a minute, want %d", got, asked)
+	}
+	clock.Advance(time.Second)
+	ask()
+	if got := s.count("srvonly.example.com NAPTR"); got <= asked {
+		t.Errorf("NAPTR was asked for %d times after a minute, want more than %d", got, asked)
+	}
+}
+
 // A thousand records: the answer comes over TCP, what is kept is bounded.
 func TestThousandRecords(t *testing.T) {
 	var big strings.Builder

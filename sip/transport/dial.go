@@ -25,6 +25,8 @@ type pooled struct {
 	done   chan struct{} // closed when flow and err are set
 	flow   Flow
 	err    error
+
+	waiting int // callers that wait for it; guarded by the transport's lock
 }
 
 // Close gives an attempt up; the transport calls it.
@@ -35,8 +37,12 @@ func (p *pooled) Close() error {
 
 var errDialTimeout = errors.New("connection takes too long")
 
-// dialStream joins an open connection or an attempt of the same key, or begins one. An attempt
-// belongs to nobody: a caller that gives up leaves it to the others.
+// errNobodyWaits ends an attempt whose callers have all given up, such as the slower ones of a
+// race to several addresses.
+var errNobodyWaits = errors.New("nobody waits for the connection any more")
+
+// dialStream joins an open connection or an attempt of the same key, or begins one. A caller that
+// gives up leaves the attempt to the others; the last one ends it.
 func (t *Transport) dialStream(ctx context.Context, target Target) (Flow, error) {
 	key := poolKey{proto: target.Proto, addr: target.Addr, from: target.From.Unmap()}
 	if target.Proto == TLS {
@@ -50,8 +56,28 @@ func (t *Transport) dialStream(ctx context.Context, target Target) (Flow, error)
 	case <-p.done:
 		return p.flow, p.err
 	case <-ctx.Done():
+		t.giveUp(p)
 		return Flow{}, fmt.Errorf("dial %v %v: %w", target.Proto, target.Addr, context.Cause(ctx))
 	}
+}
+
+// giveUp takes a caller away from an attempt. One that nobody waits for leaves the pool at once,
+// so that nobody joins it while it ends.
+func (t *Transport) giveUp(p *pooled) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-p.done:
+		return // the connection is there and stays for others
+	default:
+	}
+	if p.waiting--; p.waiting > 0 {
+		return
+	}
+	if t.pool[p.key] == p {
+		delete(t.pool, p.key)
+	}
+	p.cancel(errNobodyWaits)
 }
 
 func (t *Transport) join(key poolKey, target Target) (*pooled, error) {
@@ -61,6 +87,7 @@ func (t *Transport) join(key poolKey, target Target) (*pooled, error) {
 		return nil, ErrClosed
 	}
 	if p := t.pool[key]; p != nil {
+		p.waiting++
 		return p, nil
 	}
 	if t.stats.DialedNow.Load() >= int64(t.limits.Dialed) {
@@ -68,7 +95,7 @@ func (t *Transport) join(key poolKey, target Target) (*pooled, error) {
 		return nil, ErrTooManyConnections
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	p := &pooled{key: key, cancel: cancel, done: make(chan struct{})}
+	p := &pooled{key: key, cancel: cancel, done: make(chan struct{}), waiting: 1}
 	t.pool[key] = p
 	t.closers[p] = struct{}{}
 	t.stats.DialedNow.Add(1)

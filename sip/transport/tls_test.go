@@ -282,6 +282,12 @@ func TestDialLimits(t *testing.T) {
 	defer silent.Close()
 	target := tlsTarget(silent.Addr().(*net.TCPAddr).AddrPort(), ClientTLS{ServerName: "x.test"})
 
+	failed := make(chan error, 1)
+	go func() {
+		_, err := client.Dial(context.Background(), target)
+		failed <- err
+	}()
+	eventually(t, "the attempt", func() bool { return client.stats.DialedNow.Load() == 1 && clock.Pending() == 1 })
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := client.Dial(ctx, target); !errors.Is(err, context.DeadlineExceeded) {
@@ -290,22 +296,8 @@ func TestDialLimits(t *testing.T) {
 	if _, err := dial(t, client, Target{Proto: TCP, Addr: listenTCP(t, server)}); !errors.Is(err, ErrTooManyConnections) {
 		t.Errorf("over the limit: %v, want ErrTooManyConnections", err)
 	}
-	failed := make(chan error, 1)
-	go func() {
-		_, err := client.Dial(context.Background(), target)
-		failed <- err
-	}()
-	var err error
-	eventually(t, "timeout", func() bool {
-		clock.Advance(DefaultDial) // again if the caller came too late for the first attempt
-		select {
-		case err = <-failed:
-			return true
-		default:
-			return false
-		}
-	})
-	if !errors.Is(err, errDialTimeout) {
+	clock.Advance(DefaultDial)
+	if err := <-failed; !errors.Is(err, errDialTimeout) {
 		t.Errorf("silent peer: %v, want %v", err, errDialTimeout)
 	}
 	eventually(t, "room", func() bool { return client.stats.DialedNow.Load() == 0 })
@@ -322,6 +314,47 @@ func TestDialLimits(t *testing.T) {
 			t.Errorf("dialed %+v", bad)
 		}
 	}
+}
+
+// An attempt that its last caller has left ends at once and makes room; while one caller waits it goes on.
+func TestAbandonedDialEnds(t *testing.T) {
+	client, _, _ := start(t, Limits{Dialed: 1})
+	silent := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer silent.Close()
+	target := tlsTarget(silent.Addr().(*net.TCPAddr).AddrPort(), ClientTLS{ServerName: "x.test"})
+	ctx, leave := context.WithCancel(context.Background())
+	stay, leaveToo := context.WithCancel(context.Background())
+	results := make(chan error, 2)
+	for _, ctx := range []context.Context{ctx, stay} {
+		go func() {
+			_, err := client.Dial(ctx, target)
+			results <- err
+		}()
+	}
+	peer := must(silent.Accept())
+	defer peer.Close()
+	eventually(t, "both callers", func() bool {
+		client.mu.Lock()
+		defer client.mu.Unlock()
+		for _, p := range client.pool {
+			return p.waiting == 2
+		}
+		return false
+	})
+	leave()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Errorf("caller that left: %v", err)
+	}
+	if got := client.stats.DialedNow.Load(); got != 1 {
+		t.Errorf("%d attempts while a caller waits, want 1", got)
+	}
+	leaveToo()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Errorf("last caller: %v", err)
+	}
+	peer.SetDeadline(time.Now().Add(patience))
+	wantClosed(t, peer)
+	eventually(t, "room", func() bool { return client.stats.DialedNow.Load() == 0 })
 }
 
 func TestServerTLSNeedsCertificates(t *testing.T) {
