@@ -19,11 +19,12 @@ import (
 const emergencyDNIS = `{"EmergencyCallingConfiguration":{"DNIS":[{"CallingCountry":"US","EmergencyPhoneNumber":"+12065550911"}]}}`
 
 // subject is what the requests of offeredRequests are about.
-type subject struct{ connector, group, number, order string }
+type subject struct{ connector, group, number, order, rule string }
 
 // never names nothing that ever was.
 func never() subject {
-	return subject{"zzzzzzzzzzzzzzzzzzzzzz", "zzzzzzzzzzzzzzzzzzzzzz", "+19995559999", "00000000-0000-4000-8000-000000000000"}
+	const uuid = "00000000-0000-4000-8000-000000000000"
+	return subject{"zzzzzzzzzzzzzzzzzzzzzz", "zzzzzzzzzzzzzzzzzzzzzz", "+19995559999", uuid, uuid}
 }
 
 // subject makes everything a request may be about.
@@ -34,6 +35,8 @@ func (n *node) subject(t testing.TB, account string) subject {
 	s.group = g.text(t, "VoiceConnectorGroup", "VoiceConnectorGroupId")
 	s.number = fmt.Sprintf("+1999555%04d", len(n.directory.Snapshot().Numbers(directory.NumberFilter{}, "", 1000)))
 	s.order = n.order(t, account, s.number)
+	trigger := ruleFor(fmt.Sprintf("+1999556%04d", len(n.directory.Snapshot().SIPRules(account, "", 1000)))) // one that no other rule has
+	s.rule = n.do(t, account, "POST", "/sip-rules", trigger).want(t, 201).text(t, "SipRule", "SipRuleId")
 	return s
 }
 
@@ -46,6 +49,8 @@ func offeredRequests(s subject) map[wire.OperationID]offeredRequest {
 	c, g := "/voice-connectors/"+s.connector, "/voice-connector-groups/"+s.group
 	oneVC, anyVC := "eu-west-1:"+accountA+":vc/"+s.connector, "eu-west-1:"+accountA+":vc/*"
 	oneVCG, anyVCG := "us-east-1:"+accountA+":vcg/"+s.group, "us-east-1:"+accountA+":vcg/*"
+	oneRule, anyRule := "us-east-1:"+accountA+":sip-rule/"+s.rule, "us-east-1:"+accountA+":sip-rule/*"
+	account := "eu-west-1:" + accountA + ":*"
 	all := numberRequests(s)
 	maps.Copy(all, map[wire.OperationID]offeredRequest{
 		wire.OpCreateVoiceConnector:                       {"POST", "/voice-connectors", create, anyVC},
@@ -84,6 +89,17 @@ func offeredRequests(s subject) map[wire.OperationID]offeredRequest {
 		wire.OpGetVoiceConnectorGroup:    {"GET", g, "", oneVCG},
 		wire.OpUpdateVoiceConnectorGroup: {"PUT", g, `{"Name":"demo","VoiceConnectorItems":[]}`, oneVCG},
 		wire.OpDeleteVoiceConnectorGroup: {"DELETE", g, "", oneVCG},
+
+		wire.OpCreateSIPRule: {"POST", "/sip-rules", ruleFor("+12065550102"), anyRule},
+		wire.OpListSIPRules:  {"GET", "/sip-rules", "", anyRule},
+		wire.OpGetSIPRule:    {"GET", "/sip-rules/" + s.rule, "", oneRule},
+		wire.OpUpdateSIPRule: {"PUT", "/sip-rules/" + s.rule, `{"Name":"demo"}`, oneRule},
+		wire.OpDeleteSIPRule: {"DELETE", "/sip-rules/" + s.rule, "", oneRule},
+
+		wire.OpGetGlobalSettings:                  {"GET", "/settings", "", account},
+		wire.OpUpdateGlobalSettings:               {"PUT", "/settings", `{"VoiceConnector":{"CdrBucket":"records"}}`, account},
+		wire.OpListAvailableVoiceConnectorRegions: {"GET", "/voice-connector-regions", "", account},
+		wire.OpValidateE911Address:                {"POST", "/emergency-calling/address", addressOf(accountA), account},
 	})
 	return all
 }
@@ -93,6 +109,10 @@ func offeredOrder() []wire.OperationID {
 	return append(numberOrder(), []wire.OperationID{
 		wire.OpCreateVoiceConnectorGroup, wire.OpListVoiceConnectorGroups, wire.OpGetVoiceConnectorGroup,
 		wire.OpUpdateVoiceConnectorGroup, wire.OpDeleteVoiceConnectorGroup,
+
+		wire.OpCreateSIPRule, wire.OpListSIPRules, wire.OpGetSIPRule, wire.OpUpdateSIPRule, wire.OpDeleteSIPRule,
+
+		wire.OpUpdateGlobalSettings, wire.OpGetGlobalSettings, wire.OpListAvailableVoiceConnectorRegions, wire.OpValidateE911Address,
 
 		wire.OpCreateVoiceConnector, wire.OpListVoiceConnectors, wire.OpGetVoiceConnector, wire.OpUpdateVoiceConnector,
 		wire.OpPutVoiceConnectorTermination, wire.OpGetVoiceConnectorTermination, wire.OpGetVoiceConnectorTerminationHealth,
@@ -137,6 +157,7 @@ func TestIsolation(t *testing.T) {
 			n.do(t, accountA, r.method, r.target, r.body).want(t, op.Status)
 		}
 	})
+	n.do(t, accountA, "PUT", "/settings", `{"VoiceConnector":{"CdrBucket":"records"}}`).want(t, 204)
 	before := n.revision(t)
 	unknown := offeredRequests(never())
 	for _, account := range []string{accountB, operatorAccount} {
@@ -155,9 +176,9 @@ func TestIsolation(t *testing.T) {
 				t.Errorf("%s as %s: %d %s, for an unknown id %d %s", op.Name, account, a.Status, a.Body, b.Status, b.Body)
 			}
 		})
-		for _, target := range []string{"/voice-connectors", "/voice-connector-groups", "/phone-numbers", "/phone-number-orders"} {
-			if a := n.do(t, account, "GET", target, "").want(t, 200); strings.Contains(a.Body, "Id") {
-				t.Errorf("%s lists %s", account, a.Body)
+		for _, target := range []string{"/voice-connectors", "/voice-connector-groups", "/phone-numbers", "/phone-number-orders", "/sip-rules", "/settings"} {
+			if a := n.do(t, account, "GET", target, "").want(t, 200); strings.Contains(a.Body, "Id") || strings.Contains(a.Body, "records") {
+				t.Errorf("%s sees %s", account, a.Body)
 			}
 		}
 	}
@@ -197,9 +218,11 @@ func TestEveryActionIsAsked(t *testing.T) {
 			t.Errorf("%s without permission: %v", op.Name, a)
 		}
 		_, resource, _ := strings.Cut(r.resource, ":") // any region
-		kind, _, _ := strings.Cut(resource, "/")
+		if kind, _, ok := strings.Cut(resource, "/"); ok {
+			resource = kind + "/*"
+		}
 		only := n.key(t, accountA, func(k *iam.AccessKey) {
-			k.Policy = `{"Statement":{"Effect":"Allow","Action":"chime:` + op.Name + `","Resource":"arn:aws:chime:*:` + kind + `/*"}}`
+			k.Policy = `{"Statement":{"Effect":"Allow","Action":"chime:` + op.Name + `","Resource":"arn:aws:chime:*:` + resource + `"}}`
 		})
 		if a := n.as(t, only, r.method, r.target, r.body); a.Status != op.Status {
 			t.Errorf("%s with permission: %v", op.Name, a)
@@ -321,7 +344,8 @@ func TestNamespacesDiffer(t *testing.T) {
 		{"page of 99", "GET", "/voice-connectors?max-results=99", ``, 200, 200, 200},
 		{"page of 101", "GET", "/voice-connectors?max-results=101", ``, 400, 400, 400},
 		{"id", "GET", "/voice-connectors/not-an-id", ``, 404, 400, 404},
-		{"operation of voice alone", "GET", "/voice-connector-regions", ``, 404, 403, 403},
+		{"operation of voice alone", "GET", "/voice-connector-regions", ``, 404, 200, 200},
+		{"operation of chime alone", "POST", "/accounts/a/users/b?operation=disassociate-phone-number", ``, 403, 404, 403},
 	} {
 		for host, want := range map[string]int{
 			"chime.us-east-1.amazonaws.com": c.chime, "voice-chime.us-east-1.amazonaws.com": c.voice, "localhost": c.either,
@@ -371,7 +395,7 @@ func TestRecordedRequests(t *testing.T) {
 // putRecorded makes what the recorded requests name, and takes away the groups that others of them made.
 func (n *node) putRecorded(t *testing.T) {
 	t.Helper()
-	const connector, group = "abcdef1ghij2klmno3pqr4", "ab12cd34-5678-90ab-cdef-1234567890ab"
+	const connector, group, rule = "abcdef1ghij2klmno3pqr4", "ab12cd34-5678-90ab-cdef-1234567890ab", "val"
 	now := n.clock.Now()
 	n.put(t, &trunk.Connector{
 		Services: &trunk.Services{
@@ -381,7 +405,11 @@ func (n *node) putRecorded(t *testing.T) {
 		NetworkType: trunk.IPv4Only, Created: now, Updated: now,
 		Termination: &trunk.Termination{CpsLimit: 1}, Origination: &trunk.Origination{},
 	}, &trunk.Group{ID: group, Account: accountA, Name: "demo", Distribution: trunk.PriorityWeighted, Created: now, Updated: now},
-		&trunk.PhoneNumber{E164: "+12065550100", Account: accountA, Created: now, Updated: now})
+		&trunk.PhoneNumber{E164: "+12065550100", Account: accountA, Created: now, Updated: now},
+		&trunk.SIPRule{
+			ID: rule, Account: accountA, Name: "demo", Trigger: trunk.RequestURIHostname, TriggerValue: "a.example",
+			Targets: []trunk.RuleTarget{{ApplicationID: "val"}}, Created: now, Updated: now,
+		})
 	for _, g := range n.directory.Snapshot().Groups(accountA, "", 100) {
 		if g.ID != group {
 			n.remove(t, g.EntityKey())
@@ -397,8 +425,11 @@ func recordedStatus(row *row, r recordedRequest) int {
 		return 403
 	case row.name == "GetVoiceConnectorEmergencyCallingConfiguration", row.name == "DeleteVoiceConnectorEmergencyCallingConfiguration":
 		return 404 // with one, a recorded delete of the termination would be refused
+	case row.name == "ValidateE911Address":
+		return 403 // for another account
 	case has(`"CallingRegions": ["val"]`), has(`"ConfigurationArn": "val"`), has(`"PhoneNumberPoolCountries": ["val"]`), has(`"NetworkType": "DUAL_STACK"`), strings.HasPrefix(r.query.Get("next-token"), "tok"),
 		row.name == "PutVoiceConnectorTerminationCredentials" && r.body == "{}",
+		row.name == "CreateSipRule",       // for no number
 		row.name == "GetPhoneNumberOrder", // its id is no UUID
 		row.name == "CreatePhoneNumberOrder" && has(`"BusinessCalling"`),
 		row.name == "UpdatePhoneNumber" && has(`"CallingName"`): // with other details

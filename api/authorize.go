@@ -129,7 +129,7 @@ func oneConnector(r *request) string {
 	return trunk.ConnectorARN(trunk.Region(r.region), r.principal.Account, id)
 }
 
-// anything is the resource of operations that are not offered.
-func anything(r *request) string {
+// wholeAccount is the resource of operations about an account, and of those that are not offered.
+func wholeAccount(r *request) string {
 	return "arn:aws:chime:" + r.region + ":" + r.principal.Account + ":*"
 }

@@ -8,6 +8,27 @@ import (
 	"testing"
 )
 
+// refusalsList has each sentence that refuses operations, and which.
+func refusalsList() string {
+	var b strings.Builder
+	b.WriteString("\nWhat the others are answered:\n\n| operations | sentence |\n|---|---|\n")
+	names := map[string][]string{}
+	var sentences []string
+	for _, op := range Operations() {
+		if op.Offered {
+			continue
+		}
+		if names[op.Refusal] == nil {
+			sentences = append(sentences, op.Refusal)
+		}
+		names[op.Refusal] = append(names[op.Refusal], op.Name)
+	}
+	for _, sentence := range sentences {
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(names[sentence], ", "), sentence)
+	}
+	return b.String()
+}
+
 // TestCoverage holds docs/coverage.md against the table of operations.
 func TestCoverage(t *testing.T) {
 	var b strings.Builder
@@ -17,7 +38,8 @@ Written by ` + "`go test ./api -run TestCoverage -update`" + ` from the table th
 
 ## AWS
 
-Both namespaces are answered on one listener. An operation that is not offered is recognised: 403 ` + "`ForbiddenException`" + `.
+Both namespaces are answered on one listener. An operation that is not offered is recognised: 403 ` + "`ForbiddenException`" + `
+with one of the sentences below.
 
 | operation | request | status | chime | chime-sdk-voice | here |
 |---|---|---|---|---|---|
@@ -38,6 +60,7 @@ Both namespaces are answered on one listener. An operation that is not offered i
 			mark[slices.Contains(op.Namespaces, "chime")], mark[slices.Contains(op.Namespaces, "chime-sdk-voice")], here)
 	}
 	fmt.Fprintf(&b, "\n%d of %d are offered.\n", offered, total)
+	b.WriteString(refusalsList())
 	b.WriteString(`
 ## STS
 

@@ -63,7 +63,7 @@ func TestGoldenErrors(t *testing.T) {
 		{"NotFound", send("GET", "/voice-connectors/aaaaaaaaaaaaaaaaaaaaaa", "")},
 		{"Conflict", send("DELETE", "/voice-connectors/"+id, "")},
 		{"ResourceLimitExceeded", func() answer { return n.do(t, accountB, "POST", "/voice-connectors", create) }},
-		{"Forbidden: not offered", send("GET", "/settings", "")},
+		{"Forbidden: not offered", send("GET", "/sip-media-applications", "")},
 		{"AccessDenied", func() answer { return n.as(t, denied, "POST", "/voice-connectors", create) }},
 		{"AccessDenied where it is not modelled", func() answer { return n.as(t, denied, "GET", "/voice-connectors/aaaaaaaaaaaaaaaaaaaaaa", "") }},
 		{"Throttled", broken(trunk.Errorf(trunk.Throttled, "Rate exceeded"))},

@@ -26,8 +26,10 @@ type row struct {
 	unrestricted bool
 	// resource names what is acted on, for policies.
 	resource func(*request) string
-	// handle returns the body of the answer, nil for none. It is nil for operations that are not offered.
-	handle func(*request) (any, error)
+	// handle returns the body of the answer, nil for none. It is nil for operations that are not offered, and refusal
+	// then says so.
+	handle  func(*request) (any, error)
+	refusal string
 	// aws is the operation's row in the model; nil for Carillon's own.
 	aws *wire.Operation
 }
@@ -61,6 +63,8 @@ func offeredOperations() offered {
 		serviceOperations(),
 		numberOperations(),
 		associationOperations(),
+		accountOperations(),
+		ruleOperations(),
 	} {
 		maps.Copy(all, family)
 	}
@@ -76,10 +80,12 @@ func table() []row {
 		op := &operations[i]
 		r := row{
 			name: op.Name, action: "chime:" + op.Name, service: chimeService, route: op.Route, status: op.Status,
-			resource: anything, aws: op,
+			resource: wholeAccount, aws: op,
 		}
 		if s, ok := answered[op.ID]; ok {
 			r.resource, r.handle = s.resource, s.handle
+		} else {
+			r.refusal = refusalOf(op.Name)
 		}
 		rows = append(rows, r)
 	}

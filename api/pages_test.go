@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -11,20 +13,23 @@ import (
 type pagedList struct {
 	target, member, id string
 	// body makes one more; the answer's member single has its id.
-	body, single string
+	body   func() string
+	single string
 }
 
 func pagedLists() []pagedList {
+	var rules atomic.Int64 // no two have one trigger
 	return []pagedList{
-		{"/voice-connectors", "VoiceConnectors", "VoiceConnectorId", create, "VoiceConnector"},
-		{"/voice-connector-groups", "VoiceConnectorGroups", "VoiceConnectorGroupId", `{"Name":"demo"}`, "VoiceConnectorGroup"},
+		{"/voice-connectors", "VoiceConnectors", "VoiceConnectorId", func() string { return create }, "VoiceConnector"},
+		{"/voice-connector-groups", "VoiceConnectorGroups", "VoiceConnectorGroupId", func() string { return `{"Name":"demo"}` }, "VoiceConnectorGroup"},
+		{"/sip-rules", "SipRules", "SipRuleId", func() string { return ruleFor(fmt.Sprintf("+1206%07d", rules.Add(1))) }, "SipRule"},
 	}
 }
 
 // one makes one more.
 func (l pagedList) one(t testing.TB, n *node, account string) string {
 	t.Helper()
-	return n.do(t, account, "POST", l.target, l.body).want(t, 201).text(t, l.single, l.id)
+	return n.do(t, account, "POST", l.target, l.body()).want(t, 201).text(t, l.single, l.id)
 }
 
 // page reads one page: the ids on it and the token of the next, nil on the last.
@@ -71,7 +76,7 @@ func TestPagesUnderWrites(t *testing.T) {
 							return
 						default:
 						}
-						made := n.do(t, accountA, "POST", l.target, l.body)
+						made := n.do(t, accountA, "POST", l.target, l.body())
 						if gone := n.do(t, accountA, "DELETE", l.target+"/"+made.text(t, l.single, l.id), ""); gone.Status != 204 {
 							t.Errorf("made %v, deleted %v", made, gone)
 							return
@@ -140,7 +145,7 @@ func TestPagesShift(t *testing.T) {
 			t.Errorf("%s: an empty token gives %v", l.target, ids)
 		}
 		for _, other := range pagedLists() {
-			if a := n.do(t, accountA, "GET", other.target+"?next-token="+url.QueryEscape(token), ""); (a.Status == 200) != (other == l) {
+			if a := n.do(t, accountA, "GET", other.target+"?next-token="+url.QueryEscape(token), ""); (a.Status == 200) != (other.target == l.target) {
 				t.Errorf("the token of %s at %s: %d %s", l.target, other.target, a.Status, a.Body)
 			}
 		}

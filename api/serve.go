@@ -171,7 +171,7 @@ func (r *request) route() error {
 // offered stops at operations that are known but have no handler.
 func (r *request) offered() error {
 	if r.row.handle == nil {
-		return trunk.Errorf(trunk.Forbidden, "%s is not offered by this installation.", r.row.name)
+		return trunk.Errorf(trunk.Forbidden, "%s", r.row.refusal)
 	}
 	return nil
 }

@@ -214,8 +214,9 @@ type Operation struct {
 	Service string
 	// Namespaces has the AWS namespaces with the operation; none for those of STS and Carillon's own.
 	Namespaces []string
-	// Offered is false for operations that are recognised and answered 403.
+	// Offered is false for operations that are recognised and answered 403, with the sentence Refusal.
 	Offered bool
+	Refusal string
 	// OperatorOnly says that only operators may use it, whatever their policy.
 	OperatorOnly bool
 }
@@ -226,7 +227,7 @@ func Operations() []Operation {
 	for _, r := range table() {
 		op := Operation{
 			Name: r.name, Action: r.action, Method: r.route.Method, Path: r.route.Template, Status: r.status,
-			Service: r.service, Offered: r.handle != nil, OperatorOnly: r.operatorOnly,
+			Service: r.service, Offered: r.handle != nil, Refusal: r.refusal, OperatorOnly: r.operatorOnly,
 		}
 		for i, s := range r.route.Select {
 			op.Path += [2]string{"?", "&"}[min(i, 1)] + s.Name + "=" + s.Value

@@ -120,7 +120,7 @@ func TestSecretsStayOut(t *testing.T) {
 func FuzzHandler(f *testing.F) {
 	n := startNode(f)
 	for op, r := range offeredRequests(n.subject(f, accountA)) {
-		if op != wire.OpDeleteVoiceConnector && op != wire.OpDeleteVoiceConnectorGroup {
+		if op != wire.OpDeleteVoiceConnector && op != wire.OpDeleteVoiceConnectorGroup && op != wire.OpDeleteSIPRule {
 			f.Add(r.method, r.target, r.body, true)
 		}
 	}

@@ -39,7 +39,7 @@ func TestBadAPI(t *testing.T) {
 		{"unknown id", "GET", "/voice-connectors/../../etc/passwd", "", 404, "", ""},
 		{"unknown path", "GET", "/nothing", "", 404, "UnknownOperationException", ""},
 		{"other method", "PATCH", "/voice-connectors", good, 404, "UnknownOperationException", ""},
-		{"not offered", "GET", "/settings", "", 403, "ForbiddenException", "not offered"},
+		{"not offered", "GET", "/sip-media-applications", "", 403, "ForbiddenException", "not offered"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			judgeError(t, n.try(t, c.method, c.target, c.body), c.status, c.exception, c.says)

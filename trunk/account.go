@@ -14,3 +14,13 @@ type AccountSettings struct {
 	// CallingNameUpdated is when CallingName was last put; zero for never.
 	CallingNameUpdated time.Time
 }
+
+// CheckAccountSettings judges what an account has set but for its CallingName.
+func CheckAccountSettings(a *AccountSettings) error {
+	for _, bucket := range []string{a.CdrBucket, a.BusinessCdrBucket} {
+		if !isLabel(bucket) {
+			return Errorf(Invalid, "CdrBucket must have at most %d printable US-ASCII characters without spaces.", MaxNameLength)
+		}
+	}
+	return nil
+}

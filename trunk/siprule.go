@@ -2,6 +2,7 @@ package trunk
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -78,9 +79,19 @@ func CheckSIPRule(r *SIPRule) error {
 		return Errorf(Invalid, "TargetApplications has %d entries; give 1 to %d.", len(r.Targets), MaxRuleTargets)
 	}
 	for _, t := range r.Targets {
-		if t.Priority < 0 {
+		switch {
+		case t.Priority < 0:
 			return Errorf(Invalid, "Priority %d is below 1.", t.Priority)
+		case t.ApplicationID == "":
+			return Errorf(Invalid, "Each of TargetApplications needs a SipMediaApplicationId.")
+		case !isLabel(t.ApplicationID) || !isLabel(t.Region):
+			return Errorf(Invalid, "SipMediaApplicationId and AwsRegion must have at most %d printable US-ASCII characters without spaces.", MaxNameLength)
 		}
 	}
 	return nil
+}
+
+// isLabel reports whether s is short printable US-ASCII without spaces, or empty.
+func isLabel(s string) bool {
+	return len(s) <= MaxNameLength && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
