@@ -118,6 +118,9 @@ func (s *Server) precheck(req *sip.Message) (status int, header, value string) {
 	if unknown := unsupported(req); unknown != "" {
 		return 420, "Unsupported", unknown
 	}
+	if wanted, ok := seconds(req, sip.HdrSessionExpires); ok && wanted < minSession && req.Method() == sip.Invite {
+		return 422, "Min-SE", strconv.Itoa(int(minSession / time.Second))
+	}
 	if enc := req.Get(sip.HdrContentEncoding); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
 		return 415, "Accept-Encoding", "identity"
 	}

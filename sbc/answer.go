@@ -121,12 +121,17 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 		c.sendAck(l, l.unacked, nil)
 	}
 	c.answered, c.phase = a, up
+	l.described = bodySDP(e.msg)
 	c.rec.Answered = c.s.clock.Now()
 	c.s.stats.Answered.Add(1)
 	c.caller.hold()
 	l.hold()
+	l.session.answered(e.msg, c.s.limits.Session)
+	c.refreshed(l)
+	c.refreshed(c.caller)
 	b := c.caller.response(200, "")
 	c.establishing(b)
+	c.caller.session.writeAnswer(b)
 	c.passHeaders(b, e.msg)
 	c.caller.awaitAck = true
 	_ = c.caller.dialog.Confirm(nil)
@@ -159,6 +164,10 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 			c.sendInvite(a, credentials)
 			return
 		}
+	}
+	if status == 422 && a.leg.session.raise(e.msg) {
+		c.sendInvite(a, nil)
+		return
 	}
 	o := outcome{
 		status: status, phrase: phraseOf(e.msg), text: fmt.Sprintf("answered %d %s", status, phraseOf(e.msg)),

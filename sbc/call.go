@@ -62,6 +62,11 @@ const (
 	timerRing timerName = iota
 	timerDuration
 	timerExchange
+	// Of those below, each leg has one: the caller's first, then the target's.
+	timerRefresh
+	_
+	timerExpiry
+	_
 )
 
 // timer is one that runs; its number tells its event from that of one that was stopped too late.
@@ -91,6 +96,7 @@ func (s *Server) begin(a *arrival) {
 		return
 	}
 	c.offer = bodySDP(c.caller.req)
+	c.caller.described = c.offer
 	c.startRecord(a)
 	a.tx.Bind(c.caller.tag, c.onCallerEvent)
 	s.stats.Calls.Add(1)
@@ -231,6 +237,10 @@ func (c *activeCall) onTimer(e event) {
 		c.end(call.Refuse(call.ReasonMaxDuration, ""), "node")
 	case timerExchange:
 		c.exchange.out.cancel()
+	case timerRefresh, timerRefresh + 1:
+		c.refresh(c.ofTimer(e.timer, timerRefresh))
+	case timerExpiry, timerExpiry + 1:
+		c.end(call.Refuse(call.ReasonSessionExpired, ""), "node")
 	}
 }
 

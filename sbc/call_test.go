@@ -382,7 +382,7 @@ func TestMediaSilenceAndLongestTime(t *testing.T) {
 		call.ReasonMediaSilence: func(r *rig) { r.media.only(r.t).open.OnSilence(call.Carrier) },
 		call.ReasonMaxDuration:  func(*rig) { time.Sleep(time.Hour) },
 	} {
-		scenario(t, func(w *world) { w.limits.Duration = time.Hour }, func(r *rig) {
+		scenario(t, func(w *world) { w.limits.Duration, w.limits.Session = time.Hour, 3*time.Hour }, func(r *rig) {
 			tel := r.tel()
 			caller := r.customer(transport.TLS).outboundCall(sdpSecure)
 			target := connect(caller, tel, sdpPlain)

@@ -25,6 +25,8 @@ type Limits struct {
 	TargetSilent time.Duration
 	// Ring is how long a target may ring; default 180 s.
 	Ring time.Duration
+	// Session is the longest a call goes on without a sign of life from each side (RFC 4028); default 1,800 s.
+	Session time.Duration
 	// Duration is the longest time a call may last; default 4 h.
 	Duration time.Duration
 	// Drain is how long calls may go on after Drain; default 300 s.
@@ -41,6 +43,7 @@ const (
 	DefaultUnproven     = 5000
 	DefaultTargetSilent = 3500 * time.Millisecond
 	DefaultRing         = 180 * time.Second
+	DefaultSession      = 1800 * time.Second
 	DefaultDuration     = 4 * time.Hour
 	DefaultDrain        = 300 * time.Second
 	DefaultFailedFor    = 30 * time.Second
@@ -62,6 +65,7 @@ func (l Limits) withDefaults() Limits {
 	orInt(&l.Unproven, DefaultUnproven)
 	orTime(&l.TargetSilent, DefaultTargetSilent)
 	orTime(&l.Ring, DefaultRing)
+	orTime(&l.Session, DefaultSession)
 	orTime(&l.Duration, DefaultDuration)
 	orTime(&l.Drain, DefaultDrain)
 	orTime(&l.FailedFor, DefaultFailedFor)

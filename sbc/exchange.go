@@ -1,6 +1,8 @@
 package sbc
 
 import (
+	"time"
+
 	"carillon/call"
 	"carillon/sip"
 	"carillon/sip/transaction"
@@ -13,13 +15,18 @@ type exchange struct {
 	// req is the request that began it and tx its transaction.
 	req *sip.Message
 	tx  *transaction.Server
-	// out is our request on the far leg.
+	// out is our request on the far leg, offer the description in it, nil for none.
 	out    *outbound
+	offer  []byte
 	method string
 	// late is true when the request brought no description: the far side's 2xx is then the offer.
 	late bool
 	// answered is true once a 2xx went back.
 	answered bool
+	// own is true for a refresh by the node itself: nobody asked for it, req and tx are nil.
+	own bool
+	// session is the asking side's session timer as it will be when the change succeeds.
+	session sessionTimer
 }
 
 // onReinvite carries a re-INVITE to the other side.
@@ -33,19 +40,35 @@ func (c *activeCall) onReinvite(e event) {
 		c.reply(e, 415, "")
 		return
 	}
+	session := e.leg.session
+	if !session.asked(e.msg, c.s.limits.Session) {
+		c.replyTooBrief(e)
+		return
+	}
 	b := c.replyTo(e, 100, "")
 	b.Body("", nil)
 	_ = e.tx.Respond(b.Bytes())
-	c.carry(e, "INVITE")
+	c.carry(e, "INVITE", session)
 }
 
 // onUpdate carries an UPDATE (RFC 3311). One without a description is a refresh of the target and stays here.
 func (c *activeCall) onUpdate(e event) {
+	session := e.leg.session
+	if !session.asked(e.msg, c.s.limits.Session) {
+		c.replyTooBrief(e)
+		return
+	}
 	sdp := bodySDP(e.msg)
 	if sdp == nil {
 		e.leg.dialog.Refresh(e.msg)
 		b := c.replyTo(e, 200, "")
 		b.Header("Contact", c.contact(e.flow))
+		b.Header("Allow", allowed)
+		if c.phase == up {
+			e.leg.session = session
+			session.writeAnswer(b)
+			c.refreshed(e.leg)
+		}
 		b.Body("", nil)
 		_ = e.tx.Respond(b.Bytes())
 		return
@@ -54,12 +77,12 @@ func (c *activeCall) onUpdate(e event) {
 		c.reply(e, 491, "")
 		return
 	}
-	c.carry(e, "UPDATE")
+	c.carry(e, "UPDATE", session)
 }
 
 // carry makes the offer for the far side and sends it on.
-func (c *activeCall) carry(e event, method string) {
-	x := &exchange{from: e.leg, to: e.leg.other(), req: e.msg, tx: e.tx, method: method}
+func (c *activeCall) carry(e event, method string, session sessionTimer) {
+	x := &exchange{from: e.leg, to: e.leg.other(), req: e.msg, tx: e.tx, method: method, session: session}
 	sdp := bodySDP(e.msg)
 	x.late = sdp == nil
 	if !x.late {
@@ -72,13 +95,19 @@ func (c *activeCall) carry(e event, method string) {
 		sdp = offer
 	}
 	c.exchange = x
-	x.out = &outbound{
-		leg: x.to, method: method, fill: func(b *sip.Builder) { withBody(b, sdp) },
-		then: func(answer *sip.Message) { c.onExchangeAnswer(x, answer) },
-	}
+	x.offer = sdp
 	// Somebody may be asked before a re-INVITE is answered, but not for ever: a side that sends 100 and no more would
 	// lock the session.
 	c.after(timerExchange, c.s.limits.Ring)
+	c.sendExchange(x)
+}
+
+// sendExchange sends a change on to the far side.
+func (c *activeCall) sendExchange(x *exchange) {
+	x.out = &outbound{
+		leg: x.to, method: x.method, fill: func(b *sip.Builder) { withBody(b, x.offer) },
+		then: func(answer *sip.Message) { c.onExchangeAnswer(x, answer) },
+	}
 	c.send(x.out)
 }
 
@@ -107,6 +136,10 @@ func (c *activeCall) onExchangeAnswer(x *exchange, m *sip.Message) {
 	if c.exchange != x {
 		// The call ended meanwhile; a 2xx to INVITE wants its ACK all the same.
 		c.sendOwedAck(x.to)
+		return
+	}
+	if m != nil && m.Status() == 422 && x.to.session.raise(m) {
+		c.sendExchange(x)
 		return
 	}
 	c.stopTimer(timerExchange)
@@ -159,10 +192,11 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 	if !x.late {
 		c.sendOwedAck(x.to)
 	}
-	x.from.dialog.Refresh(x.req)
+	c.noteExchange(x, m)
 	b := c.replyTo(e, 200, "")
 	b.Header("Contact", c.contact(x.from.flow))
 	b.Header("Allow", allowed)
+	x.from.session.writeAnswer(b)
 	if out := withBody(b, sdp).Bytes(); out != nil {
 		_ = x.tx.Respond(out)
 	}
@@ -170,6 +204,26 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 	if x.method != "INVITE" {
 		c.exchange = nil
 	}
+}
+
+// noteExchange keeps what a change that succeeded says about either side.
+func (c *activeCall) noteExchange(x *exchange, m *sip.Message) {
+	x.from.dialog.Refresh(x.req)
+	if !x.late {
+		x.from.described = bodySDP(x.req)
+	}
+	x.to.described = bodySDP(m)
+	x.from.session = x.session
+	x.to.session.answered(m, c.s.limits.Session)
+	c.refreshed(x.from)
+	c.refreshed(x.to)
+}
+
+// replyTooBrief refuses a session that would want refreshing all the time (RFC 4028 section 9).
+func (c *activeCall) replyTooBrief(e event) {
+	b := c.replyTo(e, 422, "")
+	b.HeaderUint("Min-SE", uint64(minSession/time.Second))
+	_ = e.tx.Respond(withoutBody(b).Bytes())
 }
 
 // onExchangeAck ends a re-INVITE; for a late offer it brings the answer.
@@ -182,6 +236,7 @@ func (c *activeCall) onExchangeAck(x *exchange, e event) {
 	sdp := bodySDP(e.msg)
 	refusal := call.Refuse(call.ReasonBadDescription, "the ACK of a late offer has none.")
 	if sdp != nil {
+		x.from.described = sdp
 		sdp, refusal = c.media.Answer(x.from.side, sdp)
 	}
 	if refusal != nil {
@@ -205,6 +260,10 @@ func (c *activeCall) failExchange() {
 		return
 	}
 	c.exchange = nil
+	if x.own {
+		x.out.cancel()
+		return
+	}
 	if !x.answered {
 		x.out.cancel()
 		c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, 487, "")

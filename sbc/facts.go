@@ -54,12 +54,14 @@ func private(req *sip.Message) bool {
 
 func isEmergency(user string) bool { return numbering.Emergency(user) }
 
-// unsupported lists the options in Require that this node does not know (RFC 3261 section 8.2.2.3). It knows none:
-// what both sides could do between themselves they cannot do through a B2BUA that does not join in.
+// unsupported lists the options in Require that this node does not know (RFC 3261 section 8.2.2.3). What both sides
+// could do between themselves they cannot do through a B2BUA that does not join in.
 func unsupported(req *sip.Message) string {
 	var tags []string
 	for value := range req.Values(sip.HdrRequire) {
-		tags = append(tags, string(value))
+		if !strings.EqualFold(string(value), "timer") {
+			tags = append(tags, string(value))
+		}
 	}
 	return strings.Join(tags, ", ")
 }

@@ -192,6 +192,7 @@ func (c *activeCall) answerLateOffer(e event) {
 	sdp := bodySDP(e.msg)
 	refusal := call.Refuse(call.ReasonBadDescription, "the ACK of a late offer has none.")
 	if sdp != nil {
+		c.caller.described = sdp
 		sdp, refusal = c.media.Answer(c.caller.side, sdp)
 	}
 	if refusal != nil {

@@ -48,6 +48,10 @@ type leg struct {
 	ack     []byte
 	ackFlow transport.Flow
 
+	// session is the leg's session timer; described is the description that the peer sent last.
+	session   sessionTimer
+	described []byte
+
 	record call.LegRecord
 }
 

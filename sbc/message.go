@@ -38,6 +38,7 @@ func callerLeg(c *activeCall, a *arrival) (*leg, error) {
 		l.policy.Trusted = listed(a.connector.Termination)
 	}
 	var err error
+	l.session.asked(l.req, c.s.limits.Session)
 	l.dialog, err = dialog.NewUAS(l.req, l.tag, a.facts.TLS)
 	return l, err
 }
@@ -114,6 +115,8 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Header("Contact", c.contact(l.flow))
 	b.Header("User-Agent", userAgent)
 	b.Header("Allow", allowed)
+	b.Header("Supported", supported)
+	l.session.writeRequest(b, c.s.limits.Session, false)
 	// A carrier is trusted with the number that the caller hides, a customer is not (RFC 3325 section 5).
 	if _, ok := trunk.ParseNumber(c.plan.From); ok && (!c.plan.Private || a.target.Carrier != nil) {
 		b.Header("P-Asserted-Identity", identity)
@@ -178,6 +181,7 @@ func (c *activeCall) establishing(b *sip.Builder) {
 	b.Copy(c.caller.req, sip.HdrRecordRoute)
 	b.Header("Contact", c.contact(c.caller.flow))
 	b.Header("Allow", allowed)
+	b.Header("Supported", supported)
 }
 
 // passHeaders copies the headers that may cross from one leg to the other: they say something about the call and nothing

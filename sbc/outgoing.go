@@ -96,6 +96,8 @@ func (c *activeCall) send(o *outbound) {
 	if o.method == "INVITE" || o.method == "UPDATE" {
 		b.Header("Contact", c.contact(f))
 		b.Header("Allow", allowed)
+		b.Header("Supported", supported)
+		l.session.writeRequest(b, c.s.limits.Session, true)
 	}
 	o.fill(b)
 	if b.Err() != nil {

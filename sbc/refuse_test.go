@@ -281,7 +281,8 @@ func TestProtocolFaults(t *testing.T) {
 	}{
 		"tel URI":          {func(a *agent) { a.req.URI = "tel:" + farNumber; a.req.To = "<tel:" + farNumber + ">" }, nil, "416", "", ""},
 		"no hops left":     {nil, func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Max-Forwards: 0", 1) }, "483", "", ""},
-		"Require":          {func(a *agent) { a.req.Headers = append(a.req.Headers, "Require: 100rel, timer") }, nil, "420", "Unsupported", "100rel, timer"},
+		"Require":          {func(a *agent) { a.req.Headers = append(a.req.Headers, "Require: precondition, timer") }, nil, "420", "Unsupported", "precondition"},
+		"short session":    {func(a *agent) { a.req.Headers = append(a.req.Headers, "Session-Expires: 89") }, nil, "422", "Min-SE", "90"},
 		"Content-Encoding": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Content-Encoding: gzip") }, nil, "415", "Accept-Encoding", "identity"},
 		"Content-Type":     {func(a *agent) { a.req.ContentType = "text/plain" }, nil, "415", "Accept", "application/sdp"},
 		"no Contact":       {func(a *agent) { a.req.Headers = nil }, nil, "400", "", ""},
