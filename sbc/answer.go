@@ -40,6 +40,22 @@ func (c *activeCall) onResponse(e event) {
 
 // establish makes the dialog of a 2xx.
 func (a *attempt) establish(l *leg, e event) error {
+	if d := a.earlyOf(e.msg.To().Tag()); d != nil {
+		l.dialog = d.leg.dialog // it has counted on since
+		if err := l.dialog.Confirm(e.msg); err != nil {
+			return err
+		}
+		l.open, l.seq = true, e.msg.CSeq()
+	} else if err := a.begin(l, e); err != nil {
+		return err
+	}
+	l.unacked = e.msg.CSeq()
+	a.forks = append(a.forks, l)
+	return nil
+}
+
+// begin makes the dialog of an answer, early or not.
+func (a *attempt) begin(l *leg, e event) error {
 	uri, err := sip.ParseURI([]byte(a.uri))
 	if err != nil {
 		return err
@@ -47,8 +63,7 @@ func (a *attempt) establish(l *leg, e event) error {
 	if l.dialog, err = dialog.NewUAC(e.msg, &uri, e.flow.Proto() == transport.TLS); err != nil {
 		return err
 	}
-	l.open, l.seq, l.unacked = true, e.msg.CSeq(), e.msg.CSeq()
-	a.forks = append(a.forks, l)
+	l.open, l.seq = true, e.msg.CSeq()
 	return nil
 }
 
@@ -73,10 +88,39 @@ func (c *activeCall) onProvisional(a *attempt, e event) {
 	if e.msg.Status() == 100 {
 		return
 	}
-	b := c.caller.response(e.msg.Status(), "")
-	c.establishing(b)
-	c.passHeaders(b, e.msg)
-	c.caller.respond(withBody(b, c.earlyMedia(a, bodySDP(e.msg))))
+	p := &provisional{status: e.msg.Status(), from: e.msg}
+	reliably := hasOption(e.msg, sip.HdrRequire, "100rel")
+	if reliably {
+		d := c.takeReliable(a, e)
+		if d == nil {
+			return
+		}
+		if sdp := bodySDP(e.msg); sdp != nil && a.body == nil && !a.agreed {
+			c.offerEarly(p, d, sdp)
+			return
+		}
+		c.prack(d, e.msg.CSeq(), nil)
+	}
+	p.sdp = c.earlyMedia(a, bodySDP(e.msg))
+	c.announce(p, reliably)
+}
+
+// offerEarly passes on the offer that a target makes in a reliable answer to an INVITE without one.
+func (c *activeCall) offerEarly(p *provisional, d *early, sdp []byte) {
+	if c.offered || !c.caller.reliable.known {
+		return // one fork's offer is enough; the 2xx of another may still bring its own
+	}
+	refusal := c.openMediaOnce(d.attempt.leg)
+	if refusal == nil {
+		d.attempt.leg.described = sdp
+		p.sdp, refusal = c.media.Offer(d.attempt.leg.side, sdp, c.caller.policy)
+	}
+	if refusal != nil {
+		c.fail(judge(refusal))
+		return
+	}
+	p.offer, c.offered = d, true
+	c.announce(p, true)
 }
 
 // earlyMedia passes the description of a provisional answer through the media plane; nil when there is nothing to tell
@@ -91,13 +135,16 @@ func (c *activeCall) earlyMedia(a *attempt, sdp []byte) []byte {
 		c.log.Info("early media refused", "reason", refusal.Reason.String())
 		return nil
 	}
-	a.early = answer
+	a.early, a.leg.described = answer, sdp
 	return answer
 }
 
 // onSuccess joins the legs: the answer goes to the caller and the target gets its ACK, at once where its description
 // answered ours, else when the caller's ACK brings the answer.
 func (c *activeCall) onSuccess(a *attempt, e event) {
+	if c.holdAnswer(a, e) {
+		return
+	}
 	c.stopTimer(timerRing)
 	l := a.leg
 	if err := a.establish(l, e); err != nil {
@@ -117,11 +164,13 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 	if a.target.Carrier != nil {
 		c.rec.Carrier, c.rec.Lab = a.target.Carrier.Name, a.target.Carrier.Lab
 	}
-	if a.body != nil {
+	if a.body != nil || a.agreed {
 		c.sendAck(l, l.unacked, nil)
 	}
 	c.answered, c.phase = a, up
-	l.described = bodySDP(e.msg)
+	if sdp := bodySDP(e.msg); sdp != nil {
+		l.described = sdp
+	}
 	c.rec.Answered = c.s.clock.Now()
 	c.s.stats.Answered.Add(1)
 	c.caller.hold()
@@ -142,6 +191,8 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 // caller's ACK will answer.
 func (c *activeCall) negotiate(a *attempt, sdp []byte) ([]byte, *call.Refusal) {
 	switch {
+	case a.agreed:
+		return nil, nil
 	case sdp == nil && a.early != nil:
 		return a.early, nil // gateways leave out of the 2xx what they said in a 183
 	case sdp == nil:
@@ -149,7 +200,7 @@ func (c *activeCall) negotiate(a *attempt, sdp []byte) ([]byte, *call.Refusal) {
 	case a.body != nil:
 		return c.media.Answer(a.leg.side, sdp)
 	}
-	if refusal := c.openMedia(a.leg); refusal != nil {
+	if refusal := c.openMediaOnce(a.leg); refusal != nil {
 		return nil, refusal
 	}
 	return c.media.Offer(a.leg.side, sdp, c.caller.policy)
@@ -237,6 +288,7 @@ func (c *activeCall) finish(v verdict, by string) {
 		c.abandon(c.attempt, v.reasonHeader())
 	}
 	c.phase = over
+	c.dropHeld()
 	c.caller.letGo()
 	if c.callee != nil {
 		c.callee.letGo()

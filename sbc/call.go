@@ -52,7 +52,11 @@ type activeCall struct {
 	repeats  [2]throttle // of what peers can send at will, by call.Side
 	shared   bool        // counted for the account at its other end, too
 	doubted  bool        // counted as unproven
-	finished bool
+	offered  bool        // the caller was sent an offer before the 2xx
+	// held is the attempt whose 2xx waits until the caller has confirmed what it was sent before.
+	held       *attempt
+	heldAnswer event
+	finished   bool
 }
 
 // timerName names a timer of a call.
@@ -62,6 +66,7 @@ const (
 	timerRing timerName = iota
 	timerDuration
 	timerExchange
+	timerReliable
 	// Of those below, each leg has one: the caller's first, then the target's.
 	timerRefresh
 	_
@@ -237,6 +242,8 @@ func (c *activeCall) onTimer(e event) {
 		c.end(call.Refuse(call.ReasonMaxDuration, ""), "node")
 	case timerExchange:
 		c.exchange.out.cancel()
+	case timerReliable:
+		c.onReliableTimer()
 	case timerRefresh, timerRefresh + 1:
 		c.refresh(c.ofTimer(e.timer, timerRefresh))
 	case timerExpiry, timerExpiry + 1:

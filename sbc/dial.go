@@ -26,7 +26,9 @@ type attempt struct {
 	early     []byte // what the caller was given of its early answer
 	answered  bool   // credentials were sent once
 	stop      context.CancelFunc
-	forks     []*leg // the dialogs its 2xx answers made (RFC 3261 §13.2.2.4)
+	earlies   []*early // the dialogs its reliable provisional answers made
+	agreed    bool     // the session was agreed before the 2xx, by an offer in such an answer
+	forks     []*leg   // the dialogs its 2xx answers made (RFC 3261 §13.2.2.4)
 }
 
 // fork returns the dialog that an earlier 2xx with this To-tag made, nil when there is none.
@@ -62,6 +64,14 @@ func (c *activeCall) offerMedia() *call.Refusal {
 	first := c.plan.Targets[0]
 	_, r := c.media.Offer(c.caller.side, c.offer, call.Leg{SRTP: first.SRTP, SecureSignalling: first.Transport == trunk.TLS})
 	return r
+}
+
+// openMediaOnce opens the call's media unless an earlier target's offer has.
+func (c *activeCall) openMediaOnce(first *leg) *call.Refusal {
+	if c.media != nil {
+		return nil
+	}
+	return c.openMedia(first)
 }
 
 // openMedia opens the call's media for the leg whose description comes first.
@@ -234,6 +244,12 @@ func (c *activeCall) onSilentEnd(e event) {
 func (c *activeCall) failTarget(a *attempt, o outcome) {
 	c.noteAttempt(a, o)
 	c.stopTimer(timerRing)
+	c.failExchange()
+	if c.offered {
+		// The caller was sent this target's offer: no other target could be given the answer.
+		c.exhausted()
+		return
+	}
 	if o.status == 0 || o.status == 408 || o.status == 503 {
 		if a.leg != nil {
 			c.s.noteDead(a.leg.flow.Proto().String(), a.leg.flow.Remote())
@@ -261,6 +277,7 @@ func (c *activeCall) noteAttempt(a *attempt, o outcome) {
 // giveUp cancels a target that is still ringing. Its late answer is taken care of by onLateAnswer.
 func (c *activeCall) giveUp(a *attempt, o outcome) {
 	c.noteAttempt(a, o)
+	c.failExchange()
 	c.abandon(a, "")
 }
 

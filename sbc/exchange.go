@@ -73,7 +73,7 @@ func (c *activeCall) onUpdate(e event) {
 		_ = e.tx.Respond(b.Bytes())
 		return
 	}
-	if c.phase != up || c.exchange != nil || c.caller.awaitAck {
+	if !c.mayUpdateEarly() && (c.phase != up || c.exchange != nil || c.caller.awaitAck) {
 		c.reply(e, 491, "")
 		return
 	}
@@ -266,7 +266,11 @@ func (c *activeCall) failExchange() {
 	}
 	if !x.answered {
 		x.out.cancel()
-		c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, 487, "")
+		status := 487
+		if x.method != "INVITE" {
+			status = 500 // 487 belongs to INVITE, and 481 would end the dialog (RFC 5057 section 5.1)
+		}
+		c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, status, "")
 	}
 }
 

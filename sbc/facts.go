@@ -59,7 +59,7 @@ func isEmergency(user string) bool { return numbering.Emergency(user) }
 func unsupported(req *sip.Message) string {
 	var tags []string
 	for value := range req.Values(sip.HdrRequire) {
-		if !strings.EqualFold(string(value), "timer") {
+		if !strings.EqualFold(string(value), "timer") && !strings.EqualFold(string(value), "100rel") {
 			tags = append(tags, string(value))
 		}
 	}

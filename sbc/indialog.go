@@ -87,7 +87,7 @@ func (c *activeCall) onRequest(e event) {
 	case sip.Options:
 		c.reply(e, 200, "")
 	case sip.Prack:
-		c.reply(e, 481, "") // nothing of ours is sent reliably (RFC 3262)
+		c.onPrack(e)
 	case sip.MethodUnknown:
 		c.reply(e, 501, "")
 	default:
@@ -179,7 +179,7 @@ func (c *activeCall) onAck(e event) {
 	if c.phase != up {
 		return
 	}
-	if c.answered.body == nil {
+	if c.answered.body == nil && !c.answered.agreed {
 		c.answerLateOffer(e)
 		return
 	}

@@ -49,7 +49,9 @@ type leg struct {
 	ackFlow transport.Flow
 
 	// session is the leg's session timer; described is the description that the peer sent last.
-	session   sessionTimer
+	session sessionTimer
+	// reliable is of use on the caller's leg only.
+	reliable  reliability
 	described []byte
 
 	record call.LegRecord

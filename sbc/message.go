@@ -39,6 +39,8 @@ func callerLeg(c *activeCall, a *arrival) (*leg, error) {
 	}
 	var err error
 	l.session.asked(l.req, c.s.limits.Session)
+	l.reliable.wanted = hasOption(l.req, sip.HdrRequire, "100rel")
+	l.reliable.known = l.reliable.wanted || hasOption(l.req, sip.HdrSupported, "100rel")
 	l.dialog, err = dialog.NewUAS(l.req, l.tag, a.facts.TLS)
 	return l, err
 }
@@ -115,7 +117,12 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Header("Contact", c.contact(l.flow))
 	b.Header("User-Agent", userAgent)
 	b.Header("Allow", allowed)
-	b.Header("Supported", supported)
+	if c.offer == nil && !c.caller.reliable.known {
+		// A reliable answer would bring an offer that this caller has no PRACK to answer in.
+		b.Header("Supported", "timer")
+	} else {
+		b.Header("Supported", supported)
+	}
 	l.session.writeRequest(b, c.s.limits.Session, false)
 	// A carrier is trusted with the number that the caller hides, a customer is not (RFC 3325 section 5).
 	if _, ok := trunk.ParseNumber(c.plan.From); ok && (!c.plan.Private || a.target.Carrier != nil) {

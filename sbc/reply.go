@@ -11,10 +11,10 @@ import (
 )
 
 // allowed is the Allow header of every answer that carries one.
-const allowed = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"
+const allowed = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK"
 
 // supported lists the options this node knows (RFC 3261 section 20.37).
-const supported = "timer"
+const supported = "timer, 100rel"
 
 // retryAfter bounds the jittered Retry-After in seconds: a node that drains must not be asked by everybody at once.
 const retryMin, retryMax = 2, 10

@@ -60,8 +60,8 @@ func TestSessionTimerIsAgreed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			scenario(t, nil, func(r *rig) {
 				caller, target, invite, ok := timed(r, c.says, keepsUp)
-				wantHeaders(t, "the 200", ok, append(c.answer, "Supported: timer")...)
-				wantHeaders(t, "the INVITE", invite, "Session-Expires: 1800", "Min-SE: 90", "Supported: timer")
+				wantHeaders(t, "the 200", ok, append(c.answer, "Supported: timer, 100rel")...)
+				wantHeaders(t, "the INVITE", invite, "Session-Expires: 1800", "Min-SE: 90", "Supported: timer, 100rel")
 				hangUp(caller, target)
 				r.record()
 			})
