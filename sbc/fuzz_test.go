@@ -56,6 +56,9 @@ type mess struct {
 	random *rand.Rand
 	onward *agent // the callee's half of the newest INVITE
 	first  []byte // the caller's INVITE
+	// reliable is the newest reliable answer at the caller, rseq the number of the callee's newest.
+	reliable *sip.Message
+	rseq     int
 }
 
 // finals are the different final answers that the caller's INVITE was sent.
@@ -88,6 +91,9 @@ func chaos(t *testing.T, steps []byte) {
 			offer = ""
 		}
 		m.caller = r.customer(proto).outboundCall(offer)
+		if len(steps) > 2 {
+			m.caller.req.Headers = append(m.caller.req.Headers, []string{"Subject: none", knows, insists, "Session-Expires: 90"}[steps[2]&3])
+		}
 		m.caller.start()
 		m.first = m.caller.req.Bytes()
 		synctest.Wait()
@@ -121,6 +127,10 @@ func (m *mess) step(s byte) {
 	case 5:
 		m.caller.request("UPDATE", sdp)
 	case 6:
+		if m.reliable != nil && n > 1 {
+			m.caller.confirm(m.reliable, sdp)
+			return
+		}
 		m.caller.request("INFO", sdp)
 	case 7:
 		if len(m.finals()) == 0 { // after the final answer and its ACK it would be another call
@@ -155,7 +165,14 @@ func (m *mess) carrier(s byte, n int, sdp string) {
 		return
 	}
 	switch s % 32 {
-	case 20, 21, 22:
+	case 20:
+		m.rseq++
+		reliable := *m.onward
+		if n > 4 {
+			reliable.tag = "another"
+		}
+		reliable.answer(183, sdp, insists, fmt.Sprintf("RSeq: %d", m.rseq), "Allow: INVITE, UPDATE")
+	case 21, 22:
 		m.onward.answer([]int{100, 180, 183, 200, 200, 486, 503, 408}[n], sdp)
 	case 23, 24:
 		m.onward.answer(200, sdp)
@@ -192,6 +209,9 @@ func (m *mess) look() {
 	for _, msg := range m.caller.all {
 		if !msg.IsRequest() && msg.Method() == sip.Invite && msg.Status() > 100 && msg.Status() < 300 && msg.CSeq() == 1 {
 			m.caller.ok = msg
+			if msg.Status() < 200 && header(msg, "RSeq") != "" {
+				m.reliable = msg
+			}
 		}
 	}
 }
