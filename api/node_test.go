@@ -37,6 +37,7 @@ type node struct {
 	directory *directory.Directory
 	clock     *clocktest.Fake
 	calls     *fakeCalls
+	rehearser *fakeRehearser
 	metrics   *prometheus.Registry
 	handler   http.Handler
 	// keys are by account.
@@ -56,11 +57,11 @@ func startNode(t testing.TB, change ...func(*Config)) *node {
 	following.Go(func() { _ = d.Follow(ctx, s) })
 	t.Cleanup(func() { stop(); following.Wait() })
 	n := &node{
-		store: s, directory: d, clock: clocktest.New(), calls: new(fakeCalls), metrics: prometheus.NewRegistry(),
+		store: s, directory: d, clock: clocktest.New(), calls: new(fakeCalls), rehearser: new(fakeRehearser), metrics: prometheus.NewRegistry(),
 		keys: map[string]sigv4.Credentials{},
 	}
 	config := Config{
-		Store: s, Directory: d, Calls: n.calls, Clock: n.clock, Random: rand.Reader, Metrics: n.metrics,
+		Store: s, Directory: d, Calls: n.calls, Rehearser: n.rehearser, Clock: n.clock, Random: rand.Reader, Metrics: n.metrics,
 		TokenKey: []byte("0123456789abcdef"),
 	}
 	for _, f := range change {
@@ -75,6 +76,17 @@ func startNode(t testing.TB, change ...func(*Config)) *node {
 		n.keys[account] = n.key(t, account, func(k *iam.AccessKey) { k.Operator = account == operatorAccount })
 	}
 	return n
+}
+
+// fakeRehearser remembers what it was asked and gives the answer it was told.
+type fakeRehearser struct {
+	asked  call.Question
+	answer call.Rehearsal
+}
+
+func (f *fakeRehearser) Rehearse(q call.Question) call.Rehearsal {
+	f.asked = q
+	return f.answer
 }
 
 // put stores entities past the API.

@@ -117,6 +117,7 @@ func ownRows() []row {
 		{name: "DeleteQuota", route: remove(v1.Quotas + "/{name}"), operatorOnly: true, handle: deleteQuota, status: http.StatusNoContent},
 
 		{name: "ListCalls", route: get(v1.Calls), handle: listCalls},
+		{name: "Rehearse", route: post(v1.Rehearsals), handle: rehearse},
 		{name: "GetCall", route: get(v1.Calls + "/{id}"), handle: getCall},
 	}
 	for i := range rows {

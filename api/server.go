@@ -70,6 +70,8 @@ type Config struct {
 	Store     trunk.Store
 	Directory Directory
 	Calls     Calls
+	// Rehearser is the signalling plane's judgement.
+	Rehearser Rehearser
 	// Clock and Random are passed in by whoever owns them; nil Clock is the system's. Random must be
 	// cryptographically strong and safe for concurrent use: ids and secrets come from it.
 	Clock  clock.Clock
@@ -117,8 +119,8 @@ const chimeService = "chime"
 
 // New returns a server. It fails when something it cannot do without is missing.
 func New(c Config) (*Server, error) {
-	if c.Store == nil || c.Directory == nil || c.Calls == nil || c.Random == nil {
-		return nil, errors.New("make API server: Store, Directory, Calls and Random must be given")
+	if c.Store == nil || c.Directory == nil || c.Calls == nil || c.Rehearser == nil || c.Random == nil {
+		return nil, errors.New("make API server: Store, Directory, Calls, Rehearser and Random must be given")
 	}
 	if len(c.TokenKey) < 16 {
 		return nil, errors.New("make API server: TokenKey has fewer than 16 bytes")

@@ -39,6 +39,7 @@ type grammar struct {
 	Serve     serveCommand     `cmd:"" help:"Run a node."`
 	Demo      demoCommand      `cmd:"" help:"Tell the whole story in one process: an encrypted call, refused plain calls, an inbound call, and the proof."`
 	Call      callCommand      `cmd:"" help:"Place a test call through a connector, listen, and assert on it."`
+	Rehearse  rehearseCommand  `cmd:"" help:"Ask what would happen to a call, rule by rule, without placing it."`
 	Carrier   carrierCommand   `cmd:"" help:"SIP peers that lead to the public network."`
 	Number    numberCommand    `cmd:"" help:"Phone numbers of the installation."`
 	Connector connectorCommand `cmd:"" help:"Settings of connectors that AWS has no field for."`

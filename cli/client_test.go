@@ -172,6 +172,17 @@ func TestQuotas(t *testing.T) {
 	s.refuse("quota set nonsense 3", 2, "no quota of that name")
 }
 
+func TestRehearse(t *testing.T) {
+	t.Parallel()
+	s := script{t, startNode(t)}
+	id := s.connector(true)
+	refused := carillon(t, s.env, "rehearse", "--to", "+12125550123", "--source", "127.0.0.1", "--connector", id)
+	if refused.status != 1 || !strings.Contains(refused.out, "termination_disabled") || !strings.Contains(refused.out, "Put a Termination") {
+		t.Errorf("%+v", refused)
+	}
+	s.refuse("rehearse --to +12125550123", 2, "--source")
+}
+
 func TestConnectorSettings(t *testing.T) {
 	t.Parallel()
 	s := script{t, startNode(t)}

@@ -21,8 +21,10 @@ type arrival struct {
 	tx   *transaction.Server
 	req  *sip.Message
 	flow transport.Flow
-	at   time.Time
-	view *directory.Snapshot
+	// reliable is true when the flow is a connection.
+	reliable bool
+	at       time.Time
+	view     *directory.Snapshot
 
 	facts routing.Facts
 	owner routing.Owner
@@ -53,25 +55,39 @@ const (
 	proven
 )
 
-// step is one rule of admission; nil passes.
-type step func(*Server, *arrival) *call.Refusal
+// step is one rule of admission; a judgement of nil passes.
+type step struct {
+	// rule names it where a rehearsal tells which rules were asked.
+	rule  string
+	judge func(*Server, *arrival) *call.Refusal
+	// rehearse judges without counting, spending or asking for anything; nil where judge does none of that.
+	rehearse func(*Server, *arrival) *call.Refusal
+}
 
 // The rules a request passes, in order. The order is part of the promise: what is cheap and reveals nothing comes first,
 // and strangers cannot spend a customer's rate.
 var (
-	outboundSteps = []step{screen, room, authenticate, limit, planOutbound, limitInside}
-	inboundSteps  = []step{known, findConnector, room, limit, planInbound}
+	screening = step{"source, transport and termination", screen, nil}
+	hasRoom   = step{"node", room, rehearseRoom}
+	isKnown   = step{"source", known, nil}
+	rate      = step{"limits", limit, rehearseLimit}
+
+	outboundSteps = []step{
+		screening, hasRoom, {"credentials", authenticate, rehearseCredentials}, rate,
+		{"number, caller id and route", planOutbound, nil}, {"limits of the called side", limitInside, rehearseInside},
+	}
+	inboundSteps = []step{isKnown, {"number", findConnector, nil}, hasRoom, rate, {"route", planInbound, nil}}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
-	outboundOptionsSteps = []step{screen, room, authenticateUnlisted}
-	inboundOptionsSteps  = []step{known, room}
+	outboundOptionsSteps = []step{screening, hasRoom, {"credentials", authenticateUnlisted, nil}}
+	inboundOptionsSteps  = []step{isKnown, hasRoom}
 )
 
 // newArrival reads the facts of a request.
 func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
 	f := tx.Flow()
 	uri := req.RequestURI()
-	a := &arrival{tx: tx, req: req, flow: f, at: s.clock.Now(), view: s.cfg.Directory.Snapshot()}
+	a := &arrival{tx: tx, req: req, flow: f, reliable: f.Proto().Reliable(), at: s.clock.Now(), view: s.cfg.Directory.Snapshot()}
 	from := sourceOf(f, req)
 	a.facts = routing.Facts{
 		Host:      strings.ToLower(string(uri.Host)),
@@ -142,7 +158,7 @@ func (s *Server) admit(a *arrival, outbound, inbound []step) *call.Refusal {
 		steps = inbound
 	}
 	for _, step := range steps {
-		if refusal := step(s, a); refusal != nil {
+		if refusal := step.judge(s, a); refusal != nil {
 			s.giveBack(a)
 			return refusal
 		}
@@ -169,7 +185,7 @@ func (s *Server) giveBack(a *arrival) {
 // fromListed is the standing of a sender at an address that was listed: that of a datagram can be forged, that of a
 // connection cannot.
 func (a *arrival) fromListed() standing {
-	if a.flow.Proto().Reliable() {
+	if a.reliable {
 		return proven
 	}
 	return claimed

@@ -49,6 +49,18 @@ func (r *rates) take(connector string, limit int, now time.Time) bool {
 	return true
 }
 
+// left reports whether a call could be spent, and spends none.
+func (r *rates) left(connector string, limit int, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, ok := r.buckets[connector]
+	if !ok {
+		return true
+	}
+	b.limit = limit
+	return b.filled(now) >= 1
+}
+
 func (b bucket) filled(now time.Time) float64 {
 	depth := float64(b.limit)
 	return min(depth, b.tokens+now.Sub(b.at).Seconds()*depth)
@@ -111,6 +123,13 @@ func (a *actives) enter(account string, perAccount, perNode int) (ok, nodeFull b
 	a.total++
 	a.by[account]++
 	return true, false
+}
+
+// count returns how many calls are up, of the account and in all.
+func (a *actives) count(account string) (of, total int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.by[account], a.total
 }
 
 // share counts a call for a second account as well unless that has limit calls up.

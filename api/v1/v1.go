@@ -21,6 +21,7 @@ const (
 	Connectors = Base + "/connectors" // GET, PUT of one + "/settings"
 	Quotas     = Base + "/quotas"     // GET lists; PUT, DELETE of one
 	Calls      = Base + "/calls"      // GET lists; GET of one
+	Rehearsals = Base + "/rehearse"   // POST asks
 )
 
 // Query parameters of the lists.
@@ -195,3 +196,26 @@ type CallList struct {
 	// NextToken asks for the next page; null on the last one.
 	NextToken *string `json:"next_token"`
 }
+
+// Rehearse asks what would happen to an INVITE.
+type Rehearse struct {
+	// From and To are the caller id and the number dialled; To is required.
+	From string `json:"from,omitempty"`
+	To   string `json:"to"`
+	// Source is the address it would come from, with or without a port.
+	Source string `json:"source"`
+	// Transport is "udp", "tcp" or "tls" (default).
+	Transport string `json:"transport,omitempty"`
+	// SRTP says that media would be offered encrypted; left out, it would over TLS and not otherwise.
+	SRTP *bool `json:"srtp,omitempty"`
+	// User is the digest user whose right password would come with it.
+	User string `json:"user,omitempty"`
+	// ConnectorID is the connector it would be sent to. Left out: the one that takes From's calls, else the account's
+	// only one.
+	ConnectorID string `json:"connector_id,omitempty"`
+	// Inbound says that it would come from a carrier.
+	Inbound bool `json:"inbound,omitempty"`
+}
+
+// Rehearsal is what would happen.
+type Rehearsal = call.Rehearsal

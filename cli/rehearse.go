@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	v1 "carillon/api/v1"
+)
+
+type rehearseCommand struct {
+	nodeFlags
+	From      string `placeholder:"NUMBER" help:"Caller id."`
+	To        string `required:"" placeholder:"NUMBER" help:"Number dialled."`
+	Source    string `required:"" placeholder:"IP[:PORT]" help:"Address the INVITE would come from."`
+	Connector string `placeholder:"VCID" help:"Connector it would be sent to; left out: the one that takes the caller's own number, or the only one."`
+	Inbound   bool   `help:"It would come from a carrier."`
+	Transport string `default:"tls" enum:"udp,tcp,tls" placeholder:"udp|tcp|tls" help:"Transport of SIP."`
+	SRTP      string `default:"auto" enum:"auto,on,off" placeholder:"auto|on|off" help:"Whether media would be offered encrypted; auto is as SIP is."`
+	User      string `placeholder:"NAME" help:"Digest user whose right password would come with it."`
+}
+
+func (c *rehearseCommand) run(ctx context.Context, s *session) error {
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	in := v1.Rehearse{
+		From: c.From, To: c.To, Source: c.Source, ConnectorID: c.Connector, Inbound: c.Inbound, Transport: c.Transport, User: c.User,
+	}
+	if c.SRTP != "auto" {
+		in.SRTP = new(c.SRTP == "on")
+	}
+	var out v1.Rehearsal
+	if err := node.own(ctx, http.MethodPost, v1.Rehearsals, &in, &out); err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := printJSON(s.Out, out); err != nil {
+			return err
+		}
+	} else if err := printRehearsal(s, out); err != nil {
+		return err
+	}
+	if !out.Admitted {
+		return errNotHeld
+	}
+	return nil
+}
+
+// printRehearsal shows the rules in the order they were asked.
+func printRehearsal(s *session, r v1.Rehearsal) error {
+	var b strings.Builder
+	for _, rule := range r.Rules {
+		word := "passed"
+		if !rule.Passed {
+			word = "REFUSED"
+		}
+		fmt.Fprintf(&b, "%-8s %s\n", word, rule.Rule)
+	}
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "%-16s %s\n", name, text)
+		}
+	}
+	line("connector", r.ConnectorID)
+	line("direction", r.Direction)
+	line("from", strings.TrimSpace(r.From+" "+r.FromCountry))
+	line("instead of", r.Replaced)
+	line("to", strings.TrimSpace(r.To+" "+r.ToCountry))
+	line("stays inside", r.Inside)
+	if r.Status != 0 {
+		line("status", strconv.Itoa(r.Status)+" "+r.Reason)
+	}
+	line("why", r.Sentence)
+	line("what changes it", r.Fix)
+	for i, t := range r.Targets {
+		words := []string{t.URI, t.Carrier, "srtp " + t.SRTP}
+		if t.Failing {
+			words = append(words, "failed of late")
+		}
+		line("target "+strconv.Itoa(i+1), strings.TrimSpace(strings.Join(words, " ")))
+	}
+	_, err := fmt.Fprint(s.Out, b.String())
+	return err
+}

@@ -1,0 +1,143 @@
+package sbc
+
+import (
+	"strconv"
+	"strings"
+
+	"carillon/call"
+	"carillon/routing"
+	"carillon/trunk"
+)
+
+// Rehearse says what would happen to an INVITE, by the steps and tables that judge real ones. It spends nothing of any
+// limit, sends nothing and records nothing. Media is judged only by whether it would be encrypted.
+func (s *Server) Rehearse(q call.Question) call.Rehearsal {
+	a := &arrival{at: s.clock.Now(), view: s.cfg.Directory.Snapshot(), reliable: q.Transport != "udp", user: q.User}
+	a.facts = routing.Facts{
+		Host: strings.ToLower(q.Host), User: q.To, Source: q.Source.Addr().Unmap(), Port: q.Source.Port(),
+		TLS: q.Transport == "tls", From: q.From,
+	}
+	out := call.Rehearsal{Revision: a.view.Revision(), Rules: []call.RehearsedRule{}}
+	refusal := s.rehearse(a, q, &out)
+	if a.connector != nil {
+		out.ConnectorID, out.Account = a.connector.ID, a.connector.Account
+	}
+	p := a.plan
+	out.From, out.To, out.FromCountry, out.ToCountry = p.From, p.To, p.FromCountry, p.ToCountry
+	out.Replaced, out.Emergency = p.Replaced, p.Emergency
+	if refusal != nil {
+		v := judge(refusal)
+		out.Status, out.Reason, out.Sentence, out.Fix = v.status, v.reason.String(), v.sentence, v.fix
+		return out
+	}
+	out.Admitted = true
+	if p.Inside != nil {
+		out.Inside = p.Inside.ID
+	}
+	for _, t := range p.Targets {
+		target := call.RehearsedTarget{URI: t.String(), SRTP: t.SRTP.String(), Failing: s.failures.failed(t.String(), a.at)}
+		if t.Carrier != nil {
+			target.Carrier = t.Carrier.Name
+		}
+		out.Targets = append(out.Targets, target)
+	}
+	return out
+}
+
+// rehearse asks the rules in order until one refuses.
+func (s *Server) rehearse(a *arrival, q call.Question, out *call.Rehearsal) *call.Refusal {
+	ask := func(rule string, refusal *call.Refusal) *call.Refusal {
+		out.Rules = append(out.Rules, call.RehearsedRule{Rule: rule, Passed: refusal == nil})
+		return refusal
+	}
+	owner, refusal := routing.Classify(a.view, a.facts)
+	if ask("host", refusal) != nil {
+		return refusal
+	}
+	a.owner, a.connector = owner, owner.Connector
+	out.Direction = owner.Direction.String()
+	steps := outboundSteps
+	if owner.Direction == call.Inbound {
+		steps = inboundSteps
+	}
+	for _, step := range steps {
+		judge := step.judge
+		if step.rehearse != nil {
+			judge = step.rehearse
+		}
+		if refusal := ask(step.rule, judge(s, a)); refusal != nil {
+			return refusal
+		}
+	}
+	return ask("media", rehearseMedia(a, q))
+}
+
+func rehearseRoom(s *Server, a *arrival) *call.Refusal {
+	switch {
+	case s.draining.Load():
+		return call.Refuse(call.ReasonDraining, "")
+	case s.cfg.Stale != nil && s.cfg.Stale() && !isEmergency(a.facts.User):
+		return call.Refuse(call.ReasonStoreStale, "")
+	}
+	return nil
+}
+
+// rehearseCredentials takes the user's word for the password.
+func rehearseCredentials(_ *Server, a *arrival) *call.Refusal {
+	switch {
+	case !a.screening.NeedCredentials:
+		return nil
+	case a.user == "":
+		return call.Refuse(call.ReasonCredentialsRequired, "")
+	}
+	if _, ok := findHA1(a.connector, a.user); !ok {
+		return call.Refuse(call.ReasonCredentialsWrong, "the connector has no such user")
+	}
+	a.standing = proven
+	return nil
+}
+
+func rehearseLimit(s *Server, a *arrival) *call.Refusal {
+	if a.owner.Direction == call.Outbound && isEmergency(a.facts.User) {
+		return nil
+	}
+	if a.owner.Direction == call.Outbound {
+		if cps := a.connector.Termination.CpsLimit; !s.rates.left(a.connector.ID, cps, a.at) {
+			return call.Refuse(call.ReasonCPSExceeded, strconv.Itoa(cps))
+		}
+	}
+	account, total := s.actives.count(a.connector.Account)
+	if n, ok := a.view.Quota(a.connector.Account, trunk.QuotaActiveCalls); ok && account >= n {
+		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n))
+	}
+	if total >= s.limits.Calls {
+		return call.Refuse(call.ReasonNodeFull, strconv.Itoa(s.limits.Calls)+" calls are up")
+	}
+	return nil
+}
+
+func rehearseInside(s *Server, a *arrival) *call.Refusal {
+	other := a.plan.Inside
+	if other == nil || other.Account == a.connector.Account {
+		return nil
+	}
+	account, _ := s.actives.count(other.Account)
+	if n, limited := a.view.Quota(other.Account, trunk.QuotaActiveCalls); limited && account >= n {
+		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n)+" at the called side")
+	}
+	return nil
+}
+
+// rehearseMedia judges what the media plane would say of the caller's offer, as far as encryption goes.
+func rehearseMedia(a *arrival, q call.Question) *call.Refusal {
+	switch {
+	case q.SRTP && !a.facts.TLS:
+		return call.Refuse(call.ReasonKeyInCleartext, "")
+	case q.SRTP:
+		return nil
+	case a.owner.Direction == call.Outbound && a.connector.RequireEncryption && a.facts.TLS,
+		a.owner.Direction == call.Inbound && a.owner.Carrier.SRTP == call.SRTPRequire:
+		return call.Refuse(call.ReasonMediaNotEncrypted, "The offer is RTP/AVP.")
+	}
+	return nil
+}
