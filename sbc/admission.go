@@ -140,8 +140,8 @@ func (s *Server) precheck(req *sip.Message) (status int, header, value string) {
 	if enc := req.Get(sip.HdrContentEncoding); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
 		return 415, "Accept-Encoding", "identity"
 	}
-	if len(req.Body()) > 0 && req.Method() == sip.Invite && !isSDP(req) {
-		return 415, "Accept", "application/sdp"
+	if req.Method() == sip.Invite && !readable(req) {
+		return 415, "Accept", "application/sdp, multipart/mixed"
 	}
 	return 0, "", ""
 }

@@ -35,7 +35,9 @@ type activeCall struct {
 	callee *leg // the leg of the current or answered target; nil before the first
 
 	offer []byte // the caller's description, nil for a late offer
-	media MediaSession
+	// location is that of an emergency call, nil where it brought none.
+	location *location
+	media    MediaSession
 
 	attempt  *attempt   // the target being tried
 	tried    []*attempt // all of them: one that was given up may still answer
@@ -102,6 +104,9 @@ func (s *Server) begin(a *arrival) {
 	}
 	c.offer = bodySDP(c.caller.req)
 	c.caller.described = c.offer
+	if c.plan.Emergency {
+		c.location = locationOf(c.caller.req)
+	}
 	c.startRecord(a)
 	a.tx.Bind(c.caller.tag, c.onCallerEvent)
 	s.stats.Calls.Add(1)

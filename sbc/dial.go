@@ -178,7 +178,7 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	l.seq++
 	a.uri = targetURI(a.target)
 	branch := c.s.layer.NewBranch()
-	out := withBody(c.inviteRequest(a, branch, credentials), a.body).Bytes()
+	out := c.location.withLocation(c.inviteRequest(a, branch, credentials), a.body, branch).Bytes()
 	if out == nil {
 		c.failTarget(a, outcome{status: 500, ours: true, text: "got no request, because it could not be written"})
 		return

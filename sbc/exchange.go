@@ -36,7 +36,7 @@ func (c *activeCall) onReinvite(e event) {
 		c.reply(e, 491, "")
 		return
 	}
-	if len(e.msg.Body()) > 0 && !isSDP(e.msg) {
+	if !readable(e.msg) {
 		c.reply(e, 415, "")
 		return
 	}

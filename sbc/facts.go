@@ -66,18 +66,5 @@ func unsupported(req *sip.Message) string {
 	return strings.Join(tags, ", ")
 }
 
-func isSDP(m *sip.Message) bool {
-	media, _, _ := bytes.Cut(m.ContentType(), []byte(";"))
-	return strings.EqualFold(string(bytes.TrimSpace(media)), "application/sdp")
-}
-
-// bodySDP returns the session description of a message, nil when it has none.
-func bodySDP(m *sip.Message) []byte {
-	if len(m.Body()) == 0 || !isSDP(m) {
-		return nil
-	}
-	return m.Body()
-}
-
 // carriesKey reports whether a body holds an SRTP key.
 func carriesKey(m *sip.Message) bool { return bytes.Contains(m.Body(), []byte("a=crypto:")) }

@@ -135,6 +135,8 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 		b.Header("X-VoiceConnector-ID", id)
 	}
 	c.passHeaders(b, c.caller.req)
+	c.passDiversions(b, c.caller.req)
+	c.location.write(b)
 	return b
 }
 

@@ -284,7 +284,7 @@ func TestProtocolFaults(t *testing.T) {
 		"Require":          {func(a *agent) { a.req.Headers = append(a.req.Headers, "Require: precondition, timer") }, nil, "420", "Unsupported", "precondition"},
 		"short session":    {func(a *agent) { a.req.Headers = append(a.req.Headers, "Session-Expires: 89") }, nil, "422", "Min-SE", "90"},
 		"Content-Encoding": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Content-Encoding: gzip") }, nil, "415", "Accept-Encoding", "identity"},
-		"Content-Type":     {func(a *agent) { a.req.ContentType = "text/plain" }, nil, "415", "Accept", "application/sdp"},
+		"Content-Type":     {func(a *agent) { a.req.ContentType = "text/plain" }, nil, "415", "Accept", "application/sdp, multipart/mixed"},
 		"no Contact":       {func(a *agent) { a.req.Headers = nil }, nil, "400", "", ""},
 		"REGISTER":         {func(a *agent) { a.req.Method = "REGISTER" }, nil, "405", "Allow", allowed},
 		"SUBSCRIBE":        {func(a *agent) { a.req.Method = "SUBSCRIBE" }, nil, "405", "Allow", allowed},

@@ -1,0 +1,97 @@
+package sbc
+
+import (
+	"strings"
+
+	"carillon/sip"
+	"carillon/trunk"
+)
+
+// maxDiversions bounds the entries of Diversion and of History-Info that cross: each was added by a phone or proxy that
+// sent the call on, and what is longer comes from a loop.
+const maxDiversions = 20
+
+// passDiversions writes who sent a call on before it came here. The numbers cross; hosts do not, they are the other
+// side's network: each entry is written anew under the node's own domain.
+func (c *activeCall) passDiversions(b *sip.Builder, m *sip.Message) {
+	n := 0
+	for value := range m.Values(sip.HdrDiversion) {
+		if text := c.diversion(value); text != "" && n < maxDiversions {
+			b.Header("Diversion", text)
+			n++
+		}
+	}
+	for value := range m.Values(sip.HdrHistoryInfo) {
+		if text := c.historyEntry(value); text != "" && n < maxDiversions {
+			b.Header("History-Info", text)
+			n++
+		}
+	}
+}
+
+// diversion returns an entry of Diversion (RFC 5806) as it may cross, empty where it names no number.
+func (c *activeCall) diversion(value []byte) string {
+	addr, uri := c.ownForm(value)
+	if uri == "" {
+		return ""
+	}
+	return "<" + uri + ">" + tokenParams(addr, "reason", "counter", "limit", "privacy", "screen")
+}
+
+// historyEntry returns an entry of History-Info (RFC 7044) as it may cross. Its index tells the order; the reason of a
+// retargeting is a parameter of the URI (RFC 4458).
+func (c *activeCall) historyEntry(value []byte) string {
+	addr, uri := c.ownForm(value)
+	if uri == "" {
+		return ""
+	}
+	if cause, ok := addr.URI.Param("cause"); ok && isToken(string(cause)) {
+		uri += ";cause=" + string(cause)
+	}
+	return "<" + uri + ">" + tokenParams(addr, "index", "rc", "mp", "np")
+}
+
+// ownForm reads an entry and returns its number as a URI of ours.
+func (c *activeCall) ownForm(value []byte) (addr sip.NameAddr, uri string) {
+	addr, err := sip.ParseNameAddr(value)
+	if err != nil {
+		return addr, ""
+	}
+	n, ok := trunk.ParseNumber(userOf(&addr.URI))
+	if !ok {
+		return addr, ""
+	}
+	return addr, "sip:" + string(n) + "@" + c.s.cfg.Domain
+}
+
+// tokenParams copies parameters whose values are tokens and so can name no host of more than one label.
+func tokenParams(addr sip.NameAddr, names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		v, ok := addr.Param(name)
+		value := strings.Trim(string(v), `"`)
+		if ok && isToken(value) {
+			b.WriteString(";" + name + "=" + value)
+		}
+	}
+	return b.String()
+}
+
+// isToken accepts what reasons, counters and indices are written with: letters, digits, dashes, and dots between digits.
+func isToken(s string) bool {
+	if s == "" || len(s) > 32 {
+		return false
+	}
+	letters, dots := false, false
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '-':
+			letters = true
+		case r == '.':
+			dots = true
+		case r < '0' || r > '9':
+			return false
+		}
+	}
+	return !(letters && dots)
+}
