@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -59,6 +60,12 @@ func checkSettings(in *v1.Settings) error {
 			}
 		}
 	}
+	if in.Redirects != nil && !slices.Contains(trunk.RedirectPolicies(), trunk.RedirectPolicy(*in.Redirects)) {
+		return trunk.Errorf(trunk.Invalid, "redirects is %q; use refuse or follow.", *in.Redirects)
+	}
+	if in.Transfers != nil && !slices.Contains(trunk.TransferPolicies(), trunk.TransferPolicy(*in.Transfers)) {
+		return trunk.Errorf(trunk.Invalid, "transfers is %q; use refuse or relay.", *in.Transfers)
+	}
 	if in.Peers == nil {
 		return nil
 	}
@@ -95,6 +102,12 @@ func applySettings(s *trunk.Settings, in *v1.Settings) {
 	if in.PlainEmergency != nil {
 		s.PlainEmergency = *in.PlainEmergency
 	}
+	if in.Redirects != nil {
+		s.Redirects = trunk.RedirectPolicy(*in.Redirects)
+	}
+	if in.Transfers != nil {
+		s.Transfers = trunk.TransferPolicy(*in.Transfers)
+	}
 }
 
 func ownSettings(s *trunk.Settings) *v1.Settings {
@@ -105,5 +118,8 @@ func ownSettings(s *trunk.Settings) *v1.Settings {
 	for host, p := range s.Peers {
 		peers[host] = v1.Peer{Pin: p.Pin, NoVerify: p.NoVerify}
 	}
-	return &v1.Settings{Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency)}
+	return &v1.Settings{
+		Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency),
+		Redirects: new(string(cmp.Or(s.Redirects, trunk.RefuseRedirects))), Transfers: new(string(cmp.Or(s.Transfers, trunk.RefuseTransfers))),
+	}
 }

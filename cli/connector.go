@@ -18,7 +18,7 @@ type connectorCommand struct {
 type connectorSetCommand struct {
 	nodeFlags
 	ID       string   `arg:"" name:"connector" help:"Connector id."`
-	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off."`
+	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER and Replaces)."`
 }
 
 func (c *connectorSetCommand) run(ctx context.Context, s *session) error {
@@ -74,13 +74,17 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 				return nil, err
 			}
 			change.PlainEmergency = &on
+		case name == "redirects":
+			change.Redirects = &value
+		case name == "transfers":
+			change.Transfers = &value
 		case isPeer:
 			if err := setPeer(peers, word, host, value); err != nil {
 				return nil, err
 			}
 			change.Peers = &peers
 		default:
-			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify and plain-emergency.", name)
+			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, redirects and transfers.", name)
 		}
 	}
 	return change, nil
@@ -145,6 +149,10 @@ func printSettings(s *session, now v1.Settings) error {
 			value = "on"
 		}
 		t.add("plain-emergency", value)
+	}
+	if now.Redirects != nil && now.Transfers != nil {
+		t.add("redirects", *now.Redirects)
+		t.add("transfers", *now.Transfers)
 	}
 	return t.print(s.Out)
 }

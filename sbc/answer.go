@@ -2,6 +2,9 @@ package sbc
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
 	"carillon/call"
 	"carillon/sip"
@@ -172,6 +175,7 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 		l.described = sdp
 	}
 	c.rec.Answered = c.s.clock.Now()
+	c.pair()
 	c.s.stats.Answered.Add(1)
 	c.caller.hold()
 	l.hold()
@@ -224,6 +228,12 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 		status: status, phrase: phraseOf(e.msg), text: fmt.Sprintf("answered %d %s", status, phraseOf(e.msg)),
 		cause: causeOf(e.msg),
 	}
+	if status/100 == 3 && c.redirect(a, e.msg) {
+		o.text += ", which is followed"
+		c.noteAttempt(a, o)
+		c.next()
+		return
+	}
 	switch status {
 	case 408, 500, 502, 503, 504, 401, 407:
 		// 401 and 407 are the carrier's quarrel with us: another target may trust us.
@@ -239,7 +249,7 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 	c.refuseCaller(v, o.cause, a.leg.side.String())
 }
 
-// passedOn is the status the caller sees for a target's. A redirect would show the caller addresses of the other side
+// passedOn is the status the caller sees for a target's. A redirect that is not followed would show the caller addresses of the other side
 // and move the call around the rules that let it in, so it is refused.
 func passedOn(status int) int {
 	if status < 400 {
@@ -248,13 +258,25 @@ func passedOn(status int) int {
 	return status
 }
 
-// phraseOf returns a peer's reason phrase if it can be written on.
+// phraseOf returns a peer's reason phrase if it can be written on: one that names a host or an address would tell the
+// other side about the peer's network.
 func phraseOf(m *sip.Message) string {
-	phrase := m.Reason()
-	if len(phrase) > 100 {
+	phrase := string(m.Reason())
+	if len(phrase) > 100 || slices.ContainsFunc(strings.FieldsFunc(phrase, between), namesHost) {
 		return sip.ReasonPhrase(m.Status())
 	}
-	return string(phrase)
+	return phrase
+}
+
+func between(r rune) bool { return strings.ContainsRune(" \t;,()<>[]\"'=", r) }
+
+func namesHost(word string) bool {
+	word = strings.Trim(word, ".:!?")
+	if _, err := netip.ParseAddr(word); err == nil || strings.Contains(word, "@") {
+		return true
+	}
+	// A dot or a colon between characters: a host name, an address with its port.
+	return strings.ContainsAny(word, ".:")
 }
 
 // fail refuses the call to the caller.

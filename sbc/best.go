@@ -46,15 +46,20 @@ func (c *activeCall) exhausted() {
 		v.status = 504
 	case 0, 401, 407, 503: // the table's own 500
 	default:
-		v.status, v.phrase = s, c.best.phrase
+		v.status = passedOn(s)
+		if v.status == s {
+			v.phrase = c.best.phrase
+		}
 	}
 	c.fail(v)
 }
 
+// attemptList says what became of each target. It does not say which: the sentence reaches the caller, and where the
+// other side is, is not for it. The record's attempts name the targets.
 func (c *activeCall) attemptList() string {
 	parts := make([]string, 0, len(c.rec.Attempts))
 	for _, a := range c.rec.Attempts {
-		parts = append(parts, a.Target+" "+a.Error)
+		parts = append(parts, "one "+a.Error)
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(parts, ", ")
 }

@@ -39,22 +39,24 @@ type activeCall struct {
 	location *location
 	media    MediaSession
 
-	attempt  *attempt   // the target being tried
-	tried    []*attempt // all of them: one that was given up may still answer
-	waiting  int        // INVITEs that have no final answer yet, abandoned ones included
-	pending  int        // look-ups and in-dialog requests whose last event has not come
-	best     outcome    // best answer of the targets that failed
-	exchange *exchange
-	answered *attempt // the target that answered
-	timers   map[timerName]timer
-	timed    uint64 // numbers timers
-	rec      call.Record
-	merge    mergeKey
-	mailbox  mailbox
-	repeats  [2]throttle // of what peers can send at will, by call.Side
-	shared   bool        // counted for the account at its other end, too
-	doubted  bool        // counted as unproven
-	offered  bool        // the caller was sent an offer before the 2xx
+	attempt    *attempt   // the target being tried
+	tried      []*attempt // all of them: one that was given up may still answer
+	waiting    int        // INVITEs that have no final answer yet, abandoned ones included
+	pending    int        // look-ups and in-dialog requests whose last event has not come
+	best       outcome    // best answer of the targets that failed
+	exchange   *exchange
+	answered   *attempt // the target that answered
+	timers     map[timerName]timer
+	timed      uint64 // numbers timers
+	rec        call.Record
+	merge      mergeKey
+	mailbox    mailbox
+	repeats    [2]throttle       // of what peers can send at will, by call.Side
+	shared     bool              // counted for the account at its other end, too
+	doubted    bool              // counted as unproven
+	offered    bool              // the caller was sent an offer before the 2xx
+	redirected int               // targets that a 3xx added
+	transfers  map[uint32]uint32 // CSeq numbers of REFERs that were relayed, ours to the sender's
 	// held is the attempt whose 2xx waits until the caller has confirmed what it was sent before.
 	held       *attempt
 	heldAnswer event
@@ -204,8 +206,10 @@ func (c *activeCall) handle(e event) {
 func (c *activeCall) release() {
 	c.s.mu.Lock()
 	delete(c.s.dialogs, c.caller.tag)
+	delete(c.s.pairs, c.caller.tag)
 	if c.callee != nil {
 		delete(c.s.dialogs, c.callee.tag)
+		delete(c.s.pairs, c.callee.tag)
 	}
 	delete(c.s.merges, c.merge)
 	delete(c.s.live, c.id)

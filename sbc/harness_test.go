@@ -199,8 +199,8 @@ func (r *rig) end() {
 	synctest.Wait()
 	s := r.sbc
 	s.mu.Lock()
-	if len(s.dialogs)+len(s.merges)+len(s.live) != 0 {
-		r.t.Errorf("left: %d dialogs, %d merge entries, %d calls", len(s.dialogs), len(s.merges), len(s.live))
+	if len(s.dialogs)+len(s.merges)+len(s.live)+len(s.pairs) != 0 {
+		r.t.Errorf("left: %d dialogs, %d merge entries, %d calls, %d pairs", len(s.dialogs), len(s.merges), len(s.live), len(s.pairs))
 	}
 	s.mu.Unlock()
 	if n := s.Active(); n != 0 || len(s.actives.by) != 0 || len(s.actives.unproven) != 0 {

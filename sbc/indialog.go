@@ -88,6 +88,10 @@ func (c *activeCall) onRequest(e event) {
 		c.reply(e, 200, "")
 	case sip.Prack:
 		c.onPrack(e)
+	case sip.Refer:
+		c.onRefer(e)
+	case sip.Notify:
+		c.onNotify(e)
 	case sip.MethodUnknown:
 		c.reply(e, 501, "")
 	default:

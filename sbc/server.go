@@ -98,6 +98,7 @@ type Server struct {
 	dialogs map[string]*leg         // by our tag, which no two dialogs share
 	merges  map[mergeKey]call.ID    // INVITEs under way, to answer a merged one (RFC 3261 §8.2.2.2)
 	live    map[call.ID]*activeCall // calls with a goroutine
+	pairs   map[string]counterpart  // dialogs of answered calls that may be replaced, by our tag
 	stopped bool                    // Drain has ended the calls: none may begin
 }
 
@@ -121,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, limits: cfg.Limits.withDefaults(),
-		dialogs: make(map[string]*leg), merges: make(map[mergeKey]call.ID), live: make(map[call.ID]*activeCall),
+		dialogs: make(map[string]*leg), merges: make(map[mergeKey]call.ID), live: make(map[call.ID]*activeCall), pairs: make(map[string]counterpart),
 	}
 	if err := s.random.seed(cfg.Rand); err != nil {
 		return nil, err

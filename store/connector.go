@@ -69,11 +69,13 @@ type storedSettings struct {
 	Digest         []string              `json:"digest,omitempty"`
 	Peers          map[string]storedPeer `json:"peers,omitempty"`
 	PlainEmergency bool                  `json:"plain_emergency,omitempty"`
+	Redirects      string                `json:"redirects,omitempty"`
+	Transfers      string                `json:"transfers,omitempty"`
 }
 
 // IsZero leaves settings nobody made out of the stored form.
 func (s storedSettings) IsZero() bool {
-	return len(s.Digest) == 0 && len(s.Peers) == 0 && !s.PlainEmergency
+	return len(s.Digest) == 0 && len(s.Peers) == 0 && !s.PlainEmergency && s.Redirects == "" && s.Transfers == ""
 }
 
 type storedPeer struct {
@@ -117,6 +119,7 @@ func connectorForm(c *trunk.Connector, v *vault) *storedConnector {
 		f.Settings.Peers[host] = storedPeer(p)
 	}
 	f.Settings.PlainEmergency = c.Settings.PlainEmergency
+	f.Settings.Redirects, f.Settings.Transfers = string(c.Settings.Redirects), string(c.Settings.Transfers)
 	return f
 }
 
@@ -130,7 +133,10 @@ func (f *storedConnector) entity(id string, v *vault) (trunk.Entity, error) {
 		ID: id, Account: shared(f.Account), Name: f.Name, Region: trunk.Region(shared(f.Region)), HostName: f.HostName,
 		RequireEncryption: f.RequireEncryption, NetworkType: trunk.NetworkType(shared(f.NetworkType)),
 		IntegrationType: shared(f.IntegrationType), Created: f.Created, Updated: f.Updated,
-		Settings: trunk.Settings{PlainEmergency: f.Settings.PlainEmergency},
+		Settings: trunk.Settings{
+			PlainEmergency: f.Settings.PlainEmergency, Redirects: trunk.RedirectPolicy(shared(f.Settings.Redirects)),
+			Transfers: trunk.TransferPolicy(shared(f.Settings.Transfers)),
+		},
 	}
 	c.Tags, c.Services = tags(f.Tags), f.Services.entity()
 	c.Termination = f.Termination.entity()

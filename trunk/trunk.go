@@ -202,7 +202,39 @@ type Settings struct {
 	Peers map[string]PeerPolicy
 	// PlainEmergency admits emergency calls in the clear on a connector that requires encryption.
 	PlainEmergency bool
+	// Redirects says what happens when a host that is called answers 3xx; empty is RefuseRedirects.
+	Redirects RedirectPolicy
+	// Transfers says what happens to REFER and Replaces; empty is RefuseTransfers.
+	Transfers TransferPolicy
 }
+
+// RedirectPolicy is what is done with a 3xx answer.
+type RedirectPolicy string
+
+// The redirect policies.
+const (
+	// RefuseRedirects passes none on: the caller gets 480.
+	RefuseRedirects RedirectPolicy = "refuse"
+	// FollowRedirects tries the hosts that the answer names, under the rules of the one that named them.
+	FollowRedirects RedirectPolicy = "follow"
+)
+
+// TransferPolicy is what is done with REFER (RFC 3515) and the Replaces in its target (RFC 3891).
+type TransferPolicy string
+
+// The transfer policies.
+const (
+	// RefuseTransfers answers REFER with 405.
+	RefuseTransfers TransferPolicy = "refuse"
+	// RelayTransfers carries REFER to the other side, which is then the one to place the new call.
+	RelayTransfers TransferPolicy = "relay"
+)
+
+// RedirectPolicies returns the policies a connector may have.
+func RedirectPolicies() []RedirectPolicy { return []RedirectPolicy{RefuseRedirects, FollowRedirects} }
+
+// TransferPolicies returns the policies a connector may have.
+func TransferPolicies() []TransferPolicy { return []TransferPolicy{RefuseTransfers, RelayTransfers} }
 
 // PeerPolicy is how the certificate of one origination host is checked.
 type PeerPolicy struct {

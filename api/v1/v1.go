@@ -157,6 +157,10 @@ type Settings struct {
 	Peers *map[string]Peer `json:"peers,omitempty"`
 	// PlainEmergency admits emergency calls in the clear on an encrypted connector; operators only.
 	PlainEmergency *bool `json:"plain_emergency,omitempty"`
+	// Redirects is "refuse" (default) or "follow": what is done when a host that is called answers 3xx.
+	Redirects *string `json:"redirects,omitempty"`
+	// Transfers is "refuse" (default) or "relay": what is done with REFER and Replaces.
+	Transfers *string `json:"transfers,omitempty"`
 }
 
 // Peer is how one host's certificate is checked.

@@ -1,0 +1,99 @@
+package sbc
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carillon/routing"
+	"carillon/sip"
+	"carillon/trunk"
+)
+
+// maxRedirects bounds the targets that 3xx answers add to one call: hosts that redirect to each other would keep it
+// for ever.
+const maxRedirects = 5
+
+// redirect adds the hosts that a 3xx names behind the target that named them and reports whether there is one (RFC 3261
+// section 8.1.3.4). They are called under that target's own rules: over TLS where it was, with its SRTP, and with a
+// certificate that proves the host that is called. What a redirect may reach is judged like any other address.
+func (c *activeCall) redirect(a *attempt, m *sip.Message) bool {
+	if c.ruler(a).Settings.Redirects != trunk.FollowRedirects || c.offered {
+		return false
+	}
+	var found []routing.Target
+	for _, t := range contactTargets(a.target, m) {
+		known := slices.ContainsFunc(c.plan.Targets, func(o routing.Target) bool { return o.String() == t.String() && o.User == t.User })
+		if !known && c.redirected < maxRedirects {
+			found = append(found, t)
+			c.redirected++
+		}
+	}
+	at := a.index + 1
+	c.plan.Targets = slices.Concat(c.plan.Targets[:at], found, c.plan.Targets[at:])
+	return len(found) > 0
+}
+
+// ruler is the connector whose settings say what a target of the call may do.
+func (c *activeCall) ruler(a *attempt) *trunk.Connector {
+	if a.target.Carrier == nil && c.plan.Inside != nil {
+		return c.plan.Inside
+	}
+	return c.plan.Connector
+}
+
+// contactTargets reads the Contacts of a 3xx, those preferred first (RFC 3261 section 20.10).
+func contactTargets(from routing.Target, m *sip.Message) []routing.Target {
+	type choice struct {
+		target routing.Target
+		q      float64
+	}
+	var all []choice
+	for value := range m.Values(sip.HdrContact) {
+		addr, err := sip.ParseNameAddr(value)
+		if err != nil || len(all) == 2*maxRedirects {
+			continue
+		}
+		if t, ok := contactTarget(from, &addr.URI); ok {
+			q := 1.0
+			if text, ok := addr.Param("q"); ok {
+				if q, err = strconv.ParseFloat(string(text), 64); err != nil || !(q >= 0 && q <= 1) {
+					q = 0
+				}
+			}
+			all = append(all, choice{t, q})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b choice) int { return cmp.Compare(b.q, a.q) })
+	targets := make([]routing.Target, len(all))
+	for i, c := range all {
+		targets[i] = c.target
+	}
+	return targets
+}
+
+// contactTarget makes a target of one Contact. Whatever the URI says, a target over TLS leads to targets over TLS only.
+func contactTarget(from routing.Target, uri *sip.URI) (routing.Target, bool) {
+	host := strings.ToLower(strings.Trim(string(uri.Host), "[]"))
+	if uri.Scheme != sip.SchemeSIP && uri.Scheme != sip.SchemeSIPS || !trunk.ValidHost(host) {
+		return routing.Target{}, false
+	}
+	t := routing.Target{Host: host, Port: uri.Port, Transport: trunk.UDP, SRTP: from.SRTP, Carrier: from.Carrier, User: from.User}
+	if host == from.Host {
+		t.Peer = from.Peer
+	}
+	if user := userOf(uri); user != "" {
+		t.User = escapeUser(user)
+	}
+	transport, _ := uri.Param("transport")
+	switch {
+	case from.Transport == trunk.TLS, uri.Scheme == sip.SchemeSIPS, strings.EqualFold(string(transport), "tls"):
+		t.Transport = trunk.TLS
+	case strings.EqualFold(string(transport), "tcp"):
+		t.Transport = trunk.TCP
+	case len(transport) == 0:
+		t.Transport = from.Transport
+	}
+	return t, true
+}

@@ -1,0 +1,229 @@
+package sbc
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"carillon/call"
+	"carillon/sip"
+	"carillon/sip/dialog"
+	"carillon/trunk"
+)
+
+// maxTransfers bounds the REFERs of one call whose progress is carried back.
+const maxTransfers = 8
+
+// relays reports whether REFER, and what it says of dialogs to be replaced, may cross in this call.
+func (c *activeCall) relays() bool {
+	return c.plan.Connector.Settings.Transfers == trunk.RelayTransfers
+}
+
+// onRefer carries a REFER to the other side where the connector's policy says so (RFC 3515). The other side then places
+// the new call, through this node's rules or wherever it likes; the number crosses, hosts and dialogs are put into its
+// own terms.
+func (c *activeCall) onRefer(e event) {
+	if !c.relays() {
+		c.reply(e, 405, "")
+		return
+	}
+	to := e.leg.other()
+	if c.phase != up || to == nil || e.msg.Count(sip.HdrReferTo) != 1 {
+		c.reply(e, 400, "")
+		return
+	}
+	target, ok := c.referTo(to, e.msg.Get(sip.HdrReferTo))
+	if !ok {
+		c.reply(e, 400, "")
+		return
+	}
+	if len(c.transfers) == maxTransfers {
+		c.reply(e, 503, "")
+		return
+	}
+	out := &outbound{leg: to, method: "REFER"}
+	out.fill = func(b *sip.Builder) {
+		b.Header("Contact", c.contact(to.flow))
+		b.Header("Refer-To", target)
+		if addr, uri := c.ownForm(e.msg.Get(sip.HdrReferredBy)); uri != "" && len(addr.URI.Host) > 0 {
+			b.Header("Referred-By", "<"+uri+">")
+		}
+		withoutBody(b)
+	}
+	out.then = func(m *sip.Message) { c.onReferAnswer(e, m) }
+	c.send(out)
+	if c.transfers == nil {
+		c.transfers = map[uint32]uint32{}
+	}
+	c.transfers[to.dialog.LocalSeq] = e.msg.CSeq()
+}
+
+func (c *activeCall) onReferAnswer(e event, m *sip.Message) {
+	switch {
+	case m == nil:
+		c.reply(e, 408, "")
+	case m.Status()/100 == 2:
+		b := c.replyTo(e, m.Status(), "")
+		b.Header("Contact", c.contact(e.leg.flow))
+		_ = e.tx.Respond(withoutBody(b).Bytes())
+	default:
+		c.reply(e, passedOn(m.Status()), causeOf(m))
+	}
+}
+
+// referTo puts the target of a REFER into the terms of the side that is to call it: the number, at a host that leads
+// back here. A dialog to be replaced is one of the other side's own.
+func (c *activeCall) referTo(to *leg, value []byte) (string, bool) {
+	addr, err := sip.ParseNameAddr(value)
+	if err != nil || addr.URI.Scheme != sip.SchemeSIP && addr.URI.Scheme != sip.SchemeSIPS && addr.URI.Scheme != sip.SchemeTEL {
+		return "", false
+	}
+	n, ok := trunk.ParseNumber(userOf(&addr.URI))
+	if !ok {
+		return "", false
+	}
+	host := c.s.cfg.Domain
+	if to.side == call.Customer {
+		host = c.plan.Connector.HostName
+	}
+	uri := "sip:" + string(n) + "@" + host
+	for header := range strings.SplitSeq(string(addr.URI.Headers), "&") {
+		name, text, _ := strings.Cut(header, "=")
+		if !strings.EqualFold(name, "Replaces") {
+			continue
+		}
+		replaced, ok := c.s.replaced(string(sip.Unescape(nil, []byte(text))), c.plan.Connector.ID)
+		if !ok {
+			return "", false
+		}
+		uri += "?Replaces=" + escapeHeader(replaced)
+	}
+	return "<" + uri + ">", true
+}
+
+// onNotify carries the progress of a transfer back to who asked for it. Of its body only the status crosses.
+func (c *activeCall) onNotify(e event) {
+	event, params, _ := strings.Cut(string(e.msg.Get(sip.HdrEvent)), ";")
+	seq, known := c.transferOf(params)
+	to := e.leg.other()
+	if !strings.EqualFold(strings.TrimSpace(event), "refer") || !known || c.phase != up || to == nil {
+		c.reply(e, 481, "")
+		return
+	}
+	state, _, _ := strings.Cut(string(e.msg.Get(sip.HdrSubscriptionState)), ";")
+	if state = strings.TrimSpace(state); !isToken(state) {
+		c.reply(e, 400, "")
+		return
+	}
+	if strings.EqualFold(state, "terminated") {
+		state += ";reason=noresource"
+	}
+	status := fragStatus(e.msg.Body())
+	c.send(&outbound{leg: to, method: "NOTIFY", fill: func(b *sip.Builder) {
+		b.Header("Contact", c.contact(to.flow))
+		b.Header("Event", "refer;id="+strconv.FormatUint(uint64(seq), 10))
+		b.Header("Subscription-State", state)
+		b.Body("message/sipfrag;version=2.0", fmt.Appendf(nil, "SIP/2.0 %d %s\r\n", status, sip.ReasonPhrase(status)))
+	}, then: func(m *sip.Message) {
+		switch {
+		case m == nil:
+			c.reply(e, 408, "")
+		case m.Status()/100 == 2:
+			c.reply(e, 200, "")
+		default:
+			c.reply(e, passedOn(m.Status()), "")
+		}
+	}})
+}
+
+// transferOf finds the REFER that a NOTIFY is about: the one its id names, else the only one.
+func (c *activeCall) transferOf(params string) (seq uint32, ok bool) {
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(name, "id") {
+			n, err := strconv.ParseUint(value, 10, 32)
+			seq, ok = c.transfers[uint32(n)]
+			return seq, ok && err == nil
+		}
+	}
+	for _, seq := range c.transfers {
+		return seq, len(c.transfers) == 1
+	}
+	return 0, false
+}
+
+// fragStatus reads the status of a message/sipfrag body (RFC 3420), 100 where it has none.
+func fragStatus(body []byte) int {
+	rest, ok := strings.CutPrefix(string(body[:min(len(body), 64)]), "SIP/2.0 ")
+	if !ok || len(rest) < 3 {
+		return 100
+	}
+	status, err := strconv.Atoi(rest[:3])
+	if err != nil || status < 100 || status > 699 {
+		return 100
+	}
+	return status
+}
+
+// counterpart is the dialog at the other side of one of ours, and the connector that rules both.
+type counterpart struct {
+	dialog    dialog.ID
+	own       dialog.ID
+	connector string
+}
+
+// pair notes which dialogs of an answered call belong together, for those who want to replace one of them.
+func (c *activeCall) pair() {
+	if !c.relays() {
+		return
+	}
+	caller, callee := c.caller.dialog.ID, c.answered.leg.dialog.ID
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.pairs[caller.Local] = counterpart{callee, caller, c.plan.Connector.ID}
+	c.s.pairs[callee.Local] = counterpart{caller, callee, c.plan.Connector.ID}
+}
+
+// replaced translates a Replaces value (RFC 3891 section 6.1) that names a dialog of ours into one that names the dialog
+// at the other side of its call. Only dialogs of the same connector are found: tags of others' calls are not to be
+// tried out here.
+func (s *Server) replaced(value, connector string) (string, bool) {
+	callID, params, _ := strings.Cut(value, ";")
+	var to, from string
+	for p := range strings.SplitSeq(params, ";") {
+		switch name, v, _ := strings.Cut(strings.TrimSpace(p), "="); strings.ToLower(name) {
+		case "to-tag":
+			to = v
+		case "from-tag":
+			from = v
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Either tag may be ours: who replaces writes the dialog as it sees it.
+	for _, ours := range [2]string{to, from} {
+		p, ok := s.pairs[ours]
+		theirs := to
+		if ours == to {
+			theirs = from
+		}
+		if ok && p.connector == connector && p.own.CallID == strings.TrimSpace(callID) && p.own.Remote == theirs {
+			return fmt.Sprintf("%s;to-tag=%s;from-tag=%s", p.dialog.CallID, p.dialog.Remote, p.dialog.Local), true
+		}
+	}
+	return "", false
+}
+
+// escapeHeader writes a header value into a URI (RFC 3261 section 19.1.1).
+func escapeHeader(value string) string {
+	var b strings.Builder
+	for i := range len(value) {
+		c := value[i]
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("-_.!~*'()", c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
+}
