@@ -124,6 +124,8 @@ func stateMetrics() []metric {
 		counter("carillon_store_batches_divided_total", "Batches the store did not take as they were and that were sent again in parts.",
 			func(n *Node) uint64 { return n.store.Stats().BatchesDivided }),
 		counter("carillon_store_unavailable_total", "Transactions given up because of the store.", func(n *Node) uint64 { return n.store.Stats().Unavailable }),
+		counter("carillon_numbers_swept_total", "Phone numbers put back into the pool at the end of their time in the deletion queue.",
+			func(n *Node) uint64 { return n.sweeper.swept.Load() }),
 		gauge("carillon_records_bytes", "Size of the log of call records.", func(n *Node) int { return int(n.records.Stats().Bytes) }),
 	}
 }

@@ -41,6 +41,8 @@ func (n *Node) startSignalling(context.Context) error {
 	}
 	n.health = newHealth(n.store, n.clock, n.log)
 	n.running.Go(func() { n.health.run(n.background) })
+	n.sweeper = &sweeper{store: n.store, view: n.directory.Snapshot, clock: n.clock, log: n.log}
+	n.running.Go(func() { n.sweeper.run(n.background) })
 	n.sbc, err = sbc.New(sbc.Config{
 		Directory: n.directory, Media: mediaPlane{n.media}, Records: n.records, Digest: nonces, Resolver: resolver,
 		Health: n.health, Stale: n.stale, Egress: n.policy(), Name: n.sipName(), Domain: n.ready.Domain, Ports: n.port,

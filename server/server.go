@@ -66,6 +66,7 @@ type Node struct {
 	media     *media.Plane
 	sbc       *sbc.Server
 	health    *health
+	sweeper   *sweeper
 	lab       *lab.Lab
 	http      []*http.Server
 	// apiProxyRefused counts connections to the API that a balancer began without a good header.
