@@ -101,6 +101,7 @@ func ownRows() []row {
 
 		{name: "ListNumbers", route: get(v1.Numbers), handle: listNumbers},
 		{name: "ImportNumbers", route: post(v1.Numbers), operatorOnly: true, handle: importNumbers},
+		{name: "ReleaseNumbers", route: post(v1.Numbers, "operation", "release"), operatorOnly: true, handle: releaseNumbers},
 
 		{name: "ListKeys", route: get(v1.Keys), operatorOnly: true, handle: listKeys},
 		{name: "CreateKey", route: post(v1.Keys), operatorOnly: true, handle: createKey, status: http.StatusCreated},

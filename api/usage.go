@@ -50,25 +50,31 @@ func (r *request) takePlaces(tx trunk.Tx, account, quota string, n int) error {
 	return nil
 }
 
-// givePlaces counts n fewer. Under a quota whose usage nobody has counted yet it starts the count as takePlaces does: a
-// create that counts at this moment must not count what goes.
+// givePlaces counts n fewer.
 func (r *request) givePlaces(tx trunk.Tx, account, quota string, n int) error {
-	if n == 0 {
+	return r.countPlaces(tx, account, quota, -n)
+}
+
+// countPlaces counts what comes, or goes where by is negative, without a refusal. Under a quota whose usage nobody has
+// counted yet it starts the count as takePlaces does: a create that counts at this moment must not count what goes.
+func (r *request) countPlaces(tx trunk.Tx, account, quota string, by int) error {
+	if by == 0 {
 		return nil
 	}
-	if !r.limited(account, quota) {
-		// The quota may be newer than this request's snapshot.
-		old, ok, err := trunk.Get[*trunk.Usage](tx, (&trunk.Usage{Account: account, Name: quota}).EntityKey())
-		if ok {
-			tx.Put(&trunk.Usage{Account: account, Name: quota, Count: max(old.Count-n, 0)})
-		}
+	usage := &trunk.Usage{Account: account, Name: quota}
+	var (
+		ok  = true
+		err error
+	)
+	if r.limited(account, quota) {
+		usage, err = r.usage(tx, account, quota)
+	} else { // the quota may be newer than this request's snapshot
+		usage, ok, err = trunk.Get[*trunk.Usage](tx, usage.EntityKey())
+	}
+	if err != nil || !ok {
 		return err
 	}
-	usage, err := r.usage(tx, account, quota)
-	if err != nil {
-		return err
-	}
-	tx.Put(&trunk.Usage{Account: account, Name: quota, Count: max(usage.Count-n, 0)})
+	tx.Put(&trunk.Usage{Account: account, Name: quota, Count: max(usage.Count+by, 0)})
 	return nil
 }
 

@@ -104,6 +104,16 @@ func TestNumbersAndKeys(t *testing.T) {
 	if list := decode[v1.NumberList](s, "number import "+strings.Join(many, " ")); len(list.Numbers) != 250 {
 		t.Errorf("imported %d numbers, want 250", len(list.Numbers))
 	}
+	s.expect("number release "+many[0]+" +12125550101", "+12125550101", "(pool)")
+	if list := decode[v1.NumberList](s, "number list --account 123456789012"); len(list.Numbers) != 1 {
+		t.Errorf("after a release: %+v", list)
+	}
+	s.expect("number release "+many[0]+" +12125550101 --remove", "Removed "+many[0]+", +12125550101.")
+	s.refuse("number release +12125550101", 2, "not a number of this installation")
+	s.expect("number import +12125550101 --account 123456789012", "123456789012")
+	if list := decode[v1.NumberList](s, "number list --group abcdefghijklmnopqrstuv"); len(list.Numbers) != 0 {
+		t.Errorf("of a group that is not there: %+v", list)
+	}
 	s.refuse("number import 12", 2, "E.164")
 	s.refuse("number import +12125550103 --connector abcdefghijklmnopqrstuv", 1, "")
 

@@ -2,16 +2,19 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	v1 "carillon/api/v1"
 )
 
 type numberCommand struct {
-	Import numberImportCommand `cmd:"" help:"Bring numbers into the installation, to an account or to a connector."`
-	List   numberListCommand   `cmd:"" help:"List numbers."`
+	Import  numberImportCommand  `cmd:"" help:"Bring numbers into the installation, to an account or to a connector."`
+	Release numberReleaseCommand `cmd:"" help:"Take numbers back into the pool, from whoever has them, at once."`
+	List    numberListCommand    `cmd:"" help:"List numbers."`
 }
 
 type numberImportCommand struct {
@@ -39,10 +42,42 @@ func (c *numberImportCommand) run(ctx context.Context, s *session) error {
 	return printNumbers(s, c.JSON, all)
 }
 
-type numberListCommand struct {
+type numberReleaseCommand struct {
 	nodeFlags
+	Numbers []string `arg:"" name:"number" help:"Numbers in E.164."`
+	Remove  bool     `help:"Take them out of the installation instead."`
+}
+
+func (c *numberReleaseCommand) run(ctx context.Context, s *session) error {
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	all := v1.NumberList{Numbers: []v1.Number{}}
+	for batch := range slices.Chunk(c.Numbers, v1.MaxImport) {
+		var list v1.NumberList
+		if err := node.own(ctx, http.MethodPost, v1.Numbers+"?operation=release", v1.ReleaseNumbers{Numbers: batch, Remove: c.Remove}, &list); err != nil {
+			return err
+		}
+		all.Numbers = append(all.Numbers, list.Numbers...)
+	}
+	if c.Remove && !c.JSON {
+		_, err := fmt.Fprintln(s.Out, "Removed", strings.Join(c.Numbers, ", ")+".")
+		return err
+	}
+	return printNumbers(s, c.JSON, all)
+}
+
+// numberFilter chooses numbers; what is empty chooses all.
+type numberFilter struct {
 	Account   string `placeholder:"ID" help:"Only those of an account."`
 	Connector string `placeholder:"VCID" help:"Only those of a connector."`
+	Group     string `placeholder:"VCGID" help:"Only those of a connector group."`
+}
+
+type numberListCommand struct {
+	nodeFlags
+	numberFilter
 }
 
 func (c *numberListCommand) run(ctx context.Context, s *session) error {
@@ -50,19 +85,20 @@ func (c *numberListCommand) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	all, err := node.numbers(ctx, c.Account, c.Connector)
+	all, err := node.numbers(ctx, c.numberFilter)
 	if err != nil {
 		return err
 	}
 	return printNumbers(s, c.JSON, v1.NumberList{Numbers: all})
 }
 
-// numbers reads all pages of the numbers of an account or a connector; "" is any.
-func (c *client) numbers(ctx context.Context, account, connector string) ([]v1.Number, error) {
+// numbers reads all pages of the numbers that a filter chooses.
+func (c *client) numbers(ctx context.Context, f numberFilter) ([]v1.Number, error) {
 	all := []v1.Number{}
 	query := url.Values{v1.QueryMax: {"1000"}}
-	setIf(query, v1.QueryAccount, account)
-	setIf(query, v1.QueryConnector, connector)
+	setIf(query, v1.QueryAccount, f.Account)
+	setIf(query, v1.QueryConnector, f.Connector)
+	setIf(query, v1.QueryGroup, f.Group)
 	for {
 		var page v1.NumberList
 		if err := c.own(ctx, http.MethodGet, v1.Numbers+"?"+query.Encode(), nil, &page); err != nil {
@@ -89,11 +125,16 @@ func printNumbers(s *session, asJSON bool, list v1.NumberList) error {
 	var t table
 	t.add("number", "account", "connector", "updated")
 	for _, n := range list.Numbers {
-		account := n.Account
-		if account == "" {
+		account, taker := n.Account, n.ConnectorID
+		switch {
+		case account == "":
 			account = "(pool)"
+		case n.Deleted != nil:
+			account += " (deleted)"
+		case n.GroupID != "":
+			taker = "group " + n.GroupID
 		}
-		t.add(n.Number, account, dash(n.ConnectorID), stamp(n.Updated))
+		t.add(n.Number, account, dash(taker), stamp(n.Updated))
 	}
 	return t.print(s.Out)
 }

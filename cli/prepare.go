@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	v1 "carillon/api/v1"
@@ -57,7 +58,7 @@ func (c *client) callerID(ctx context.Context, via found) (string, error) {
 		return string(*t.DefaultPhoneNumber), nil
 	}
 	for _, connector := range []string{via.id, ""} {
-		numbers, err := c.numbers(ctx, via.account, connector)
+		numbers, err := c.numbersInUse(ctx, via.account, connector)
 		if err != nil {
 			return "", err
 		}
@@ -66,6 +67,13 @@ func (c *client) callerID(ctx context.Context, via found) (string, error) {
 		}
 	}
 	return "", trunk.Errorf(trunk.NotFound, "The account has no number to call from; use carillon number import, --from or --prepare.")
+}
+
+// numbersInUse returns the numbers of an account, of one connector unless that is empty. What is in the deletion queue
+// is no caller id.
+func (c *client) numbersInUse(ctx context.Context, account, connector string) ([]v1.Number, error) {
+	numbers, err := c.numbers(ctx, numberFilter{Account: account, Connector: connector})
+	return slices.DeleteFunc(numbers, func(n v1.Number) bool { return n.Deleted != nil }), err
 }
 
 // termination returns a connector's termination, nil where it has none.
@@ -95,11 +103,11 @@ func (c *client) prepare(ctx context.Context, via found, target netip.AddrPort) 
 			return err
 		}
 	}
-	own, err := c.numbers(ctx, via.account, "")
+	own, err := c.numbersInUse(ctx, via.account, "")
 	if err != nil || len(own) > 0 {
 		return err
 	}
-	all, err := c.numbers(ctx, "", "")
+	all, err := c.numbers(ctx, numberFilter{})
 	if err != nil {
 		return err
 	}

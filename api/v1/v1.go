@@ -16,7 +16,7 @@ const Base = "/carillon/v1"
 // Paths of the collections. One of them is Path + "/" + its name, percent-encoded.
 const (
 	Carriers   = Base + "/carriers"   // GET lists; PUT, DELETE of one
-	Numbers    = Base + "/numbers"    // GET lists; POST imports
+	Numbers    = Base + "/numbers"    // GET lists; POST imports, with ?operation=release releases
 	Keys       = Base + "/keys"       // GET lists; POST creates; DELETE of one; POST of one with ?operation=disable, enable or rotate
 	Connectors = Base + "/connectors" // GET, PUT of one + "/settings"
 	Quotas     = Base + "/quotas"     // GET lists; PUT, DELETE of one
@@ -28,6 +28,7 @@ const (
 const (
 	QueryAccount   = "account"     // 12 digits; operators only, others always mean their own
 	QueryConnector = "connector"   // connector id
+	QueryGroup     = "group"       // connector group id
 	QueryMax       = "max-results" // 1 to MaxPage
 	QueryToken     = "next-token"  // NextToken of the page before
 )
@@ -70,7 +71,8 @@ type CarrierList struct {
 }
 
 // ImportNumbers is the request of that name. Without account and connector the numbers go to the pool if they are
-// new and stay as they are if not.
+// new and stay as they are if not. An account that has a number already keeps its name, tags and association as far as
+// the request does not change them; another one gets it bare. No quota refuses an import.
 type ImportNumbers struct {
 	// Numbers are 1 to MaxImport in E.164.
 	Numbers []string `json:"numbers"`
@@ -78,6 +80,14 @@ type ImportNumbers struct {
 	Account string `json:"account,omitempty"`
 	// ConnectorID takes their calls; its account gets the numbers.
 	ConnectorID string `json:"connector_id,omitempty"`
+}
+
+// ReleaseNumbers is the request of that name: the numbers go to the pool at once, from whoever has them.
+type ReleaseNumbers struct {
+	// Numbers are 1 to MaxImport in E.164; all of them must be of this installation.
+	Numbers []string `json:"numbers"`
+	// Remove takes them out of the installation instead.
+	Remove bool `json:"remove,omitempty"`
 }
 
 // Number is a phone number of the inventory.
@@ -88,12 +98,16 @@ type Number struct {
 	Account string `json:"account,omitempty"`
 	// ConnectorID takes its calls; empty for none.
 	ConnectorID string `json:"connector_id,omitempty"`
+	// GroupID takes its calls; empty for none.
+	GroupID string `json:"group_id,omitempty"`
+	// Deleted is when its account put it into the deletion queue; left out for a number in use.
+	Deleted *time.Time `json:"deleted,omitempty"`
 	// Created and Updated are in UTC.
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 }
 
-// NumberList is the answer of ListNumbers, and of ImportNumbers with the numbers as they are now.
+// NumberList is the answer of ListNumbers, and of ImportNumbers and ReleaseNumbers with the numbers as they are now.
 type NumberList struct {
 	Numbers []Number `json:"numbers"`
 	// NextToken asks for the next page; null on the last one.
