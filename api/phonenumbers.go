@@ -159,11 +159,11 @@ func (r *request) batch(ids []wire.Sensitive, fn func(tx trunk.Tx, i int, e164 t
 	if err := checkCount(len(ids)); err != nil {
 		return nil, err
 	}
-	facts, failed := r.facts(r.row.resource(r)), []wire.PhoneNumberError(nil)
+	var failed []wire.PhoneNumberError
 	err := r.update(func(tx trunk.Tx) (err error) {
 		failed, err = each(ids, func(i int, e164 trunk.Number) error {
 			arn := r.numberARN(e164)
-			if iam.Allowed(r.principal, r.row.action, arn, facts) == iam.ExplicitDeny {
+			if iam.Allowed(r.principal, r.row.action, arn, r.facts(arn)) == iam.ExplicitDeny {
 				return &deniedError{r.principal.ARN, r.row.action, arn}
 			}
 			return fn(tx, i, e164)

@@ -301,6 +301,38 @@ func TestBatchHearsDenials(t *testing.T) {
 	}
 }
 
+// TestTagsOfNumbersAndGroups: policies may ask for them, in batches too.
+func TestTagsOfNumbersAndGroups(t *testing.T) {
+	n := startNode(t)
+	tagged, bare, theirs := n.subject(t, accountA), n.subject(t, accountA), n.subject(t, accountB)
+	for _, s := range []subject{tagged, theirs} {
+		g, _ := n.directory.Snapshot().Group(s.group)
+		number, _ := n.directory.Snapshot().Number(trunk.Number(s.number))
+		g, number = g.Clone(), number.Clone()
+		g.Tags = []trunk.Tag{{Key: "team", Value: "voice"}}
+		number.Tags = g.Tags
+		n.put(t, g, number)
+	}
+	const asks = `,"Condition":{"StringEquals":{"aws:ResourceTag/team":"voice"}}}`
+	only := n.key(t, accountA, func(k *iam.AccessKey) {
+		k.Policy = `{"Statement":{"Effect":"Allow","Action":"chime:*","Resource":"*"` + asks + `}`
+	})
+	for s, want := range map[subject]int{tagged: 200, bare: 403, theirs: 403} {
+		for _, target := range []string{"/phone-numbers/" + s.number, "/voice-connector-groups/" + s.group} {
+			if a := n.as(t, only, "GET", target, ""); a.Status != want {
+				t.Errorf("%s: got %d, want %d", target, a.Status, want)
+			}
+		}
+	}
+	but := n.key(t, accountA, func(k *iam.AccessKey) {
+		k.Policy = `{"Statement":[{"Effect":"Allow","Action":"chime:*","Resource":"*"},{"Effect":"Deny","Action":"chime:*","Resource":"*"` + asks + `]}`
+	})
+	a := n.as(t, but, "POST", "/phone-numbers?operation=batch-delete", `{"PhoneNumberIds":["`+tagged.number+`","`+bare.number+`"]}`).want(t, 200)
+	if got := a.numberErrors(t); len(got) != 1 || got[tagged.number] != "AccessDenied" {
+		t.Errorf("in a batch: %v", got)
+	}
+}
+
 func TestNumberSettings(t *testing.T) {
 	n := startNode(t)
 	const path = "/settings/phone-number"

@@ -15,6 +15,12 @@ func (r *request) resourceTags(arn string) []trunk.Tag {
 	if c, ok := r.snapshot.Connector(id); ok && c.Account == r.principal.Account && c.ARN() == arn {
 		return c.Tags
 	}
+	if g, ok := r.snapshot.Group(id); ok && g.Account == r.principal.Account && g.ARN() == arn {
+		return g.Tags
+	}
+	if n, ok := r.snapshot.Number(trunk.Number(id)); ok && n.HeldBy(r.principal.Account, r.now) && n.ARN() == arn {
+		return n.Tags
+	}
 	return nil
 }
 
