@@ -117,6 +117,8 @@ func stateMetrics() []metric {
 		counter("carillon_store_updates_total", "Transactions committed.", func(n *Node) uint64 { return n.store.Stats().Updates }),
 		counter("carillon_store_reruns_total", "Transactions run again because others had changed what they read.",
 			func(n *Node) uint64 { return n.store.Stats().Reruns }),
+		counter("carillon_store_turns_total", "Turns taken by transactions for records that others of this node write at the same time.",
+			func(n *Node) uint64 { return n.store.Stats().Turns }),
 		counter("carillon_store_batches_total", "Writes to the store's log: each commits the transactions that came since the last.",
 			func(n *Node) uint64 { return n.store.Stats().Batches }),
 		counter("carillon_store_batches_full_total", "Batches that could not take all transactions that waited.",

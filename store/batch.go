@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,9 +16,10 @@ import (
 const (
 	// MaxBatch is the most transactions of concurrent Updates that are committed as one.
 	MaxBatch = 100
-	// MaxBatchOps bounds the transactions of one batch and the writes or conditions of its largest together. It is the
-	// default --max-txn-ops of an etcd cluster, which counts the same way; one with a lower bound is found out and
-	// gets smaller batches. A single transaction may have more, up to MaxOps.
+	// MaxBatchOps bounds, on an external cluster, the units of one batch and the writes or conditions of its largest
+	// together. It is the default --max-txn-ops of an etcd cluster, which counts the same way; one with a lower bound
+	// is found out and gets smaller batches. A single transaction may have more, up to MaxOps, the bound of the
+	// embedded store.
 	MaxBatchOps = 128
 	// MaxBatchBytes bounds the keys and values of one batch. It is below the default --max-request-bytes of an etcd
 	// cluster; one with a lower bound is found out. A single transaction may have more, up to MaxRequestBytes.
@@ -25,12 +27,11 @@ const (
 )
 
 // batcher commits the transactions of concurrent Updates together: one entry of etcd's log, and one wait for the disk,
-// for all of a batch. Each is a transaction of its own inside it, with its own conditions, and holds or fails alone.
-// One batch is on its way at a time, and takes along what has come since the last: a lone Update waits for nobody, and
-// the slower the disk, the larger the batches.
+// for all of a batch. One batch is on its way at a time, and takes along what has come since the last: a lone Update
+// waits for nobody, and the slower the disk, the larger the batches.
 //
-// etcd judges the conditions of all of them by the state before the batch. So no two of one batch may touch the same
-// record where one of them writes it: each would hold though the other changed what it had read.
+// A batch is made of units, each a nested transaction with its own conditions, which holds or fails alone. Nearly
+// always a unit is one Update's transaction; those that were handed from turn to turn are one unit together.
 type batcher struct {
 	store *Store
 
@@ -42,12 +43,17 @@ type batcher struct {
 	bytes   int  // likewise
 }
 
-func newBatcher(s *Store) *batcher { return &batcher{store: s, ops: MaxBatchOps, bytes: MaxBatchBytes} }
+func newBatcher(s *Store, ops int) *batcher {
+	return &batcher{store: s, ops: ops, bytes: MaxBatchBytes}
+}
 
 // condition is that a record was last changed at a revision, or that there is none, at revision 0.
 type condition struct {
 	key      string
 	modified int64
+	// left says that the record must be as pending.after leaves it, which is not written yet; gone that this is
+	// without it.
+	left, gone bool
 }
 
 // pending is one transaction on its way.
@@ -55,27 +61,60 @@ type pending struct {
 	conditions []condition
 	writes     []clientv3.Op
 	bytes      int
-	done       chan outcome // holds one, so that nobody waits for a reader that left
-	alone      bool         // a batch with it was refused as a whole
-	left       bool         // nobody waits for it any more
+	// after is the transaction whose writes this one has seen; nil for what has only seen the store.
+	after  *pending
+	unit   *unit         // in the batch being put together or on its way
+	alone  bool          // a batch with it was refused as a whole
+	gone   bool          // nobody waits for it any more
+	done   chan struct{} // closed when result is there
+	result outcome
+	// fate is unknown at first, then the revision of its commit or failed.
+	fate atomic.Int64
 }
 
-// outcome is what became of a transaction; err is etcd's, or errAgain.
+const (
+	unknown = 0
+	failed  = -1
+)
+
+// outcome is what became of a transaction; err is etcd's, errAgain or an *overtakenError.
 type outcome struct {
 	held     bool
 	revision int64
 	err      error
 }
 
-// size is what counts of p against MaxBatchOps.
-func (p *pending) size() int { return max(len(p.conditions), len(p.writes)) }
-
-// commit returns what became of p. When ctx ends before that, it stays unknown.
-func (b *batcher) commit(ctx context.Context, p *pending) outcome {
-	if err := ctx.Err(); err != nil {
-		return outcome{err: err}
+// end tells p its outcome.
+func (p *pending) end(o outcome) {
+	if o.held {
+		p.fate.Store(o.revision)
+	} else {
+		p.fate.Store(failed)
 	}
-	p.done = make(chan outcome, 1)
+	p.result = o
+	close(p.done)
+}
+
+// settled replaces what p knows of a transaction before it by what became of that, reporting false when that failed.
+func (p *pending) settled() bool {
+	revision := p.after.fate.Load()
+	if revision == failed {
+		return false
+	}
+	for i, c := range p.conditions {
+		if c.left && c.gone {
+			p.conditions[i] = condition{key: c.key}
+		} else if c.left {
+			p.conditions[i] = condition{key: c.key, modified: revision}
+		}
+	}
+	p.after = nil
+	return true
+}
+
+// submit puts p into the queue. Wait must follow.
+func (b *batcher) submit(p *pending) {
+	p.done = make(chan struct{})
 	b.mu.Lock()
 	b.queue = append(b.queue, p)
 	idle := !b.sending
@@ -84,28 +123,33 @@ func (b *batcher) commit(ctx context.Context, p *pending) outcome {
 	if idle {
 		go b.send() // ends when the queue is empty
 	}
+}
+
+// wait returns what became of p. When ctx ends before that, it stays unknown.
+func (b *batcher) wait(ctx context.Context, p *pending) outcome {
 	select {
-	case o := <-p.done:
-		return o
+	case <-p.done:
+		return p.result
 	case <-ctx.Done():
-		b.leave(p)
+		b.leave(p, ctx.Err())
 		return outcome{err: ctx.Err()}
 	}
 }
 
 // leave takes p out of the queue, or keeps it from coming back there.
-func (b *batcher) leave(p *pending) {
+func (b *batcher) leave(p *pending, why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p.left = true
+	p.gone = true
 	if i := slices.Index(b.queue, p); i >= 0 {
 		b.queue = slices.Delete(b.queue, i, i+1)
+		p.end(outcome{err: why})
 	}
 }
 
 // send commits batches until the queue is empty.
 func (b *batcher) send() {
-	var batch []*pending
+	var batch []*unit
 	defer func() {
 		if batch != nil { // etcd ended this goroutine where it meant to end the process
 			b.settle(batch, outcome{err: errClosed}, nil)
@@ -126,62 +170,36 @@ func (b *batcher) send() {
 }
 
 // take returns the next batch: of the queue, in its order, what fits and goes together. Nil ends the sender.
-func (b *batcher) take() []*pending {
+func (b *batcher) take() []*unit {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var batch, kept []*pending
-	touched := footprint{}
-	size, bytes := 0, 0
+	d := draft{most: b.ops, limit: b.bytes, touched: map[string]mark{}}
+	var kept []*pending
 	for i, p := range b.queue {
-		if touched.collides(p) {
+		if p.after != nil && p.after.fate.Load() != unknown && !p.settled() {
+			p.end(outcome{err: errAgain})
+			continue
+		}
+		fits, joins := d.place(p)
+		if !joins {
 			kept, b.passed = append(kept, p), true
 			continue
 		}
-		size, bytes = max(size, p.size()), bytes+p.bytes
-		n := len(batch) + 1
-		if n > 1 && (n > MaxBatch || n+size > b.ops || bytes > b.bytes || p.alone || batch[0].alone) {
+		if !fits {
 			b.store.stats.batchesFull.Add(1)
 			kept = append(kept, b.queue[i:]...)
 			break
 		}
-		touched.add(p)
-		batch = append(batch, p)
 	}
-	b.queue, b.sending = kept, batch != nil
-	if batch != nil {
+	b.queue, b.sending = kept, d.units != nil
+	if d.units != nil {
 		b.store.stats.batches.Add(1)
 	}
-	return batch
-}
-
-// footprint is the records a batch touches; true for those it writes.
-type footprint map[string]bool
-
-func (f footprint) collides(p *pending) bool {
-	for _, c := range p.conditions {
-		if f[c.key] {
-			return true
-		}
-	}
-	for _, w := range p.writes {
-		if _, touched := f[string(w.KeyBytes())]; touched {
-			return true
-		}
-	}
-	return false
-}
-
-func (f footprint) add(p *pending) {
-	for _, c := range p.conditions {
-		f[c.key] = false // two may read the same, which neither writes
-	}
-	for _, w := range p.writes {
-		f[string(w.KeyBytes())] = true
-	}
+	return d.units
 }
 
 // transact commits a batch and returns what became of it as a whole and, when that is not an error, of each of it.
-func (b *batcher) transact(batch []*pending) (whole outcome, each []bool) {
+func (b *batcher) transact(batch []*unit) (whole outcome, each []bool) {
 	// Nobody's own context: one caller that leaves must not end the others' writes.
 	ctx, cancel := context.WithTimeout(context.Background(), b.store.config.Timeout)
 	defer cancel()
@@ -193,8 +211,8 @@ func (b *batcher) transact(batch []*pending) (whole outcome, each []bool) {
 		return outcome{revision: answer.Header.Revision}, []bool{answer.Succeeded}
 	}
 	ops := make([]clientv3.Op, len(batch))
-	for i, p := range batch {
-		ops[i] = clientv3.OpTxn(p.compares(), p.writes, nil)
+	for i, u := range batch {
+		ops[i] = clientv3.OpTxn(u.compares(), u.writes, nil)
 	}
 	answer, err := b.store.client.Txn(ctx).Then(ops...).Commit()
 	if err != nil {
@@ -207,30 +225,27 @@ func (b *batcher) transact(batch []*pending) (whole outcome, each []bool) {
 	return outcome{revision: answer.Header.Revision}, each
 }
 
-func (p *pending) compares() []clientv3.Cmp {
-	compares := make([]clientv3.Cmp, len(p.conditions))
-	for i, c := range p.conditions {
-		compares[i] = clientv3.Compare(clientv3.ModRevision(c.key), "=", c.modified)
-	}
-	return compares
-}
-
 // settle tells everybody in a batch what became of it, or puts it back into the queue when it was refused for being one.
-func (b *batcher) settle(batch []*pending, whole outcome, each []bool) {
+func (b *batcher) settle(batch []*unit, whole outcome, each []bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	passed := b.passed
 	b.passed = false
-	if len(batch) > 1 && b.divide(batch, whole.err) {
+	if b.divide(batch, whole.err) {
 		return
 	}
 	written := map[string]bool{}
-	for i, p := range batch {
+	for i, u := range batch {
 		o := whole
 		o.held = o.err == nil && each[i]
-		p.done <- o
+		if o.err == nil && !o.held && len(u.members) > 1 {
+			o.err = errAgain // which of them it was nobody knows
+		}
+		for _, p := range u.members {
+			p.end(o)
+		}
 		if passed && o.held {
-			for _, w := range p.writes {
+			for _, w := range u.writes {
 				written[string(w.KeyBytes())] = true
 			}
 		}
@@ -240,10 +255,14 @@ func (b *batcher) settle(batch []*pending, whole outcome, each []bool) {
 
 // divide puts a batch back that was refused for what it is as a whole, in a way that the store will take, and reports
 // whether it did. Of every other error nobody knows whether the batch was written.
-func (b *batcher) divide(batch []*pending, err error) bool {
+func (b *batcher) divide(batch []*unit, err error) bool {
+	var all []*pending
 	size, bytes := 0, 0
-	for _, p := range batch {
-		size, bytes = max(size, p.size()), bytes+p.bytes
+	for _, u := range batch {
+		size, bytes, all = max(size, u.size()), bytes+u.bytes, append(all, u.members...)
+	}
+	if len(all) == 1 {
+		return false
 	}
 	switch {
 	case errors.Is(err, rpctypes.ErrTooManyOps):
@@ -252,13 +271,20 @@ func (b *batcher) divide(batch []*pending, err error) bool {
 		b.bytes = bytes / 2
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		// Only those with that lease are to hear of it.
-		for _, p := range batch {
+		for _, p := range all {
 			p.alone = true
 		}
 	default:
 		return false
 	}
-	back := slices.DeleteFunc(batch, func(p *pending) bool { return p.left })
+	back := all[:0]
+	for _, p := range all {
+		if p.unit = nil; p.gone {
+			p.end(outcome{err: err})
+		} else {
+			back = append(back, p)
+		}
+	}
 	b.queue = append(back, b.queue...)
 	b.store.stats.batchesDivided.Add(1)
 	return true
@@ -271,8 +297,8 @@ func (b *batcher) overtaken(written map[string]bool, revision int64) {
 	}
 	b.queue = slices.DeleteFunc(b.queue, func(p *pending) bool {
 		for _, c := range p.conditions {
-			if written[c.key] && c.modified < revision {
-				p.done <- outcome{err: errAgain}
+			if !c.left && written[c.key] && c.modified < revision {
+				p.end(outcome{err: &overtakenError{c.key}})
 				return true
 			}
 		}

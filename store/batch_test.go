@@ -357,6 +357,7 @@ func TestBatchBounds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := start(t, Config{})
+			s.batches.ops = MaxBatchOps // as on a cluster
 			g := newGate(t, s)
 			var all updates
 			all.start(t.Context(), s, creates("first"))

@@ -215,7 +215,7 @@ func TestAFullStoreIsUnavailable(t *testing.T) {
 	}
 	reference := start(t, Config{})
 	s := &Store{config: reference.config, embedded: e, client: v3client.New(e.etcd.Server), box: reference.box}
-	s.batches = newBatcher(s)
+	s.prepare()
 	defer s.Close()
 	big := storetest.Connector("big")
 	big.Name = strings.Repeat("x", 200_000)

@@ -85,6 +85,7 @@ type Store struct {
 	box      *seal.Box
 	leases   leases
 	batches  *batcher
+	turns    *turns
 	stats    counters
 	closing  sync.Once
 	closeErr error
@@ -94,6 +95,8 @@ type Store struct {
 type Stats struct {
 	// Updates were committed, Reruns ran their function again because others had changed what it read.
 	Updates, Reruns uint64
+	// Turns were taken by Updates for records that others of this node write, too.
+	Turns uint64
 	// Batches are etcd transactions with the updates of one or more callers. BatchesFull could not take all that
 	// waited, BatchesDivided were more than the store takes and were sent again in parts.
 	Batches, BatchesFull, BatchesDivided uint64
@@ -106,7 +109,7 @@ type Stats struct {
 }
 
 type counters struct {
-	updates, reruns, batches, batchesFull, batchesDivided, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
+	updates, reruns, turns, batches, batchesFull, batchesDivided, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
 }
 
 // Open opens the store and the installation's data key, which the first node of all makes.
@@ -137,7 +140,7 @@ func open(ctx context.Context, c Config) (*Store, error) {
 		c.Key = key
 	}
 	s := &Store{config: c}
-	s.batches = newBatcher(s)
+	s.prepare()
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -145,6 +148,16 @@ func open(ctx context.Context, c Config) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// prepare makes what every store has, whatever its etcd.
+func (s *Store) prepare() {
+	ops := MaxBatchOps
+	if len(s.config.Endpoints) == 0 {
+		ops = MaxOps
+	}
+	s.batches = newBatcher(s, ops)
+	s.turns = &turns{clock: s.config.Clock, hot: map[string]*turn{}}
 }
 
 func withDefaults(c Config) Config {
@@ -213,7 +226,7 @@ func (s *Store) Client() *clientv3.Client { return s.client }
 func (s *Store) Stats() Stats {
 	c := &s.stats
 	return Stats{
-		Updates: c.updates.Load(), Reruns: c.reruns.Load(),
+		Updates: c.updates.Load(), Reruns: c.reruns.Load(), Turns: c.turns.Load(),
 		Batches: c.batches.Load(), BatchesFull: c.batchesFull.Load(), BatchesDivided: c.batchesDivided.Load(), Exhausted: c.exhausted.Load(),
 		Unavailable: c.unavailable.Load(), Lists: c.lists.Load(), Resumed: c.resumed.Load(), Unreadable: c.unreadable.Load(),
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"no write skew", noWriteSkew},
 		{"no write skew among many", noWriteSkewAmongMany},
 		{"many at once hold or fail alone", holdOrFailAlone},
+		{"many count at once", countAtOnce},
 		{"an ended context is unavailable", endedContext},
 		{"a type without a stored form is refused", foreignType},
 		{"follow", follow},
@@ -398,6 +400,46 @@ func holdOrFailAlone(t *testing.T, s Store) {
 		if own := Get(t, s, quota(fmt.Sprint(name, " of ", rival), 0).EntityKey()); (own != nil) != (rival == won) {
 			t.Errorf("%s: the record of %d is %v, the winner is %d", name, rival, own, won)
 		}
+	}
+}
+
+// countAtOnce lets many change the same two records at the same time, in either order, each with a record of its own
+// that only one may make. None may be given up, and no half may stay.
+func countAtOnce(t *testing.T, s Store) {
+	const writers, each = 32, 8
+	Put(t, s, quota("a", 0), quota("b", 0))
+	var refused atomic.Int64
+	var all sync.WaitGroup
+	for w := range writers {
+		names := [2]string{"a", "b"}
+		if w%2 == 1 {
+			names = [2]string{"b", "a"}
+		}
+		all.Go(func() {
+			for n := range each {
+				_, err := s.Update(context.Background(), func(tx trunk.Tx) error {
+					for _, name := range names {
+						q, _, err := trunk.Get[*trunk.Quota](tx, quota(name, 0).EntityKey())
+						if err != nil {
+							return err
+						}
+						tx.Put(quota(name, q.Value+1))
+					}
+					tx.Create(quota(fmt.Sprint(w/2, " makes ", n), w)) // as its neighbour does
+					return nil
+				})
+				if trunk.KindOf(err) == trunk.Conflict && err != nil {
+					refused.Add(1)
+				} else if err != nil {
+					t.Errorf("update: %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	const want = writers * each / 2
+	if a, b := value(t, s, "a"), value(t, s, "b"); a != want || b != want || refused.Load() != want {
+		t.Errorf("a is %d, b %d and %d were refused, want %d each", a, b, refused.Load(), want)
 	}
 }
 

@@ -1,0 +1,148 @@
+package store
+
+import (
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// unit is what holds or fails together in a batch.
+type unit struct {
+	members    []*pending
+	conditions []condition
+	writes     []clientv3.Op
+	bytes      int
+}
+
+// size is what counts of u against MaxBatchOps.
+func (u *unit) size() int { return max(len(u.conditions), len(u.writes)) }
+
+func (u *unit) compares() []clientv3.Cmp {
+	compares := make([]clientv3.Cmp, len(u.conditions))
+	for i, c := range u.conditions {
+		compares[i] = clientv3.Compare(clientv3.ModRevision(c.key), "=", c.modified)
+	}
+	return compares
+}
+
+// join adds what p does after the others of the unit. Of a record that several write only the last state is written:
+// they see each other's, and the store has room for one.
+func (u *unit) join(p *pending) {
+	if u.members == nil { // nearly always the only one
+		u.members, u.conditions, u.writes, u.bytes = []*pending{p}, p.conditions, p.writes, p.bytes
+		return
+	}
+	if len(u.members) == 1 { // what the first brought stays as it is: it may be sent again in another batch
+		u.conditions, u.writes = append([]condition(nil), u.conditions...), append([]clientv3.Op(nil), u.writes...)
+	}
+	u.members = append(u.members, p)
+	u.bytes += p.bytes
+	for _, c := range p.conditions {
+		if !c.left {
+			u.conditions = append(u.conditions, c)
+		}
+	}
+	for _, w := range p.writes {
+		if p.sees(string(w.KeyBytes())) {
+			u.drop(string(w.KeyBytes()))
+		}
+		u.writes = append(u.writes, w)
+	}
+}
+
+// drop takes out the write of a record, which is among the last.
+func (u *unit) drop(key string) {
+	for i := len(u.writes) - 1; i >= 0; i-- {
+		if string(u.writes[i].KeyBytes()) == key {
+			u.writes = append(u.writes[:i], u.writes[i+1:]...)
+			return
+		}
+	}
+}
+
+// sees reports whether p has seen the record as the transaction before it leaves it.
+func (p *pending) sees(key string) bool {
+	for _, c := range p.conditions {
+		if c.left && c.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// draft is a batch that is being put together.
+//
+// etcd judges the conditions of all units by the state before the batch. So no two units may touch the same record
+// where one of them writes it: each would hold though the other changed what it had read.
+type draft struct {
+	units       []*unit
+	members     int
+	size, bytes int // of the largest unit; of all
+	most, limit int // bounds of the ops and bytes
+	touched     map[string]mark
+}
+
+// mark says who of a draft touches a record.
+type mark struct {
+	unit  *unit    // nil for several, which all only read it
+	wrote *pending // the last that writes it; nil when it is only read
+}
+
+// place takes p into the draft. joins is false for what would not go together with what is there, fits for what is too
+// much; then p is not taken.
+func (d *draft) place(p *pending) (fits, joins bool) {
+	var own *unit
+	if p.after != nil {
+		own = p.after.unit
+	}
+	if p.after != nil && own == nil || d.collides(p, own) {
+		return true, false
+	}
+	units, size := len(d.units), max(len(p.conditions), len(p.writes))
+	if own == nil {
+		own, units = &unit{}, units+1
+	} else {
+		size = max(len(own.conditions)+len(p.conditions), len(own.writes)+len(p.writes))
+	}
+	size = max(size, d.size)
+	if d.members > 0 && (d.members >= MaxBatch || units+size > d.most || d.bytes+p.bytes > d.limit || p.alone || d.units[0].members[0].alone) {
+		return false, true
+	}
+	if units > len(d.units) {
+		d.units = append(d.units, own)
+	}
+	own.join(p)
+	p.unit = own
+	d.members, d.size, d.bytes = d.members+1, size, d.bytes+p.bytes
+	d.touch(p, own)
+	return true, true
+}
+
+// collides reports whether p must not be in the batch, except in the unit own where that is not nil.
+func (d *draft) collides(p *pending, own *unit) bool {
+	for _, c := range p.conditions {
+		m := d.touched[c.key]
+		if c.left && m.wrote != p.after || !c.left && m.wrote != nil {
+			return true
+		}
+	}
+	for _, w := range p.writes {
+		key := string(w.KeyBytes())
+		m, touched := d.touched[key]
+		if touched && (own == nil || m.unit != own || m.wrote != nil && !p.sees(key)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *draft) touch(p *pending, own *unit) {
+	for _, c := range p.conditions {
+		if m, touched := d.touched[c.key]; !touched {
+			d.touched[c.key] = mark{unit: own}
+		} else if m.unit != own {
+			d.touched[c.key] = mark{} // only read, by several
+		}
+	}
+	for _, w := range p.writes {
+		d.touched[string(w.KeyBytes())] = mark{unit: own, wrote: p}
+	}
+}
