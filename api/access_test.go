@@ -50,7 +50,7 @@ func offeredRequests(s subject) map[wire.OperationID]offeredRequest {
 	oneVC, anyVC := "eu-west-1:"+accountA+":vc/"+s.connector, "eu-west-1:"+accountA+":vc/*"
 	oneVCG, anyVCG := "us-east-1:"+accountA+":vcg/"+s.group, "us-east-1:"+accountA+":vcg/*"
 	oneRule, anyRule := "us-east-1:"+accountA+":sip-rule/"+s.rule, "us-east-1:"+accountA+":sip-rule/*"
-	account := "eu-west-1:" + accountA + ":*"
+	account, arn := "eu-west-1:"+accountA+":*", trunk.ConnectorARN("us-east-1", accountA, s.connector)
 	all := numberRequests(s)
 	maps.Copy(all, map[wire.OperationID]offeredRequest{
 		wire.OpCreateVoiceConnector:                       {"POST", "/voice-connectors", create, anyVC},
@@ -96,6 +96,10 @@ func offeredRequests(s subject) map[wire.OperationID]offeredRequest {
 		wire.OpUpdateSIPRule: {"PUT", "/sip-rules/" + s.rule, `{"Name":"demo"}`, oneRule},
 		wire.OpDeleteSIPRule: {"DELETE", "/sip-rules/" + s.rule, "", oneRule},
 
+		wire.OpTagResource:         {"POST", "/tags?operation=tag-resource", tagBody(arn, `[{"Key":"k","Value":"v"}]`), "us-east-1:" + accountA + ":vc/" + s.connector},
+		wire.OpListTagsForResource: {"GET", "/tags?arn=" + url.QueryEscape(arn), "", "us-east-1:" + accountA + ":vc/" + s.connector},
+		wire.OpUntagResource:       {"POST", "/tags?operation=untag-resource", `{"ResourceARN":"` + arn + `","TagKeys":["k"]}`, "us-east-1:" + accountA + ":vc/" + s.connector},
+
 		wire.OpGetGlobalSettings:                  {"GET", "/settings", "", account},
 		wire.OpUpdateGlobalSettings:               {"PUT", "/settings", `{"VoiceConnector":{"CdrBucket":"records"}}`, account},
 		wire.OpListAvailableVoiceConnectorRegions: {"GET", "/voice-connector-regions", "", account},
@@ -111,6 +115,8 @@ func offeredOrder() []wire.OperationID {
 		wire.OpUpdateVoiceConnectorGroup, wire.OpDeleteVoiceConnectorGroup,
 
 		wire.OpCreateSIPRule, wire.OpListSIPRules, wire.OpGetSIPRule, wire.OpUpdateSIPRule, wire.OpDeleteSIPRule,
+
+		wire.OpTagResource, wire.OpListTagsForResource, wire.OpUntagResource,
 
 		wire.OpUpdateGlobalSettings, wire.OpGetGlobalSettings, wire.OpListAvailableVoiceConnectorRegions, wire.OpValidateE911Address,
 
@@ -374,7 +380,7 @@ func TestRecordedRequests(t *testing.T) {
 	for file, host := range map[string]string{"chime": "chime.us-east-1.amazonaws.com", "voice": "voice-chime.us-east-1.amazonaws.com"} {
 		for _, r := range readRequests(t, "testdata/requests/"+file+".txt") {
 			n.putRecorded(t)
-			a := n.do(t, accountA, r.method, r.target, r.body, "Host", host)
+			a := n.do(t, accountA, r.method, strings.Replace(r.target, recordedAccount, accountA, 1), strings.Replace(r.body, recordedAccount, accountA, 1), "Host", host)
 			match, err := n.router.Match(r.method, strings.Split(r.target, "?")[0], r.query)
 			if err != nil {
 				t.Errorf("%s %s: %v", r.method, r.target, err)
@@ -391,6 +397,9 @@ func TestRecordedRequests(t *testing.T) {
 		t.Errorf("%d operations recorded, %d in the table", len(seen), len(wire.Operations()))
 	}
 }
+
+// recordedAccount is the account in recorded ARNs.
+const recordedAccount = "111122223333"
 
 // putRecorded makes what the recorded requests name, and takes away the groups that others of them made.
 func (n *node) putRecorded(t *testing.T) {

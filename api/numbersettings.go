@@ -17,17 +17,8 @@ func getNumberSettings(r *request, _ *wire.GetPhoneNumberSettingsRequest) (any, 
 // updateNumberSettings changes the calling name of the account, and of nothing else: the rest of its settings has
 // operations of its own.
 func updateNumberSettings(r *request, in *wire.UpdatePhoneNumberSettingsRequest) (any, error) {
-	return nil, r.update(func(tx trunk.Tx) error {
-		next := &trunk.AccountSettings{Account: r.principal.Account}
-		old, ok, err := trunk.Get[*trunk.AccountSettings](tx, next.EntityKey())
-		if err != nil {
-			return err
-		}
-		if ok {
-			*next = *old
-		}
-		next.CallingName, next.CallingNameUpdated = string(*in.CallingName), r.now
-		tx.Put(next)
+	return nil, r.changeAccount(func(a *trunk.AccountSettings) error {
+		a.CallingName, a.CallingNameUpdated = string(*in.CallingName), r.now
 		return nil
 	})
 }

@@ -30,8 +30,10 @@ type row struct {
 	// then says so.
 	handle  func(*request) (any, error)
 	refusal string
-	// aws is the operation's row in the model; nil for Carillon's own.
-	aws *wire.Operation
+	// aws is the operation's row in the model; nil for Carillon's own. inputs has by namespace what requests are held
+	// against: the model's, but for tag operations.
+	aws    *wire.Operation
+	inputs map[wire.Namespace]*restjson.Shape
 }
 
 // served is what this package adds to an operation of the model.
@@ -65,6 +67,7 @@ func offeredOperations() offered {
 		associationOperations(),
 		accountOperations(),
 		ruleOperations(),
+		tagOperations(),
 	} {
 		maps.Copy(all, family)
 	}
@@ -80,7 +83,7 @@ func table() []row {
 		op := &operations[i]
 		r := row{
 			name: op.Name, action: "chime:" + op.Name, service: chimeService, route: op.Route, status: op.Status,
-			resource: wholeAccount, aws: op,
+			resource: wholeAccount, aws: op, inputs: inputsOf(op),
 		}
 		if s, ok := answered[op.ID]; ok {
 			r.resource, r.handle = s.resource, s.handle
@@ -90,6 +93,19 @@ func table() []row {
 		rows = append(rows, r)
 	}
 	return slices.Concat(rows, stsRows(), ownRows())
+}
+
+// inputsOf returns what requests for an operation are held against.
+func inputsOf(op *wire.Operation) map[wire.Namespace]*restjson.Shape {
+	inputs := map[wire.Namespace]*restjson.Shape{}
+	_, tags := tagOperations()[op.ID]
+	for _, ns := range []wire.Namespace{wire.Chime, wire.Voice, wire.Either} {
+		inputs[ns] = op.In(ns).Input
+		if tags {
+			inputs[ns] = tagInput(inputs[ns])
+		}
+	}
+	return inputs
 }
 
 // ownRows are the operations under /carillon/v1/.

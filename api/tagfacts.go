@@ -1,8 +1,6 @@
 package api
 
 import (
-	"strings"
-
 	"carillon/api/wire"
 	"carillon/iam"
 	"carillon/restjson"
@@ -11,17 +9,15 @@ import (
 
 // resourceTags returns the tags of what an ARN names, if it is the caller's.
 func (r *request) resourceTags(arn string) []trunk.Tag {
-	id := arn[strings.LastIndexByte(arn, '/')+1:]
-	if c, ok := r.snapshot.Connector(id); ok && c.Account == r.principal.Account && c.ARN() == arn {
-		return c.Tags
+	t, err := parseTaggable(arn)
+	if err != nil {
+		return nil
 	}
-	if g, ok := r.snapshot.Group(id); ok && g.Account == r.principal.Account && g.ARN() == arn {
-		return g.Tags
+	if c, ok := r.snapshot.Connector(t.connector); ok && c.ARN() != arn {
+		return nil // it is where the policy was not asked about
 	}
-	if n, ok := r.snapshot.Number(trunk.Number(id)); ok && n.HeldBy(r.principal.Account, r.now) && n.ARN() == arn {
-		return n.Tags
-	}
-	return nil
+	tags, _ := r.tagsOf(t)
+	return tags
 }
 
 // addRequestTags adds the tags that the request would set and the keys of those it would set or take away. They are read
@@ -58,5 +54,5 @@ func (r *request) addRequestTags(c iam.Context) {
 // decoded reads the input of an operation of AWS.
 func decoded[In any](r *request) (*In, error) {
 	in := new(In)
-	return in, restjson.Decode(r.row.aws.In(r.namespace).Input, restjson.Request{Labels: r.labels, Query: r.query, Body: r.body}, in)
+	return in, restjson.Decode(r.row.inputs[r.namespace], restjson.Request{Labels: r.labels, Query: r.query, Body: r.body}, in)
 }

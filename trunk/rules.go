@@ -201,7 +201,7 @@ func CheckPassword(password string) error {
 	return nil
 }
 
-// CheckTags judges tags: keys of 1 to 128 characters, unique, values up to 256.
+// CheckTags judges tags: keys of 1 to 128 characters, unique and not aws:, values up to 256.
 func CheckTags(tags []Tag) error {
 	if len(tags) > MaxTags {
 		return Errorf(Invalid, "Tags has %d entries; at most %d are allowed.", len(tags), MaxTags)
@@ -210,6 +210,9 @@ func CheckTags(tags []Tag) error {
 	for _, tag := range tags {
 		if n := utf8.RuneCountInString(tag.Key); n < 1 || n > 128 {
 			return Errorf(Invalid, "A tag's Key must have 1 to 128 characters.")
+		}
+		if len(tag.Key) >= 4 && strings.EqualFold(tag.Key[:4], "aws:") {
+			return Errorf(Invalid, "A tag's Key must not begin with aws:, which is for AWS's own tags.")
 		}
 		if utf8.RuneCountInString(tag.Value) > 256 {
 			return Errorf(Invalid, "The Value of tag %q has more than 256 characters.", tag.Key)
