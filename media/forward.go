@@ -40,6 +40,13 @@ type worker struct {
 	send  func(s *socket, b []byte, to netip.AddrPort) bool
 }
 
+// stray counts a datagram that came to a port which no call holds.
+func (w *worker) stray(s *socket) {
+	s.strayed.Store(int64(w.now.Sub(w.epoch)))
+	w.stats.received.Add(1)
+	w.stats.unready.Add(1)
+}
+
 // receive takes a datagram from one of the leg's sockets. b has capacity for srtp.Overhead bytes more.
 func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 	w.stats.received.Add(1)

@@ -299,20 +299,3 @@ func TestPrivateRTCPAddressIsIgnored(t *testing.T) {
 		t.Errorf("RTCP %q", got)
 	}
 }
-
-func BenchmarkCall(b *testing.B) {
-	p := newPlane(b, func(c *Config) { c.DrainTime = time.Millisecond; c.PortLo, c.PortHi = 24000, 31999 })
-	x, y := newPhone(b, 1), newPhone(b, 2)
-	offer, answer := x.offer(gcm), y.sdp("RTP/AVP")
-	b.ReportAllocs()
-	for b.Loop() {
-		s := open(b, p, call.Customer, secureLeg)
-		if _, refusal := s.Offer(call.Customer, offer, plainLeg); refusal != nil {
-			b.Fatal(refusal)
-		}
-		if _, refusal := s.Answer(call.Carrier, answer); refusal != nil {
-			b.Fatal(refusal)
-		}
-		s.Close()
-	}
-}

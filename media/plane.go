@@ -50,8 +50,8 @@ type Config struct {
 	Loops int
 	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.
 	SilenceTimeout time.Duration
-	// DrainTime is how long ports stay bound after their call, so that the next call on them is not
-	// handed the last one's stragglers; default 5 s.
+	// DrainTime is how long ports rest after their call, and how long nobody must have sent to them, so that the
+	// next call on them is not handed the last one's stragglers; default 5 s.
 	DrainTime time.Duration
 }
 
@@ -61,7 +61,7 @@ const (
 	DefaultPortLo, DefaultPortHi = 20000, 29999
 	// DefaultSilenceTimeout is how long a side that promised packets may send none.
 	DefaultSilenceTimeout = 60 * time.Second
-	// DefaultDrainTime is how long ports stay bound after their call.
+	// DefaultDrainTime is how long ports rest after their call.
 	DefaultDrainTime = 5 * time.Second
 	// MaxPacket is the longest datagram relayed, in bytes. Longer ones are dropped and counted as Oversize.
 	MaxPacket = 2048
@@ -174,7 +174,7 @@ func (p *Plane) Stats() Stats {
 	st := Stats{Sessions: sessions}
 	p.stats.addTo(&st)
 	p.relay.addTo(&st)
-	st.PortsInUse, st.PortsDraining, st.PortsTotal = p.ports.count()
+	p.ports.addTo(&st)
 	return st
 }
 

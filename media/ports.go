@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"carillon/clock"
 )
@@ -15,94 +18,198 @@ import (
 // errNoPorts: no pair is free on any address of the family.
 var errNoPorts = errors.New("no media ports are free")
 
-// randomTries is how many random pairs are tried before the range is searched from a random place: with
-// most of the range free, the choice cannot be foreseen.
-const randomTries = 16
+const (
+	// MaxIdlePairs is how many pairs of ports stay bound, over all addresses, though no call uses them: the next
+	// call is given two of them instead of new ones.
+	MaxIdlePairs = 1024
+	// MinDrainTime is the shortest time a pair is kept from the next call when all others are in use, instead of
+	// Config.DrainTime.
+	MinDrainTime = 500 * time.Millisecond
 
-// pair is the RTP and RTCP port of one leg.
+	// choice is how many idle pairs a loop needs before one of them is taken, and not a new one: with fewer, a
+	// stranger could foresee the port of the next call.
+	choice = 64
+	// maxUses is how many calls a pair serves before it is closed, so that the ports in use do not stay the same.
+	maxUses = 64
+	// randomTries is how many random ports are tried before the range is searched from a random place: with
+	// most of the range free, the choice cannot be foreseen.
+	randomTries = 16
+	// pickTries is how many pairs are looked at for one that nothing arrives at.
+	pickTries = 8
+)
+
+// pair is the RTP and RTCP port of one leg. It belongs to one loop until it is moved.
 type pair struct {
 	rtp, rtcp socket
-	key       portKey
+	loop      *loop
+	on        *addrPorts
+	index     int
+
+	// Under the lock of ports.
+	state pairState
+	uses  int
+	// ended is when its last call did, queued when it began to drain, or began anew because somebody still sent.
+	ended, queued time.Time
 }
 
-type portKey struct {
-	ip   netip.Addr
-	port uint16 // of RTP
+type pairState uint8
+
+const (
+	pairBinding pairState = iota
+	pairUsed
+	pairDraining
+	pairIdle
+	pairClosing
+	pairStates
+)
+
+// holder says whose a socket is.
+type holder struct {
+	rtcp bool
+	leg  atomic.Pointer[leg] // nil while no call holds it
+	// strayed is when the last datagram came that no call waited for, in nanoseconds since the relay's epoch.
+	strayed atomic.Int64
 }
 
-// ports hands out pairs and keeps those of ended calls bound for a while.
+// give hands the pair's datagrams to a leg, nil for none.
+func (p *pair) give(lg *leg) {
+	p.rtp.leg.Store(lg)
+	p.rtcp.leg.Store(lg)
+}
+
+// quietSince reports whether nobody sent to the pair since then while no call used it.
+func (p *pair) quietSince(then time.Duration) bool {
+	return p.rtp.strayed.Load() <= int64(then) && p.rtcp.strayed.Load() <= int64(then)
+}
+
+// ports hands out pairs. Those of ended calls stay bound: opening and closing four sockets was most of what the media
+// of a call cost. A pair is given to the next call only when no call has used it for the drain time, nobody has sent
+// to it for as long, and nothing waits in its sockets.
 type ports struct {
 	cfg   *Config
 	rand  io.Reader
 	relay *relay
+	floor int // idle pairs of a loop that are left for choice
 
-	mu       sync.Mutex
-	used     map[portKey]bool // true while draining
-	draining map[*pair]clock.Timer
-	closed   bool
+	reused, hurried, strayed atomic.Uint64
+
+	mu     sync.Mutex
+	on     []*addrPorts
+	count  [pairStates]int
+	sweep  clock.Timer // set while pairs drain
+	closed bool
+}
+
+// addrPorts are the pairs of one address. Its slices are guarded by the lock of ports.
+type addrPorts struct {
+	ip       netip.Addr
+	pairs    []*pair           // by place in the range, nil where nothing is bound
+	idle     map[*loop][]*pair // in no order
+	draining []*pair           // the longest first
 }
 
 func newPorts(cfg *Config, random io.Reader, r *relay) *ports {
-	return &ports{cfg: cfg, rand: random, relay: r, used: map[portKey]bool{}, draining: map[*pair]clock.Timer{}}
+	p := &ports{cfg: cfg, rand: random, relay: r}
+	for _, ip := range cfg.IPs {
+		p.on = append(p.on, &addrPorts{ip: ip, pairs: make([]*pair, p.pairs()), idle: map[*loop][]*pair{}})
+	}
+	// A small range shared by many loops must not be spent on choice.
+	p.floor = min(choice, max(1, p.pairs()/(8*r.size())))
+	return p
 }
 
 // first and pairs describe the range: the first even port and the number of pairs.
 func (p *ports) first() int { return (int(p.cfg.PortLo) + 1) &^ 1 }
 func (p *ports) pairs() int { return (int(p.cfg.PortHi) + 1 - p.first()) / 2 }
 
-// acquire binds a pair on an address of like's family, or of any when like is invalid.
-func (p *ports) acquire(like netip.Addr) (*pair, error) {
-	for _, ip := range p.cfg.IPs {
-		if like.IsValid() && like.Unmap().Is4() != ip.Is4() {
+// acquire returns a pair of l on an address of like's family, or of any when like is invalid.
+func (p *ports) acquire(like netip.Addr, l *loop) (*pair, error) {
+	var failed error
+	for _, a := range p.on {
+		if like.IsValid() && like.Unmap().Is4() != a.ip.Is4() {
 			continue
 		}
-		var b [2 * (randomTries + 1)]byte
-		if _, err := io.ReadFull(p.rand, b[:]); err != nil {
-			return nil, fmt.Errorf("choose media ports: %w", err)
+		pr, err := p.acquireOn(a, l)
+		if pr != nil {
+			return pr, nil
 		}
-		n := p.pairs()
-		for i := range randomTries {
-			if got, err := p.try(ip, int(binary.BigEndian.Uint16(b[2*i:]))%n); got != nil || err != nil {
-				return got, err
-			}
-		}
-		from := int(binary.BigEndian.Uint16(b[2*randomTries:]))
-		for i := range n {
-			if got, err := p.try(ip, (from+i)%n); got != nil || err != nil {
-				return got, err
-			}
-		}
+		failed = errors.Join(failed, err)
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	return nil, errNoPorts
 }
 
-// try binds the i-th pair of ip. It returns no pair when that one is taken, here or by another process, and an
-// error when no other one would do better, as when the process is out of file descriptors: trying thousands
-// then would only add to the trouble.
-func (p *ports) try(ip netip.Addr, i int) (*pair, error) {
-	key := portKey{ip, uint16(p.first() + 2*i)}
-	p.mu.Lock()
-	_, taken := p.used[key]
-	if !taken && !p.closed {
-		p.used[key] = false
+func (p *ports) acquireOn(a *addrPorts, l *loop) (*pair, error) {
+	if pr, err := p.reuse(a, l, p.floor); pr != nil || err != nil {
+		return pr, err
 	}
-	refuse := taken || p.closed
+	pr, err := p.bind(a, l)
+	if pr != nil {
+		return pr, nil
+	}
+	// Nothing new can be had. A pair that is there is better than a refused call.
+	if pr, again := p.reuse(a, l, 0); pr != nil || again != nil {
+		return pr, again
+	}
+	return p.hurry(a, l), err
+}
+
+// bind opens a pair that is not bound yet. It returns none when all are bound, here or by another process, and an
+// error when no other one would do better, as when the process is out of file descriptors: trying thousands then would
+// only add to the trouble.
+func (p *ports) bind(a *addrPorts, l *loop) (*pair, error) {
+	var b [2 * (randomTries + 1)]byte
+	if _, err := io.ReadFull(p.rand, b[:]); err != nil {
+		return nil, fmt.Errorf("choose media ports: %w", err)
+	}
+	n := p.pairs()
+	for i := range randomTries {
+		if got, err := p.try(a, l, int(binary.BigEndian.Uint16(b[2*i:]))%n); got != nil || err != nil {
+			return got, err
+		}
+	}
+	from := int(binary.BigEndian.Uint16(b[2*randomTries:]))
+	for i := range n {
+		if got, err := p.try(a, l, (from+i)%n); got != nil || err != nil {
+			return got, err
+		}
+	}
+	return nil, nil
+}
+
+// try binds the i-th pair of a.
+func (p *ports) try(a *addrPorts, l *loop, i int) (*pair, error) {
+	pr := &pair{on: a, index: i, loop: l}
+	pr.rtcp.rtcp = true
+	pr.rtp.strayed.Store(math.MinInt64)
+	pr.rtcp.strayed.Store(math.MinInt64)
+	p.mu.Lock()
+	refuse := a.pairs[i] != nil || p.closed
+	if !refuse {
+		a.pairs[i] = pr
+		p.count[pairBinding]++
+	}
 	p.mu.Unlock()
 	if refuse {
 		return nil, nil
 	}
-	got := &pair{key: key}
-	if err := p.relay.bind(&got.rtp, netip.AddrPortFrom(ip, key.port)); err != nil {
-		p.free(key)
+	port := uint16(p.first() + 2*i)
+	if err := p.relay.bind(&pr.rtp, netip.AddrPortFrom(a.ip, port)); err != nil {
+		p.forget(pr)
 		return nil, onlyTaken(err)
 	}
-	if err := p.relay.bind(&got.rtcp, netip.AddrPortFrom(ip, key.port+1)); err != nil {
-		p.relay.unbind(&got.rtp)
-		p.free(key)
+	if err := p.relay.bind(&pr.rtcp, netip.AddrPortFrom(a.ip, port+1)); err != nil {
+		p.relay.unbind(&pr.rtp)
+		p.forget(pr)
 		return nil, onlyTaken(err)
 	}
-	got.rtcp.rtcp = true
-	return got, nil
+	p.mu.Lock()
+	p.turn(pr, pairUsed)
+	p.mu.Unlock()
+	p.relay.add(pr, l)
+	return pr, nil
 }
 
 // onlyTaken drops the errors that concern one port.
@@ -113,80 +220,78 @@ func onlyTaken(err error) error {
 	return err
 }
 
-func (p *ports) free(key portKey) {
-	p.mu.Lock()
-	delete(p.used, key)
-	p.mu.Unlock()
+// turn changes the state of a pair. It is called with the lock held.
+func (p *ports) turn(pr *pair, s pairState) {
+	p.count[pr.state]--
+	p.count[s]++
+	pr.state = s
 }
 
-// release keeps the pair bound for the drain time and closes it then.
+// forget takes a pair that is not bound any more out of the books.
+func (p *ports) forget(pr *pair) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count[pr.state]--
+	pr.on.pairs[pr.index] = nil
+}
+
+// release takes a pair back from a leg. What still arrives for the leg is dropped from now on.
 func (p *ports) release(pr *pair) {
+	pr.give(nil)
 	p.mu.Lock()
-	closed := p.closed
-	if !closed {
-		p.used[pr.key] = true
-		p.draining[pr] = p.cfg.Clock.AfterFunc(p.cfg.DrainTime, func() { p.drop(pr) })
-	}
-	p.mu.Unlock()
-	if closed {
-		p.finish(pr)
-	}
+	defer p.mu.Unlock()
+	pr.uses++
+	pr.ended = p.cfg.Clock.Now()
+	p.drain(pr, pr.ended)
 }
 
-func (p *ports) drop(pr *pair) {
-	p.mu.Lock()
-	_, mine := p.draining[pr]
-	delete(p.draining, pr)
-	p.mu.Unlock()
-	if mine {
-		p.finish(pr)
+// drain puts a pair behind those that wait. It is called with the lock held.
+func (p *ports) drain(pr *pair, now time.Time) {
+	p.turn(pr, pairDraining)
+	pr.queued = now
+	pr.on.draining = append(pr.on.draining, pr)
+	if p.sweep == nil && !p.closed {
+		p.sweep = p.cfg.Clock.AfterFunc(p.cfg.DrainTime, p.sweepDrained)
 	}
 }
 
-// finish has the loop close the sockets: only the loop knows that it is not using them.
-func (p *ports) finish(pr *pair) {
-	p.relay.remove(pr, func() { p.free(pr.key) })
-}
-
-// close ends all draining at once. Pairs released later are closed at once too.
+// close ends all draining. The relay closes the sockets.
 func (p *ports) close() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.closed = true
-	rest := make([]*pair, 0, len(p.draining))
-	for pr, timer := range p.draining {
-		timer.Stop()
-		rest = append(rest, pr)
-	}
-	clear(p.draining)
-	p.mu.Unlock()
-	for _, pr := range rest {
-		p.finish(pr)
+	if p.sweep != nil {
+		p.sweep.Stop()
 	}
 }
 
-func (p *ports) count() (inUse, draining, total int) {
+// addTo counts ports, not pairs.
+func (p *ports) addTo(s *Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, d := range p.used {
-		if d {
-			draining += 2
-		} else {
-			inUse += 2
-		}
+	if !p.closed {
+		s.PortsInUse = 2 * (p.count[pairUsed] + p.count[pairBinding])
+		s.PortsDraining = 2 * (p.count[pairDraining] + p.count[pairClosing])
+		s.PortsIdle = 2 * p.count[pairIdle]
 	}
-	return inUse, draining, 2 * p.pairs() * len(p.cfg.IPs)
+	s.PortsTotal = 2 * p.pairs() * len(p.on)
+	s.PortsReused, s.PortsHurried, s.PortsStrayed = p.reused.Load(), p.hurried.Load(), p.strayed.Load()
 }
 
-// owns reports whether addr is a media port of this node that is in use: two legs described at each other's
-// ports would pass a packet round for ever. Ports are bound before anything is described, so the later of the
-// two descriptions always meets a port in use.
+// owns reports whether addr is a media port that this node holds: two legs described at each other's ports would pass a
+// packet round for ever. Ports are bound before anything is described, so the later of the two descriptions always
+// meets a port that is held.
 func (p *ports) owns(addr netip.AddrPort) bool {
+	i := (int(addr.Port()) - p.first()) >> 1
+	if i < 0 || i >= p.pairs() {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, ip := range p.cfg.IPs {
-		here := addr.Addr() == ip || addr.Addr() == advertised(p.cfg.Advertise, ip) ||
-			ip.IsUnspecified() && addr.Addr().IsLoopback()
-		if _, used := p.used[portKey{ip, addr.Port() &^ 1}]; used && here {
+	for _, a := range p.on {
+		here := addr.Addr() == a.ip || addr.Addr() == advertised(p.cfg.Advertise, a.ip) ||
+			a.ip.IsUnspecified() && addr.Addr().IsLoopback()
+		if here && a.pairs[i] != nil {
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -16,13 +17,11 @@ import (
 	"carillon/clock"
 )
 
-// socket is one bound media port. It belongs to one loop after add.
+// socket is one bound media port.
 type socket struct {
 	fd    int
-	rtcp  bool
 	local netip.AddrPort
-	leg   *leg
-	loop  *loop
+	holder
 }
 
 // maxEvents is how many ready sockets one wait returns.
@@ -41,12 +40,15 @@ type relay struct {
 type loop struct {
 	worker
 	counters counters
-	clock    clock.Clock
-	log      *slog.Logger
-	epoll    int
-	wake     int
-	sockets  []*socket // by file descriptor; touched by the loop alone
-	done     chan struct{}
+	// turn is odd while the loop is at work.
+	turn    atomic.Uint64
+	clock   clock.Clock
+	log     *slog.Logger
+	epoll   int
+	wake    int
+	sockets []*socket // by file descriptor; touched by the loop alone
+	stopped bool      // likewise
+	done    chan struct{}
 
 	mu       sync.Mutex
 	commands []func()
@@ -115,25 +117,55 @@ func (r *relay) unbind(s *socket) { _ = unix.Close(s.fd) }
 // pick chooses the loop of a session.
 func (r *relay) pick(n uint32) *loop { return r.loops[n%uint32(len(r.loops))] }
 
-// add begins to deliver the pair's datagrams to leg.
-func (r *relay) add(p *pair, lg *leg, l *loop) {
-	for _, s := range []*socket{&p.rtp, &p.rtcp} {
-		s.leg, s.loop = lg, l
-	}
+func (r *relay) size() int { return len(r.loops) }
+
+// add has l watch a new pair's sockets.
+func (r *relay) add(p *pair, l *loop) {
 	l.do(func() {
 		l.watch(&p.rtp)
 		l.watch(&p.rtcp)
 	})
 }
 
-// remove closes the pair's sockets in their loop and calls then.
+// move has l watch the sockets of a pair of another loop, which is past them when move returns.
+func (r *relay) move(p *pair, l *loop) {
+	past := make(chan struct{})
+	from := p.loop
+	from.do(func() {
+		from.unwatch(&p.rtp)
+		from.unwatch(&p.rtcp)
+		close(past)
+	})
+	<-past
+	r.add(p, l)
+}
+
+// remove closes the pair's sockets in their loop and calls then: only the loop knows that it is not using them.
 func (r *relay) remove(p *pair, then func()) {
-	l := p.rtp.loop
+	l := p.loop
 	l.do(func() {
 		l.forget(&p.rtp)
 		l.forget(&p.rtcp)
 		then()
 	})
+}
+
+// maxStale is how many datagrams are thrown away at once.
+const maxStale = 64
+
+// empty throws away what waits in the pair's sockets and reports whether it was nothing.
+func (r *relay) empty(p *pair) bool {
+	nothing := true
+	for _, s := range []*socket{&p.rtp, &p.rtcp} {
+		var b [1]byte
+		for range maxStale {
+			if _, _, ok := recvFrom(s.fd, b[:]); !ok {
+				break
+			}
+			nothing = false
+		}
+	}
+	return nothing
 }
 
 // close stops the loops and waits for them. Sockets still watched are closed.
@@ -183,14 +215,22 @@ func (l *loop) do(f func()) {
 	}
 }
 
-// settle waits until the loop is past the packets it was at.
+// settle waits until the loop is past the packets it was at. A loop that sleeps is at none, and whatever wakes it comes
+// after what the caller did before.
 func (l *loop) settle(*Session) {
+	if l.turn.Load()&1 == 0 {
+		return
+	}
 	past := make(chan struct{})
 	l.do(func() { close(past) })
 	<-past
 }
 
 func (l *loop) watch(s *socket) {
+	if l.stopped {
+		_ = unix.Close(s.fd)
+		return
+	}
 	for len(l.sockets) <= s.fd {
 		l.sockets = append(l.sockets, nil)
 	}
@@ -198,6 +238,16 @@ func (l *loop) watch(s *socket) {
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd)}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
 		l.log.Error("watch media socket", "local", s.local, "error", err)
+	}
+}
+
+func (l *loop) unwatch(s *socket) {
+	if s.fd >= len(l.sockets) || l.sockets[s.fd] != s {
+		return // closed with the loop
+	}
+	l.sockets[s.fd] = nil
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {
+		l.log.Error("leave media socket", "local", s.local, "error", err)
 	}
 }
 
@@ -217,6 +267,7 @@ func (l *loop) run() {
 	var events [maxEvents]unix.EpollEvent
 	for {
 		n, err := unix.EpollWait(l.epoll, events[:], -1)
+		l.turn.Add(1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			l.log.Error("wait for media", "error", err)
 			l.mu.Lock()
@@ -242,6 +293,7 @@ func (l *loop) run() {
 			l.stop()
 			return
 		}
+		l.turn.Add(1)
 	}
 }
 
@@ -260,6 +312,7 @@ func (l *loop) obey() bool {
 }
 
 func (l *loop) stop() {
+	l.stopped = true
 	for _, s := range l.sockets {
 		if s != nil {
 			l.forget(s)
@@ -282,7 +335,11 @@ func (l *loop) read(s *socket) {
 		l.stats.oversize.Add(1)
 		return
 	}
-	s.leg.receive(&l.worker, s, l.buf[:n], src)
+	if lg := s.leg.Load(); lg != nil {
+		lg.receive(&l.worker, s, l.buf[:n], src)
+		return
+	}
+	l.stray(s)
 }
 
 // recvFrom is recvfrom(2) without the address object that x/sys/unix allocates for each datagram.

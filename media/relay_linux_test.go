@@ -76,3 +76,32 @@ func TestOutOfFiles(t *testing.T) {
 	}
 	open(t, p, call.Customer, plainLeg).Close()
 }
+
+// What waits in the sockets of a pair belongs to an earlier call.
+func TestWaitingDatagramsAreThrownAway(t *testing.T) {
+	r, pr := &relay{}, &pair{}
+	for _, s := range []*socket{&pr.rtp, &pr.rtcp} {
+		if err := r.bind(s, netip.MustParseAddrPort("127.0.0.1:0")); err != nil {
+			t.Fatal(err)
+		}
+		defer r.unbind(s)
+	}
+	if !r.empty(pr) {
+		t.Error("new sockets are not empty")
+	}
+	to, err := boundTo(&pr.rtcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxStale {
+		if !sendTo(&pr.rtp, []byte("stale"), to) {
+			t.Fatal("send refused")
+		}
+	}
+	if r.empty(pr) {
+		t.Error("sockets with datagrams were taken for empty")
+	}
+	if !r.empty(pr) {
+		t.Error("not all was thrown away")
+	}
+}

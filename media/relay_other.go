@@ -17,9 +17,8 @@ import (
 // socket is one bound media port.
 type socket struct {
 	conn  *net.UDPConn
-	rtcp  bool
 	local netip.AddrPort
-	leg   *leg
+	holder
 }
 
 // relay reads each socket in a goroutine of its own: slower than the loops for Linux, but it runs everywhere.
@@ -63,12 +62,19 @@ func (r *relay) unbind(s *socket) { _ = s.conn.Close() }
 
 func (r *relay) pick(uint32) *loop { return &r.all }
 
-func (r *relay) add(p *pair, lg *leg, _ *loop) {
+func (r *relay) size() int { return 1 }
+
+// move has nothing to do: there is one loop.
+func (r *relay) move(*pair, *loop) {}
+
+// empty reports that nothing waits: the readers never stop.
+func (r *relay) empty(*pair) bool { return true }
+
+func (r *relay) add(p *pair, _ *loop) {
 	r.mu.Lock()
 	r.pairs[p] = struct{}{}
 	r.mu.Unlock()
 	for _, s := range []*socket{&p.rtp, &p.rtcp} {
-		s.leg = lg
 		r.readers.Go(func() { r.read(s) })
 	}
 }
@@ -114,9 +120,14 @@ func (r *relay) read(s *socket) {
 		}
 		w.now = r.clock.Now()
 		src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
-		s.leg.session.guard.Lock()
-		s.leg.receive(w, s, w.buf[:n], src)
-		s.leg.session.guard.Unlock()
+		lg := s.leg.Load()
+		if lg == nil {
+			w.stray(s)
+			continue
+		}
+		lg.session.guard.Lock()
+		lg.receive(w, s, w.buf[:n], src)
+		lg.session.guard.Unlock()
 	}
 }
 

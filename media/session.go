@@ -77,7 +77,7 @@ func (lg *leg) takePorts(like netip.Addr) error {
 	if like.IsValid() && !p.hasFamily(like) {
 		like = netip.Addr{}
 	}
-	pr, err := p.ports.acquire(like)
+	pr, err := p.ports.acquire(like, lg.loop)
 	if err != nil {
 		if !errors.Is(err, errNoPorts) {
 			p.cfg.Logger.Error("bind media ports", "call", lg.session.id, "error", err)
@@ -88,7 +88,7 @@ func (lg *leg) takePorts(like netip.Addr) error {
 		p.ports.release(old)
 	}
 	lg.pair = pr
-	p.relay.add(pr, lg, lg.loop)
+	pr.give(lg)
 	return nil
 }
 

@@ -11,9 +11,12 @@ import (
 type Stats struct {
 	// Sessions is the number of open sessions.
 	Sessions int
-	// PortsInUse, PortsDraining and PortsTotal count ports, not pairs: bound for a call, still bound after
-	// one, and all there are.
-	PortsInUse, PortsDraining, PortsTotal int
+	// PortsInUse, PortsDraining, PortsIdle and PortsTotal count ports, not pairs: held by a call, resting after
+	// one, bound for the next one, and all there are.
+	PortsInUse, PortsDraining, PortsIdle, PortsTotal int
+	// PortsReused counts pairs taken from those that were idle, PortsHurried those taken before their drain time was
+	// over because all others were in use, PortsStrayed the times a pair had to rest on because somebody still sent.
+	PortsReused, PortsHurried, PortsStrayed uint64
 	// Refused counts sessions that found no ports.
 	Refused uint64
 	// Received and Sent count datagrams.

@@ -65,8 +65,14 @@ func callMetrics() []metric {
 			func(n *Node) uint64 { return n.sbc.Stats().PlainDrops.Load() }),
 		gauge("carillon_media_sessions", "Calls with media.", func(n *Node) int { return n.media.Stats().Sessions }),
 		gauge("carillon_media_ports_used", "Media ports in use.", func(n *Node) int { return n.media.Stats().PortsInUse }),
-		gauge("carillon_media_ports_draining", "Media ports still bound after their call.", func(n *Node) int { return n.media.Stats().PortsDraining }),
+		gauge("carillon_media_ports_draining", "Media ports resting after their call.", func(n *Node) int { return n.media.Stats().PortsDraining }),
+		gauge("carillon_media_ports_idle", "Media ports bound for the next call.", func(n *Node) int { return n.media.Stats().PortsIdle }),
 		gauge("carillon_media_ports", "Media ports of the node.", func(n *Node) int { return n.media.Stats().PortsTotal }),
+		counter("carillon_media_ports_reused_total", "Pairs of media ports taken from the idle ones.", func(n *Node) uint64 { return n.media.Stats().PortsReused }),
+		counter("carillon_media_ports_hurried_total", "Pairs of media ports that could not rest for the whole drain time, because all others were in use.",
+			func(n *Node) uint64 { return n.media.Stats().PortsHurried }),
+		counter("carillon_media_ports_strayed_total", "Times a pair of media ports had to rest on because somebody still sent to it.",
+			func(n *Node) uint64 { return n.media.Stats().PortsStrayed }),
 	}
 }
 
