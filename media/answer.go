@@ -62,6 +62,8 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 // for plain RTP.
 func (r *remote) judgeAnswer(ex *exchange) (*line, *call.Refusal) {
 	switch {
+	case ex.profile.Fax != r.profile.Fax:
+		return nil, call.Refuse(call.ReasonBadDescription, "the answer is "+r.profile.String()+" to an offer of "+ex.profile.String())
 	case !ex.profile.Secure && r.profile.Secure:
 		return nil, call.Refuse(call.ReasonBadDescription, "the answer is "+r.profile.String()+" to an offer of "+ex.profile.String())
 	case !ex.profile.Secure:
@@ -81,6 +83,9 @@ func (r *remote) judgeAnswer(ex *exchange) (*line, *call.Refusal) {
 // agree makes what both legs will use. Nothing is changed before both are made.
 func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *applied, refusal *call.Refusal) {
 	codec := codecName(r.formats[0])
+	if r.profile.Fax {
+		codec = faxCodec
+	}
 	near, far := s.legs[ex.offerer.Other()], s.legs[ex.offerer]
 	if ex.offer.profile.Secure && ex.back == nil {
 		if ex.back, refusal = s.backLine(far, ex.offer); refusal != nil {

@@ -15,7 +15,7 @@ import (
 // remote is what one side described, judged.
 type remote struct {
 	desc    *sdp.Description
-	index   int // of the audio section
+	index   int // of the section that is used: audio, or fax where there is no audio
 	profile sdp.Profile
 	// addr and rtcp are where it wants RTP and RTCP; hold is true when it wants none.
 	addr, rtcp netip.AddrPort
@@ -43,7 +43,7 @@ func (r *remote) sameKey(o *remote) bool {
 	return r.key.Equal(o.key) && string(r.crypto.MKI) == string(o.crypto.MKI)
 }
 
-// describe parses a description and finds its audio section: the one at index, or the first that can be
+// describe parses a description and finds the section to use: the one at index, or the first that can be
 // used for a negative index. Its key is left to the caller.
 func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call.Refusal) {
 	d, err := sdp.Parse(b)
@@ -51,7 +51,7 @@ func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call
 		return nil, call.Refuse(call.ReasonBadDescription, err.Error())
 	}
 	r := &remote{desc: d, index: index, sendable: true}
-	refusal := r.findAudio(policy.SRTP != call.SRTPOff && policy.SecureSignalling)
+	refusal := r.findSection(policy.SRTP != call.SRTPOff && policy.SecureSignalling)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -69,19 +69,25 @@ func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call
 	return r, s.judge(r, policy)
 }
 
-// findAudio picks the section. A peer that offers one conversation twice, in the clear and protected, means
+// findSection picks the section: audio before fax. A peer that offers one conversation twice, in the clear and protected, means
 // the latter where it is wanted.
-func (r *remote) findAudio(preferSecure bool) *call.Refusal {
+func (r *remote) findSection(preferSecure bool) *call.Refusal {
 	if r.index >= len(r.desc.Media) {
-		return call.Refuse(call.ReasonBadDescription, "the answer has no section for the audio offered")
+		return call.Refuse(call.ReasonBadDescription, "the answer has no section for the one offered")
 	}
-	dtls, found := false, -1
+	dtls, found, fax := false, -1, -1
 	for i := range r.desc.Media {
 		m := &r.desc.Media[i]
-		if r.index >= 0 && i != r.index || m.Type != "audio" || m.Port == 0 {
+		if r.index >= 0 && i != r.index || m.Port == 0 {
 			continue
 		}
 		p, ok := sdp.ParseProfile(m.Proto)
+		if ok && p.Fax && m.Type == "image" && len(m.Formats) > 0 && fax < 0 {
+			fax = i
+		}
+		if m.Type != "audio" || p.Fax {
+			continue
+		}
 		if ok && len(m.Formats) > 0 && (found < 0 || preferSecure && p.Secure && !r.profile.Secure) {
 			found, r.profile = i, p
 		}
@@ -89,6 +95,10 @@ func (r *remote) findAudio(preferSecure bool) *call.Refusal {
 	}
 	if found >= 0 {
 		r.index = found
+		return nil
+	}
+	if fax >= 0 {
+		r.index, r.profile = fax, sdp.Profile{Fax: true}
 		return nil
 	}
 	if dtls {

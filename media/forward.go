@@ -24,6 +24,8 @@ type path struct {
 	mux bool
 	// rtp and rtcp are the same latch with mux.
 	rtp, rtcp *latch
+	// fax is true for UDPTL, on both legs or on none.
+	fax bool
 	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
 	// plain packets from forged ones in the counts. A frame of 0 means unknown.
 	frame, overhead int
@@ -53,6 +55,10 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 	p, far := lg.path.Load(), lg.far.path.Load()
 	if p == nil || far == nil {
 		w.stats.unready.Add(1)
+		return
+	}
+	if p.fax {
+		lg.receiveFax(w, p, s, b, src)
 		return
 	}
 	if s.rtcp || p.mux && rtp.IsRTCP(b) {

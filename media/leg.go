@@ -69,7 +69,7 @@ func (lg *leg) local() netip.AddrPort {
 // apply puts what was agreed into use.
 func (lg *leg) apply(a *applied) {
 	old := lg.now
-	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, mux: a.mux, clockRate: clockRate(a.codec)}
+	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec)}
 	p.muted = a.hold || !lg.confirmed && !mayHear(lg.policy, a.addr.Addr())
 	if a.line != nil {
 		p.receiver, p.sender = a.in, a.line.sender

@@ -38,6 +38,9 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if refusal != nil {
 		return nil, refusal
 	}
+	if refusal := r.judgeFax(near.policy, to); refusal != nil {
+		return nil, refusal
+	}
 	if refusal := r.judgeOffer(near.policy); refusal != nil {
 		return nil, refusal
 	}
@@ -53,6 +56,9 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	ex := &exchange{offerer: from, offer: r, policy: to}
 	// Feedback (RFC 4585) ends here: it says nothing to a telephone line, and many carriers refuse the profile.
 	ex.profile = sdp.Profile{Secure: to.SRTP != call.SRTPOff && to.SecureSignalling}
+	if r.profile.Fax {
+		ex.profile = r.profile
+	}
 	if to.SRTP == call.SRTPRequire && !to.SecureSignalling {
 		return nil, call.Refuse(call.ReasonKeyInCleartext, "a key for this leg would be sent in the clear")
 	}

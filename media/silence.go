@@ -25,7 +25,8 @@ func (s *Session) watch() {
 // promises reports whether the leg's side said that it sends and the other that it receives. A side on hold
 // promises nothing; held calls rely on session timers.
 func (lg *leg) promises() bool {
-	if lg.now == nil || lg.far.now == nil {
+	// Between pages a fax may say nothing for long.
+	if lg.now == nil || lg.far.now == nil || lg.now.profile.Fax {
 		return false
 	}
 	return lg.now.direction.Sends() && lg.far.now.direction.Receives() && !lg.far.now.hold && !lg.now.hold

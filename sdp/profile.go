@@ -2,16 +2,18 @@ package sdp
 
 import "strings"
 
-// Profile is an RTP transport profile: RTP/AVP, RTP/SAVP, RTP/AVPF or RTP/SAVPF.
+// Profile is the transport of a section: RTP/AVP, RTP/SAVP, RTP/AVPF, RTP/SAVPF, or udptl for fax.
 type Profile struct {
 	// Secure is true for SAVP and SAVPF, whose keys are in a=crypto (RFC 4568).
 	Secure bool
 	// Feedback is true for AVPF and SAVPF (RFC 4585, RFC 5124).
 	Feedback bool
+	// Fax is true for udptl (ITU-T T.38), which has no secure form; nothing else is set then.
+	Fax bool
 }
 
-// ParseProfile reads the transport of an m= line. DTLS-SRTP and everything that is not RTP over UDP give
-// false.
+// ParseProfile reads the transport of an m= line. DTLS-SRTP and everything else that is neither RTP nor UDPTL over UDP
+// give false.
 func ParseProfile(proto string) (Profile, bool) {
 	switch strings.ToUpper(proto) {
 	case "RTP/AVP":
@@ -22,12 +24,17 @@ func ParseProfile(proto string) (Profile, bool) {
 		return Profile{Secure: true}, true
 	case "RTP/SAVPF":
 		return Profile{Secure: true, Feedback: true}, true
+	case "UDPTL":
+		return Profile{Fax: true}, true
 	}
 	return Profile{}, false
 }
 
 // String returns the transport as an m= line has it.
 func (p Profile) String() string {
+	if p.Fax {
+		return "udptl"
+	}
 	s := "RTP/AVP"
 	if p.Secure {
 		s = "RTP/SAVP"

@@ -220,12 +220,12 @@ func TestSecretsNeverPrint(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
-	for _, s := range []string{"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF"} {
-		if p, ok := ParseProfile(strings.ToLower(s)); !ok || p.String() != s {
+	for _, s := range []string{"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "udptl"} {
+		if p, ok := ParseProfile(strings.ToUpper(s)); !ok || p.String() != s || p.Fax != (s == "udptl") {
 			t.Errorf("ParseProfile(%q) = %v, %v", s, p, ok)
 		}
 	}
-	for _, s := range []string{"", "udptl", "UDP/TLS/RTP/SAVPF", "TCP/RTP/AVP"} {
+	for _, s := range []string{"", "udptl/x", "UDP/TLS/RTP/SAVPF", "TCP/RTP/AVP"} {
 		if p, ok := ParseProfile(s); ok {
 			t.Errorf("ParseProfile(%q) = %v", s, p)
 		}
