@@ -53,6 +53,7 @@ type Config struct {
 	MaxConnections      int  `name:"max-connections" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"SIP connections accepted at once."`
 	MaxConnectionsPerIP int  `name:"max-connections-per-ip" group:"Limits" placeholder:"N" default:"100" min:"1" help:"SIP connections accepted at once from one address."`
 	MaxTransactions     int  `name:"max-transactions" group:"Limits" placeholder:"N" default:"200000" min:"1" help:"SIP transactions held at once, each way."`
+	MaxDatagram         int  `name:"max-datagram" group:"Limits" placeholder:"OCTETS" default:"1300" min:"512" max:"65535" help:"Longest SIP request sent over UDP; a longer one goes over TCP where the peer takes it, and over UDP where it does not. 65535 sends all over UDP."`
 	MaxRecordBytes      Size `name:"max-record-bytes" group:"Limits" placeholder:"SIZE" default:"1GiB" min:"1048576" help:"Size of the log of call records; the oldest exported ones go first."`
 	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`
 	ShortestPrefixIPv6  int  `name:"shortest-prefix-ipv6" group:"Limits" placeholder:"BITS" default:"32" min:"1" max:"128" help:"Shortest IPv6 prefix that CidrAllowedList may hold."`

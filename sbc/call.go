@@ -190,6 +190,8 @@ func (c *activeCall) handle(e event) {
 		c.onLost(e.request)
 	case evReconnected:
 		c.onReconnected(e)
+	case evWidened:
+		c.onWidened(e)
 	case evDropped:
 		c.onDropped(e)
 	case evTimer:

@@ -33,6 +33,9 @@ type Limits struct {
 	Drain time.Duration
 	// FailedFor is how long a target that failed is tried last; default 30 s.
 	FailedFor time.Duration
+	// Datagram is the longest request sent over UDP, in octets; a longer one goes over TCP where the peer takes it.
+	// Default 1,300 (RFC 3261 section 18.1.1, for a path whose MTU is not known).
+	Datagram int
 	// HeaderBytes is the most octets of custom headers passed on in one message; default 2,048.
 	HeaderBytes int
 }
@@ -47,6 +50,7 @@ const (
 	DefaultDuration     = 4 * time.Hour
 	DefaultDrain        = 300 * time.Second
 	DefaultFailedFor    = 30 * time.Second
+	DefaultDatagram     = 1300
 	DefaultHeaderBytes  = 2048
 )
 
@@ -69,6 +73,7 @@ func (l Limits) withDefaults() Limits {
 	orTime(&l.Duration, DefaultDuration)
 	orTime(&l.Drain, DefaultDrain)
 	orTime(&l.FailedFor, DefaultFailedFor)
+	orInt(&l.Datagram, DefaultDatagram)
 	orInt(&l.HeaderBytes, DefaultHeaderBytes)
 	return l
 }

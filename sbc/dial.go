@@ -25,6 +25,7 @@ type attempt struct {
 	body      []byte // the description offered; nil for a late offer
 	early     []byte // what the caller was given of its early answer
 	answered  bool   // credentials were sent once
+	asIs      bool   // the INVITE goes on the leg's flow whatever its length
 	stop      context.CancelFunc
 	earlies   []*early // the dialogs its reliable provisional answers made
 	agreed    bool     // the session was agreed before the 2xx, by an offer in such an answer
@@ -183,6 +184,11 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 		c.failTarget(a, outcome{status: 500, ours: true, text: "got no request, because it could not be written"})
 		return
 	}
+	if !a.asIs && c.s.tooLong(l.flow, len(out)) {
+		l.seq-- // it is written anew once the way is known
+		c.widenAttempt(a, credentials)
+		return
+	}
 	number, final := a.number, false // only the transaction's events touch final, which come one at a time
 	tx, err := c.s.layer.Start(transaction.Outgoing{
 		Flow: l.flow, Bytes: out, Method: sip.Invite, Branch: branch,
@@ -254,8 +260,12 @@ func (c *activeCall) failTarget(a *attempt, o outcome) {
 		if a.leg != nil {
 			c.s.noteDead(a.leg.flow.Proto().String(), a.leg.flow.Remote())
 		}
-		if len(a.addresses) > 0 {
-			c.find(c.newAttempt(a.index), a.addresses)
+		left := a.addresses
+		if o.status == 0 || o.ours {
+			left = c.narrow(a)
+		}
+		if len(left) > 0 {
+			c.find(c.newAttempt(a.index), left)
 			return
 		}
 		c.s.failures.add(a.target.String(), c.s.clock.Now(), c.s.limits.FailedFor)

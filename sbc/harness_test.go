@@ -332,7 +332,7 @@ func (n *network) Resolve(_ context.Context, q resolve.Query) ([]resolve.Target,
 func (n *network) Dial(ctx context.Context, t transport.Target) (transport.Flow, error) {
 	n.mu.Lock()
 	n.dialed = append(n.dialed, t)
-	p, hang := n.peers[destination{t.Proto, t.Addr}], n.hang[t.Addr]
+	p, hang := n.peers[destination{t.Proto, t.Addr}], n.hang[t.Addr] && t.Proto != transport.UDP
 	n.mu.Unlock()
 	if hang {
 		<-ctx.Done()

@@ -37,6 +37,8 @@ type event struct {
 	request *outbound // an in-dialog request we sent
 	reason  call.Reason
 	again   bool // the INVITE had its first final answer before this one
+	// credentials go with an INVITE that is sent once the way for it is known.
+	credentials *authorization
 }
 
 type eventKind uint8
@@ -54,6 +56,7 @@ const (
 	evRepeated                         // the 2xx to a re-INVITE we sent came again
 	evLost                             // an in-dialog request lost its connection
 	evReconnected                      // there is another connection for it, or there is none
+	evWidened                          // there is TCP for a request too long for UDP, or there is none
 	evDropped                          // the sender of a re-INVITE cancelled it
 	evTimer
 	evSilence // media stopped

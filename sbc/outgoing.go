@@ -5,6 +5,7 @@ import (
 
 	"carillon/sip"
 	"carillon/sip/transaction"
+	"carillon/sip/transport"
 )
 
 // hangUp sends BYE on a leg, or keeps it until the ACK of our 2xx has come: a UAS must not send BYE before
@@ -63,8 +64,10 @@ type outbound struct {
 	// then takes the final answer, nil when there was none; it may be nil.
 	then  func(*sip.Message)
 	tx    *transaction.Client
-	retry bool // it is on its second connection
-	final bool // the final answer was posted; only events of its transaction touch it, which come one at a time
+	retry bool           // it is on its second connection
+	flow  transport.Flow // to send on; zero for the leg's way
+	asIs  bool           // it goes out whatever its length
+	final bool           // the final answer was posted; only events of its transaction touch it, which come one at a time
 }
 
 // finish hands the final answer over.
@@ -84,9 +87,13 @@ func (o *outbound) cancel() {
 // send sends a request inside a dialog. Its outcome comes as one evAnswered, whatever happens.
 func (c *activeCall) send(o *outbound) {
 	c.pending++
-	l, f := o.leg, c.wayTo(o.leg)
+	l, f := o.leg, o.flow
+	if f.IsZero() {
+		f = c.wayTo(l)
+	}
 	branch := c.s.layer.NewBranch()
 	b := sip.NewBuilder(make([]byte, 0, 2048))
+	before := l.dialog
 	if err := l.dialog.NextRequest(b, o.method, []byte(c.s.via(f, branch))); err != nil {
 		c.unsent(o, err)
 		return
@@ -94,7 +101,7 @@ func (c *activeCall) send(o *outbound) {
 	b.HeaderUint("Max-Forwards", hops)
 	b.Header("User-Agent", userAgent)
 	if o.method == "INVITE" || o.method == "UPDATE" {
-		b.Header("Contact", c.contact(f))
+		b.Header("Contact", c.contact(l.flow))
 		b.Header("Allow", allowed)
 		b.Header("Supported", supported)
 		l.session.writeRequest(b, c.s.limits.Session, true)
@@ -102,6 +109,11 @@ func (c *activeCall) send(o *outbound) {
 	o.fill(b)
 	if b.Err() != nil {
 		c.unsent(o, b.Err())
+		return
+	}
+	if !o.asIs && c.s.tooLong(f, len(b.Bytes())) {
+		l.dialog = before // it is written anew once the way is known
+		c.widenRequest(o, f.Remote())
 		return
 	}
 	tx, err := c.s.layer.Start(transaction.Outgoing{
@@ -141,6 +153,10 @@ func (c *activeCall) onRequestEvent(o *outbound, e transaction.Event) {
 // onLost takes a request whose connection is gone: it is sent once more over a new one.
 func (c *activeCall) onLost(o *outbound) {
 	l := o.leg
+	if !o.flow.IsZero() {
+		c.narrowRequest(o)
+		return
+	}
 	t, err := l.dialogTarget()
 	if err != nil || o.retry || !l.flow.Proto().Reliable() {
 		c.pending--

@@ -82,6 +82,7 @@ type Server struct {
 	actives    actives
 	failures   failures
 	dead       failures // addresses
+	noTCP      failures // addresses that take no TCP
 	lockouts   lockouts
 	challenged challengedCalls
 	stats      Stats

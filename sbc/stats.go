@@ -22,6 +22,8 @@ type Stats struct {
 	RecordFails atomic.Uint64 // records that could not be written
 	Probes      atomic.Uint64 // OPTIONS sent to carriers' targets
 	ProbeFails  atomic.Uint64 // of these, not answered
+	Widened     atomic.Uint64 // requests sent over TCP because they were too long for UDP
+	NoTCP       atomic.Uint64 // peers found to take no TCP, who get such requests over UDP
 
 	refusals [256]atomic.Uint64
 	endings  [256]atomic.Uint64

@@ -87,6 +87,10 @@ func sipMetrics() []metric {
 			func(n *Node) uint64 { return n.transport.Stats().Garbage.Load() }),
 		counter("carillon_sip_silent_total", "SIP answers not sent, because they would have been larger than the request.",
 			func(n *Node) uint64 { return n.sbc.Stats().Silent.Load() }),
+		{"carillon_sip_long_requests_total", "Requests too long for UDP that went over TCP, and peers found to take no TCP, who get them over UDP.",
+			prometheus.CounterValue, "way", func(n *Node) map[string]float64 {
+				return map[string]float64{"tcp": float64(n.sbc.Stats().Widened.Load()), "udp": float64(n.sbc.Stats().NoTCP.Load())}
+			}},
 		counter("carillon_sip_overloaded_total", "SIP requests met with --max-transactions held.",
 			func(n *Node) uint64 { return n.layer.Stats().Overloaded.Load() }),
 		{"carillon_sip_transactions", "SIP transactions held.", prometheus.GaugeValue, "side", func(n *Node) map[string]float64 {

@@ -48,7 +48,7 @@ func (n *Node) startSignalling(context.Context) error {
 		Health: n.health, Stale: n.stale, Egress: n.policy(), Name: n.sipName(), Domain: n.ready.Domain, Ports: n.port,
 		Roots: n.identity.roots, Certificate: own, Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "sbc"),
 		Limits: sbc.Limits{
-			Calls: n.config.MaxCalls, Unproven: n.config.MaxUnprovenCalls, TargetSilent: n.config.TargetSilence, Ring: n.config.RingTime,
+			Calls: n.config.MaxCalls, Unproven: n.config.MaxUnprovenCalls, Datagram: n.config.MaxDatagram, TargetSilent: n.config.TargetSilence, Ring: n.config.RingTime,
 			Duration: n.config.MaxCallTime, Drain: n.config.Drain,
 		},
 	})
