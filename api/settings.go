@@ -66,6 +66,11 @@ func checkSettings(in *v1.Settings) error {
 	if in.Transfers != nil && !slices.Contains(trunk.TransferPolicies(), trunk.TransferPolicy(*in.Transfers)) {
 		return trunk.Errorf(trunk.Invalid, "transfers is %q; use refuse or relay.", *in.Transfers)
 	}
+	if in.Headers != nil {
+		if err := trunk.CheckHeaders(*in.Headers); err != nil {
+			return err
+		}
+	}
 	if in.Peers == nil {
 		return nil
 	}
@@ -105,6 +110,9 @@ func applySettings(s *trunk.Settings, in *v1.Settings) {
 	if in.Redirects != nil {
 		s.Redirects = trunk.RedirectPolicy(*in.Redirects)
 	}
+	if in.Headers != nil {
+		s.Headers = append([]string{}, *in.Headers...)
+	}
 	if in.Transfers != nil {
 		s.Transfers = trunk.TransferPolicy(*in.Transfers)
 	}
@@ -120,6 +128,7 @@ func ownSettings(s *trunk.Settings) *v1.Settings {
 	}
 	return &v1.Settings{
 		Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency),
+		Headers:   new(s.CustomHeaders()),
 		Redirects: new(string(cmp.Or(s.Redirects, trunk.RefuseRedirects))), Transfers: new(string(cmp.Or(s.Transfers, trunk.RefuseTransfers))),
 	}
 }

@@ -18,7 +18,7 @@ type connectorCommand struct {
 type connectorSetCommand struct {
 	nodeFlags
 	ID       string   `arg:"" name:"connector" help:"Connector id."`
-	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER and Replaces)."`
+	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER), headers=X-Name,X-Other-* (custom headers that cross)."`
 }
 
 func (c *connectorSetCommand) run(ctx context.Context, s *session) error {
@@ -74,6 +74,12 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 				return nil, err
 			}
 			change.PlainEmergency = &on
+		case name == "headers":
+			list := []string{}
+			if value != "" {
+				list = strings.Split(value, ",")
+			}
+			change.Headers = &list
 		case name == "redirects":
 			change.Redirects = &value
 		case name == "transfers":
@@ -84,7 +90,7 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 			}
 			change.Peers = &peers
 		default:
-			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, redirects and transfers.", name)
+			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, redirects, transfers and headers.", name)
 		}
 	}
 	return change, nil
@@ -149,6 +155,9 @@ func printSettings(s *session, now v1.Settings) error {
 			value = "on"
 		}
 		t.add("plain-emergency", value)
+	}
+	if now.Headers != nil {
+		t.add("headers", strings.Join(*now.Headers, ","))
 	}
 	if now.Redirects != nil && now.Transfers != nil {
 		t.add("redirects", *now.Redirects)

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -196,9 +197,9 @@ func (c *activeCall) establishing(b *sip.Builder) {
 // passHeaders copies the headers that may cross from one leg to the other: they say something about the call and nothing
 // about the other side's network. Custom headers cross up to a size; those that only the node may set do not.
 func (c *activeCall) passHeaders(b *sip.Builder, m *sip.Message) {
-	room := c.s.limits.HeaderBytes
+	room, custom := c.s.limits.HeaderBytes, c.plan.Connector.Settings.CustomHeaders()
 	for f := range m.Fields() {
-		if !crosses(f) {
+		if !crosses(f, custom) {
 			continue
 		}
 		if room -= len(f.Name) + len(f.Value) + 4; room < 0 {
@@ -208,13 +209,19 @@ func (c *activeCall) passHeaders(b *sip.Builder, m *sip.Message) {
 	}
 }
 
-func crosses(f sip.Field) bool {
+func crosses(f sip.Field, custom []string) bool {
 	switch f.ID {
 	case sip.HdrPrivacy, sip.HdrUserToUser, sip.HdrSubject, sip.HdrPriority:
 		return true
 	case sip.HdrOther:
 		name := strings.ToLower(string(f.Name))
-		return strings.HasPrefix(name, "x-") && name != "x-voiceconnector-id" && !strings.HasPrefix(name, "x-amzn")
+		if name == "x-voiceconnector-id" || strings.HasPrefix(name, "x-amzn") {
+			return false
+		}
+		return slices.ContainsFunc(custom, func(pattern string) bool {
+			beginning, open := strings.CutSuffix(strings.ToLower(pattern), "*")
+			return name == beginning || open && strings.HasPrefix(name, beginning)
+		})
 	}
 	return false
 }

@@ -71,11 +71,12 @@ type storedSettings struct {
 	PlainEmergency bool                  `json:"plain_emergency,omitempty"`
 	Redirects      string                `json:"redirects,omitempty"`
 	Transfers      string                `json:"transfers,omitempty"`
+	Headers        []string              `json:"headers,omitzero"`
 }
 
 // IsZero leaves settings nobody made out of the stored form.
 func (s storedSettings) IsZero() bool {
-	return len(s.Digest) == 0 && len(s.Peers) == 0 && !s.PlainEmergency && s.Redirects == "" && s.Transfers == ""
+	return len(s.Digest) == 0 && len(s.Peers) == 0 && !s.PlainEmergency && s.Redirects == "" && s.Transfers == "" && s.Headers == nil
 }
 
 type storedPeer struct {
@@ -119,6 +120,7 @@ func connectorForm(c *trunk.Connector, v *vault) *storedConnector {
 		f.Settings.Peers[host] = storedPeer(p)
 	}
 	f.Settings.PlainEmergency = c.Settings.PlainEmergency
+	f.Settings.Headers = c.Settings.Headers
 	f.Settings.Redirects, f.Settings.Transfers = string(c.Settings.Redirects), string(c.Settings.Transfers)
 	return f
 }
@@ -135,7 +137,7 @@ func (f *storedConnector) entity(id string, v *vault) (trunk.Entity, error) {
 		IntegrationType: shared(f.IntegrationType), Created: f.Created, Updated: f.Updated,
 		Settings: trunk.Settings{
 			PlainEmergency: f.Settings.PlainEmergency, Redirects: trunk.RedirectPolicy(shared(f.Settings.Redirects)),
-			Transfers: trunk.TransferPolicy(shared(f.Settings.Transfers)),
+			Transfers: trunk.TransferPolicy(shared(f.Settings.Transfers)), Headers: f.Settings.Headers,
 		},
 	}
 	c.Tags, c.Services = tags(f.Tags), f.Services.entity()

@@ -23,6 +23,8 @@ const (
 	// MaxPriority and MaxWeight bound a route.
 	MaxPriority = 100
 	MaxWeight   = 100
+	// MaxHeaders is the most patterns of custom headers of a connector.
+	MaxHeaders = 20
 	// MaxDNIS is the most emergency numbers of a connector.
 	MaxDNIS = 20
 )
@@ -221,6 +223,21 @@ func CheckTags(tags []Tag) error {
 			return Errorf(Invalid, "Tags holds the key %q twice.", tag.Key)
 		}
 		seen[tag.Key] = true
+	}
+	return nil
+}
+
+// CheckHeaders judges the patterns of custom headers: names that begin with X-, at their end perhaps a star. The names
+// that only the node may write are never let through, whatever the patterns.
+func CheckHeaders(patterns []string) error {
+	if len(patterns) > MaxHeaders {
+		return Errorf(Invalid, "headers has %d entries; at most %d are allowed.", len(patterns), MaxHeaders)
+	}
+	for _, p := range patterns {
+		name := strings.TrimSuffix(p, "*")
+		if len(p) > 64 || len(name) < 2 || !strings.EqualFold(name[:2], "X-") || strings.ContainsFunc(name, notNameRune) {
+			return Errorf(Invalid, "headers holds %q; give names that begin with X-, with a star at the end for all that go on.", p)
+		}
 	}
 	return nil
 }

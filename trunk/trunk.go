@@ -206,6 +206,9 @@ type Settings struct {
 	Redirects RedirectPolicy
 	// Transfers says what happens to REFER and Replaces; empty is RefuseTransfers.
 	Transfers TransferPolicy
+	// Headers are the custom headers that cross from one side of a call to the other, each a name beginning with "X-"
+	// or such a beginning and "*". Nil is DefaultHeaders; none cross where it is empty.
+	Headers []string
 }
 
 // RedirectPolicy is what is done with a 3xx answer.
@@ -244,6 +247,17 @@ type PeerPolicy struct {
 	NoVerify bool
 }
 
+// DefaultHeaders are the custom headers that cross where a connector says nothing.
+func DefaultHeaders() []string { return []string{"X-*"} }
+
+// CustomHeaders returns the custom headers that may cross.
+func (s *Settings) CustomHeaders() []string {
+	if s.Headers == nil {
+		return DefaultHeaders()
+	}
+	return s.Headers
+}
+
 // DigestModes returns the algorithms to offer, in order.
 func (s *Settings) DigestModes() []DigestMode {
 	if len(s.Digest) == 0 {
@@ -253,7 +267,7 @@ func (s *Settings) DigestModes() []DigestMode {
 }
 
 func (s Settings) clone() Settings {
-	s.Digest = slices.Clone(s.Digest)
+	s.Digest, s.Headers = slices.Clone(s.Digest), slices.Clone(s.Headers)
 	if s.Peers != nil {
 		peers := make(map[string]PeerPolicy, len(s.Peers))
 		for host, p := range s.Peers {

@@ -175,6 +175,8 @@ type Settings struct {
 	Redirects *string `json:"redirects,omitempty"`
 	// Transfers is "refuse" (default) or "relay": what is done with REFER and Replaces.
 	Transfers *string `json:"transfers,omitempty"`
+	// Headers are the custom headers that cross a call, by default ["X-*"].
+	Headers *[]string `json:"headers,omitempty"`
 }
 
 // Peer is how one host's certificate is checked.
