@@ -1,12 +1,13 @@
 # make demo   the whole story in one process: create, encrypted call, refused plain call
 # make test   everything CI runs, on a machine with nothing but make, git and Go; installs Debian packages
 # make check  the same without installing anything: needs what `make packages` would install
+# make conformance  every operation through every AWS client: prints the matrix and writes it for docs/coverage.md
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop bench generate clean
+.PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop conformance bench generate clean
 
 GO      ?= go
 BINARY  := bin/carillon
@@ -53,6 +54,11 @@ fuzz-short:
 # Real clients and phones, in a module of their own. They drive the binary.
 interop: build
 	cd interop && $(GO) test -count=1 -timeout 8m ./...
+
+# Without package arguments go test shows what it prints.
+conformance: build
+	cd interop && $(GO) test -count=1 -run '^TestConformance$$' -update
+	$(GO) test ./api -run TestCoverage -update
 
 bench:
 	cd bench && $(GO) test -run '^$$' -bench . -benchmem ./...

@@ -1,5 +1,8 @@
-// Package interop drives the program from outside with software that knows nothing of it: the AWS CLI, boto3 and both
-// AWS SDKs for Go against its API, SIPp and baresip against its trunk, tshark on its wire.
+// Package interop drives the program from outside with software that knows nothing of it: the AWS CLI, boto3 and the
+// AWS SDKs for Go and JavaScript against its API, SIPp and baresip against its trunk, tshark on its wire.
+//
+// Every operation of the API is in the trials of TestConformance, which every client runs; the other tests of clients
+// are about what is no operation's own: signatures, exit codes, stories.
 //
 // One node serves all tests. Each makes connectors, numbers and carriers of its own, so they can run side by side. A
 // peer that is not installed fails the test that needs it: tools/packages.sh installs them all.

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages that the tests drive, and only those that are missing. Needs root or sudo.
+# Installs the Debian packages that the tests drive, and only those that are missing; then the JavaScript clients.
+# Needs root or sudo for the former.
 set -eu
+cd "$(dirname "$0")/.."
 
 # gcc: the race detector needs a C compiler. The others are the real peers: SIPp and baresip as phones and carriers,
 # the AWS CLI and boto3 as API clients, dig as a DNS client, openssl as a TLS client, tshark to listen in on the wire, haproxy
@@ -8,8 +10,13 @@ set -eu
 packages="gcc libc6-dev sip-tester baresip-core awscli python3-boto3 bind9-dnsutils ca-certificates openssl tshark haproxy"
 
 if ! command -v apt-get >/dev/null; then
-	echo "packages: no apt-get here. Install by hand: $packages; then run: make check" >&2
+	echo "packages: no apt-get here. Install by hand: $packages; run npm ci in interop/js; then make check" >&2
 	exit 1
+fi
+
+# Node runs the JavaScript clients. One from elsewhere is as good, and Debian's npm would not go beside it.
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+	packages="$packages nodejs npm"
 fi
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -18,7 +25,20 @@ missing=""
 for p in $packages; do
 	installed "$p" || missing="$missing $p"
 done
+
+# javascript installs what interop/js/package-lock.json says, unless that is what is there.
+javascript() {
+	lock=interop/js/package-lock.json there=interop/js/node_modules/.installed
+	if cmp -s "$lock" "$there"; then
+		return
+	fi
+	echo "packages: npm ci in interop/js"
+	(cd interop/js && npm ci --no-audit --no-fund --loglevel=error)
+	cp "$lock" "$there"
+}
+
 if [ -z "$missing" ]; then
+	javascript
 	echo "packages: all installed"
 	exit 0
 fi
@@ -43,3 +63,4 @@ if [ -z "$(apt-cache madison $missing 2>/dev/null)" ] || ! apt install -y --no-i
 	apt update
 	apt install -y --no-install-recommends $missing
 fi
+javascript
