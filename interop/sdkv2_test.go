@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,64 +43,6 @@ func typed[E error](t *testing.T, what string, err error, says string) {
 	if !ok || !strings.Contains(e.Error(), says) {
 		t.Errorf("%s: got %v, want %T with %q", what, err, e, says)
 	}
-}
-
-// TestSDKv2Operations sends every operation there and back.
-func TestSDKv2Operations(t *testing.T) {
-	ctx, n := t.Context(), node(t)
-	c := sdk(n)
-	made := must(c.CreateVoiceConnector(ctx, &voice.CreateVoiceConnectorInput{Name: aws.String("sdk"), RequireEncryption: aws.Bool(true)}))(t).VoiceConnector
-	id := made.VoiceConnectorId
-	if *made.OutboundHostName != *id+".voiceconnector."+n.Domain || !*made.RequireEncryption || made.AwsRegion != types.VoiceConnectorAwsRegionUsEast1 || made.CreatedTimestamp == nil {
-		t.Errorf("created %+v", made)
-	}
-	if got := must(c.GetVoiceConnector(ctx, &voice.GetVoiceConnectorInput{VoiceConnectorId: id}))(t).VoiceConnector; *got.VoiceConnectorArn != *made.VoiceConnectorArn {
-		t.Errorf("got %+v", got)
-	}
-	changed := must(c.UpdateVoiceConnector(ctx, &voice.UpdateVoiceConnectorInput{VoiceConnectorId: id, Name: aws.String("sdk2"), RequireEncryption: aws.Bool(false)}))(t).VoiceConnector
-	if *changed.Name != "sdk2" || *changed.RequireEncryption || !changed.UpdatedTimestamp.After(*made.UpdatedTimestamp) {
-		t.Errorf("updated %+v", changed)
-	}
-	found := false
-	list := &voice.ListVoiceConnectorsInput{MaxResults: aws.Int32(5)}
-	for {
-		page := must(c.ListVoiceConnectors(ctx, list))(t)
-		found = found || slices.ContainsFunc(page.VoiceConnectors, func(v types.VoiceConnector) bool { return *v.VoiceConnectorId == *id })
-		if list.NextToken = page.NextToken; page.NextToken == nil {
-			break
-		}
-	}
-	if !found {
-		t.Error("the connector is on no page")
-	}
-	rules := types.Termination{CallingRegions: []string{"US"}, CidrAllowedList: []string{"10.0.0.0/8"}, CpsLimit: aws.Int32(4), Disabled: aws.Bool(true)}
-	put := must(c.PutVoiceConnectorTermination(ctx, &voice.PutVoiceConnectorTerminationInput{VoiceConnectorId: id, Termination: &rules}))(t).Termination
-	got := must(c.GetVoiceConnectorTermination(ctx, &voice.GetVoiceConnectorTerminationInput{VoiceConnectorId: id}))(t).Termination
-	equal(t, "put termination", put, rules)
-	equal(t, "get termination", got, rules)
-	must(c.PutVoiceConnectorTerminationCredentials(ctx, &voice.PutVoiceConnectorTerminationCredentialsInput{VoiceConnectorId: id,
-		Credentials: []types.Credential{{Username: aws.String("a"), Password: aws.String("b")}}}))(t)
-	names := func() []string {
-		return must(c.ListVoiceConnectorTerminationCredentials(ctx, &voice.ListVoiceConnectorTerminationCredentialsInput{VoiceConnectorId: id}))(t).Usernames
-	}
-	equal(t, "users", names(), []string{"a"})
-	must(c.DeleteVoiceConnectorTerminationCredentials(ctx, &voice.DeleteVoiceConnectorTerminationCredentialsInput{VoiceConnectorId: id, Usernames: []string{"a"}}))(t)
-	// Terraform tells "no credentials" from "unknown" by an empty list.
-	if u := names(); u == nil || len(u) != 0 {
-		t.Errorf("users after the last is deleted: %#v, want an empty list", u)
-	}
-	if h := must(c.GetVoiceConnectorTerminationHealth(ctx, &voice.GetVoiceConnectorTerminationHealthInput{VoiceConnectorId: id}))(t).TerminationHealth; h == nil || h.Source != nil {
-		t.Errorf("health %+v", h)
-	}
-	routes := types.Origination{Disabled: aws.Bool(false), Routes: []types.OriginationRoute{
-		{Host: aws.String("pbx.example.com"), Port: aws.Int32(5061), Protocol: types.OriginationRouteProtocolTcp, Priority: aws.Int32(1), Weight: aws.Int32(2)}}}
-	equal(t, "put origination", must(c.PutVoiceConnectorOrigination(ctx, &voice.PutVoiceConnectorOriginationInput{VoiceConnectorId: id, Origination: &routes}))(t).Origination, routes)
-	equal(t, "get origination", must(c.GetVoiceConnectorOrigination(ctx, &voice.GetVoiceConnectorOriginationInput{VoiceConnectorId: id}))(t).Origination, routes)
-	must(c.DeleteVoiceConnectorOrigination(ctx, &voice.DeleteVoiceConnectorOriginationInput{VoiceConnectorId: id}))(t)
-	must(c.DeleteVoiceConnectorTermination(ctx, &voice.DeleteVoiceConnectorTerminationInput{VoiceConnectorId: id}))(t)
-	must(c.DeleteVoiceConnector(ctx, &voice.DeleteVoiceConnectorInput{VoiceConnectorId: id}))(t)
-	_, err := c.GetVoiceConnector(ctx, &voice.GetVoiceConnectorInput{VoiceConnectorId: id})
-	typed[*types.NotFoundException](t, "get after delete", err, "Unable to find the requested identifier")
 }
 
 // TestSDKv2Errors: callers, Terraform among them, tell errors apart by their Go type.
