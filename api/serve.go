@@ -52,6 +52,9 @@ func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
 	if err == nil {
 		err = r.readBody()
 	}
+	if !working(h.Context()) {
+		return // closed for want of room, and net/http finds out when it writes
+	}
 	if err == nil {
 		answer, err = r.work()
 	}

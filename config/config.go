@@ -58,7 +58,9 @@ type Config struct {
 	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`
 	ShortestPrefixIPv6  int  `name:"shortest-prefix-ipv6" group:"Limits" placeholder:"BITS" default:"32" min:"1" max:"128" help:"Shortest IPv6 prefix that CidrAllowedList may hold."`
 
-	APIThrottleException string `name:"api-throttle-exception" group:"Limits" placeholder:"NAME" default:"ThrottledClientException" help:"What a request beyond its account's rate is answered with, beside status 429: ThrottledClientException, as AWS does, or ThrottlingException, which AWS CLI 2, boto3's standard mode and the Go SDK 2 back off from."`
+	MaxAPIConnections      int    `name:"max-api-connections" group:"Limits" placeholder:"N" default:"4096" min:"1" help:"Connections to the API open at once; for one more the one that has waited longest for a whole request is closed."`
+	MaxAPIConnectionsPerIP int    `name:"max-api-connections-per-ip" group:"Limits" placeholder:"N" default:"1024" min:"1" help:"Connections to the API open at once from one address."`
+	APIThrottleException   string `name:"api-throttle-exception" group:"Limits" placeholder:"NAME" default:"ThrottledClientException" help:"What a request beyond its account's rate is answered with, beside status 429: ThrottledClientException, as AWS does, or ThrottlingException, which AWS CLI 2, boto3's standard mode and the Go SDK 2 back off from."`
 
 	TargetSilence time.Duration `name:"target-silence" group:"Times" placeholder:"DURATION" default:"3.5s" min:"100ms" help:"How long a target may be silent before the next one is tried."`
 	RingTime      time.Duration `name:"ring-time" group:"Times" placeholder:"DURATION" default:"3m" min:"1s" help:"How long a target may ring."`

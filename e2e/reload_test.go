@@ -11,24 +11,29 @@ import (
 	"testing"
 )
 
-// TestReload: SIGHUP swaps the certificate for new connections and keeps the open ones; a damaged one changes nothing.
-func TestReload(t *testing.T) {
-	t.Parallel()
-	ca, dir := newAuthority(t), t.TempDir()
-	chain, key := filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
-	write := func(host string) {
-		t.Helper()
-		c := ca.issue(host)
+// files returns the names of a chain and a key file, and what writes a certificate for a host to them.
+func (a *authority) files() (chain, key string, write func(host string)) {
+	dir := a.t.TempDir()
+	chain, key = filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
+	return chain, key, func(host string) {
+		a.t.Helper()
+		c := a.issue(host)
 		raw, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 		if err != nil {
-			t.Fatal(err)
+			a.t.Fatal(err)
 		}
 		for path, block := range map[string]*pem.Block{chain: {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: raw}} {
 			if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-				t.Fatal(err)
+				a.t.Fatal(err)
 			}
 		}
 	}
+}
+
+// TestReload: SIGHUP swaps the certificate for new connections and keeps the open ones; a damaged one changes nothing.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	chain, key, write := newAuthority(t).files()
 	write("old.example.org")
 	p := serve(t, t.TempDir(), filepath.Join(t.TempDir(), "ready.json"), "--tls-cert", chain, "--tls-key", key)
 	dial := func() *tls.Conn {

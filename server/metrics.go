@@ -122,6 +122,17 @@ func sipMetrics() []metric {
 
 func stateMetrics() []metric {
 	return []metric{
+		counter("carillon_metrics_connections_closed_total", "Connections to the metrics closed while they waited, in favour of a new one.",
+			func(n *Node) uint64 {
+				s := n.metricsConnections.Stats()
+				return uint64(s.ClosedTotal + s.ClosedPerIP + s.Refused)
+			}),
+		gauge("carillon_api_connections", "Connections to the API that are open.", func(n *Node) int { return int(n.apiConnections.Stats().Open) }),
+		{"carillon_api_connections_closed_total", "Connections to the API closed by a limit: while they waited, in favour of a new one, or refused because all others were at work.",
+			prometheus.CounterValue, "limit", func(n *Node) map[string]float64 {
+				s := n.apiConnections.Stats()
+				return map[string]float64{"total": float64(s.ClosedTotal), "per_address": float64(s.ClosedPerIP), "refused": float64(s.Refused)}
+			}},
 		gauge("carillon_store_revision", "Revision of the store that this node serves.", func(n *Node) int { return int(n.directory.Snapshot().Revision()) }),
 		gauge("carillon_connectors", "Connectors.", func(n *Node) int { return n.directory.Snapshot().CountConnectors("") }),
 		counter("carillon_store_updates_total", "Transactions committed.", func(n *Node) uint64 { return n.store.Stats().Updates }),

@@ -175,6 +175,9 @@ func (n *Node) startAPI(context.Context) error {
 		}
 	}
 	server := api.HTTPServer(s.Handler(), n.log.With("plane", "api"))
+	n.apiConnections = api.NewConnections(n.config.MaxAPIConnections, n.config.MaxAPIConnectionsPerIP)
+	n.apiConnections.Attach(server)
+	ln = n.apiConnections.Listener(ln)
 	if n.config.APITLS {
 		scheme = "https"
 		ln = n.tlsListener(ln)
@@ -194,8 +197,13 @@ func (n *Node) dualStack() bool {
 	return false
 }
 
+// maxMetricsConnections is how many connections to the metrics are open at once. For one more the one that has waited
+// longest is closed and counted in carillon_metrics_connections_closed_total.
+const maxMetricsConnections = 64
+
 // startMetrics serves the metrics in Prometheus' form.
 func (n *Node) startMetrics(context.Context) error {
+	n.metricsConnections = api.NewConnections(maxMetricsConnections, maxMetricsConnections)
 	for _, c := range []prometheus.Collector{
 		newCollector(n), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
@@ -209,7 +217,9 @@ func (n *Node) startMetrics(context.Context) error {
 	n.ready.Metrics = "http://" + n.reachable(n.bound.metrics) + "/metrics"
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics, promhttp.HandlerOpts{}))
-	n.serve(api.HTTPServer(mux, n.log), n.open.metrics)
+	server := api.HTTPServer(mux, n.log)
+	n.metricsConnections.Attach(server)
+	n.serve(server, n.metricsConnections.Listener(n.open.metrics))
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"carillon/api"
 	"carillon/cdr"
 	"carillon/clock"
 	"carillon/config"
@@ -69,6 +70,8 @@ type Node struct {
 	sweeper   *sweeper
 	lab       *lab.Lab
 	http      []*http.Server
+	// apiConnections and metricsConnections bound the connections to the two listeners.
+	apiConnections, metricsConnections *api.Connections
 	// apiProxyRefused counts connections to the API that a balancer began without a good header.
 	apiProxyRefused atomic.Uint64
 
