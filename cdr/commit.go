@@ -51,6 +51,7 @@ func validConnectorID(id string) bool {
 // request is one Append on its way to the disk.
 type request struct {
 	id      recordID
+	record  *call.Record
 	payload []byte
 	done    chan error // buffered: the committer never waits for a caller
 }
@@ -73,7 +74,7 @@ func newRequest(r *call.Record) (*request, error) {
 	if len(payload) > MaxRecordBytes {
 		return nil, fmt.Errorf("the record has %d octets, more than %d", len(payload), MaxRecordBytes)
 	}
-	return &request{id: id, payload: payload, done: make(chan error, 1)}, nil
+	return &request{id: id, record: r, payload: payload, done: make(chan error, 1)}, nil
 }
 
 // run commits what Append queues until the log is closed, and then what is left in the queue.
@@ -82,6 +83,7 @@ func (l *Log) run() {
 	for {
 		select {
 		case first := <-l.queue:
+			l.linger()
 			l.commit(l.gather(first))
 		case <-l.closing:
 			for {
@@ -93,6 +95,22 @@ func (l *Log) run() {
 				}
 			}
 		}
+	}
+}
+
+// linger lets the next records come, so that they share the fsync, where the last batch showed that they do come. One
+// caller who waits for each of his records is not held up.
+func (l *Log) linger() {
+	left := l.cfg.SyncInterval - l.cfg.Clock.Now().Sub(l.synced)
+	if !l.crowded || left <= 0 {
+		return
+	}
+	due := make(chan struct{})
+	timer := l.cfg.Clock.AfterFunc(left, func() { close(due) })
+	defer timer.Stop()
+	select {
+	case <-due:
+	case <-l.closing:
 	}
 }
 
@@ -189,8 +207,14 @@ func (l *Log) write(batch []*request) error {
 		return errors.Join(err, s.file.Truncate(s.size))
 	}
 	l.stats.syncs.Add(1)
+	l.synced, l.crowded = l.cfg.Clock.Now(), len(batch) > 1
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for i, r := range batch {
+		if entries[i].serial >= l.keepFrom && len(l.recent) < MaxRecent {
+			l.recent = append(l.recent, recent{entries[i].serial, r.record})
+		}
+	}
 	s.size += int64(len(buf))
 	s.records += len(batch)
 	l.entries = append(l.entries, entries...)

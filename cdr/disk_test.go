@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"carillon/clock/clocktest"
 )
 
 // disk is a file system whose writes, fsyncs and reads a test can hold up or fail.
@@ -91,6 +93,53 @@ func TestCallersShareAnFsync(t *testing.T) {
 	wg.Wait()
 	if s := l.Stats(); s.Appended != 64 || s.Syncs != 2 {
 		t.Errorf("%d records with %d fsyncs, want 64 with 2", s.Appended, s.Syncs)
+	}
+}
+
+// TestRecordsWaitForEachOther: where records come side by side the next ones wait for more, as long as SyncInterval; one
+// after the other they do not.
+func TestRecordsWaitForEachOther(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{})
+	d := &disk{}
+	d.onSync = func(n int64) error {
+		if n == 4 { // after that of the head and those of two single records
+			close(held)
+			<-hold
+		}
+		return nil
+	}
+	fake := clocktest.New()
+	l := open(t, Config{Dir: t.TempDir(), open: d.open, Clock: fake})
+	appendRecords(t, l, 0, 2)
+	var wg sync.WaitGroup
+	side := func(from, to int) {
+		for n := from; n < to; n++ {
+			wg.Go(func() { appendRecords(t, l, n, n+1) })
+		}
+	}
+	side(2, 3)
+	<-held
+	side(3, 6)
+	wait(t, "three to queue", func() bool { return l.Stats().Pending == 3 })
+	close(hold)
+	wg.Wait()
+	if s := l.Stats(); s.Syncs != 4 {
+		t.Fatalf("%d fsyncs; want 4", s.Syncs)
+	}
+	side(6, 8)
+	wait(t, "the first to be taken and the second to queue", func() bool { return l.Stats().Pending == 1 && fake.Pending() == 1 })
+	fake.Advance(DefaultSyncInterval - 1)
+	if s := l.Stats(); s.Syncs != 4 {
+		t.Errorf("%d fsyncs before the interval was over; want 4", s.Syncs)
+	}
+	fake.Advance(1)
+	wg.Wait()
+	fake.Advance(DefaultSyncInterval)
+	side(8, 9) // the interval is over
+	wg.Wait()
+	appendRecords(t, l, 9, 10) // and the last one came alone
+	if s := l.Stats(); s.Appended != 10 || s.Syncs != 7 || fake.Pending() != 0 {
+		t.Errorf("%d records with %d fsyncs, want 10 with 7", s.Appended, s.Syncs)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +41,8 @@ type Exporter struct {
 	// scratch is where files are made.
 	scratch string
 	next    uint64 // serial of the first record not yet exported; of the one goroutine that exports
+	// link is linkFile, but for tests of file systems that cannot.
+	link func(path string, content []byte) error
 
 	mu sync.Mutex // one Export at a time
 
@@ -56,7 +59,7 @@ type ExportStats struct {
 // NewExporter returns an exporter of l into dir, which goes on where the last one on this log stopped. From now
 // on the log keeps what is not yet exported. A log has one exporter.
 func NewExporter(l *Log, dir string) (*Exporter, error) {
-	e := &Exporter{log: l, dir: filepath.Clean(dir)}
+	e := &Exporter{log: l, dir: filepath.Clean(dir), link: linkFile}
 	if err := e.prepare(); err != nil {
 		return nil, fmt.Errorf("export call records: %w", err)
 	}
@@ -166,30 +169,22 @@ func (e *Exporter) Export(ctx context.Context) error {
 
 // exportBatch writes a batch and makes all of it durable at once: a sync for each file was half of what a call cost. A
 // file that a crash leaves empty or short is behind the checkpoint and is written again.
-func (e *Exporter) exportBatch(batch []entry) error {
+func (e *Exporter) exportBatch(batch []waiting) error {
 	var (
-		mu    sync.Mutex
-		errs  []error
-		paths []string
+		paths = make([]string, len(batch))
+		errs  = make([]error, len(batch), len(batch)+1)
+		next  atomic.Int64
 		wg    sync.WaitGroup
-		gate  = make(chan struct{}, exportWorkers)
 	)
-	for _, en := range batch {
+	for range min(exportWorkers, len(batch)) {
 		wg.Go(func() {
-			gate <- struct{}{}
-			defer func() { <-gate }()
-			path, err := e.exportRecord(en)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-			}
-			if path != "" {
-				paths = append(paths, path)
+			for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
+				paths[i], errs[i] = e.exportRecord(batch[i])
 			}
 		})
 	}
 	wg.Wait()
+	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "" })
 	if len(paths) > 0 {
 		errs = append(errs, syncTree(e.dir, paths))
 	}
@@ -210,49 +205,64 @@ func syncPaths(dir string, paths []string) error {
 }
 
 // exportRecord writes one file and returns its path, empty where there is nothing to write.
-func (e *Exporter) exportRecord(en entry) (path string, err error) {
-	r, err := en.read()
+func (e *Exporter) exportRecord(w waiting) (path string, err error) {
+	r, err := w.record, error(nil)
+	if r == nil {
+		var stored call.Record
+		e.log.stats.readBack.Add(1)
+		stored, err = w.read()
+		r = &stored
+	}
 	if errors.Is(err, os.ErrClosed) {
 		return "", nil // dropped by MaxBacklogBytes, counted there
 	}
 	if errors.Is(err, errDamaged) {
 		// It will not get better: one such record must not hold up those behind it.
 		e.log.stats.damaged.Add(1)
-		e.log.cfg.Logger.Error("a call record cannot be exported", "serial", en.serial, "err", err)
+		e.log.cfg.Logger.Error("a call record cannot be exported", "serial", w.serial, "err", err)
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	key, ok := Key(&r)
+	key, ok := Key(r)
 	if !ok {
 		e.skipped.Add(1)
 		return "", nil
 	}
 	path = filepath.Join(e.dir, filepath.FromSlash(key))
-	if err := e.writeFile(path, &r); err != nil {
+	content, err := Encode(r)
+	if err != nil {
+		return "", err
+	}
+	if err := e.writeFile(path, string(r.ID), content); err != nil {
 		return "", err
 	}
 	e.exported.Add(1)
 	return path, nil
 }
 
-// writeFile makes path hold the record. When it does already, after a crash before the checkpoint, it is left
-// alone: whoever watches the folder sees one file, once.
-func (e *Exporter) writeFile(path string, r *call.Record) error {
-	content, err := Encode(r)
-	if err != nil {
+// writeFile makes path hold content, complete or not at all. When it does already, after a crash before the checkpoint,
+// it is left alone: whoever watches the folder sees one file, once. id names the record in the scratch folder.
+func (e *Exporter) writeFile(path, id string, content []byte) error {
+	err := e.link(path, content)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			return err
+		}
+		err = e.link(path, content)
+	}
+	if !errors.Is(err, errNoLink) && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
-	}
-	partial := filepath.Join(e.scratch, string(r.ID))
-	return replaceFile(partial, path, content, nil)
+	return replaceFile(filepath.Join(e.scratch, id), path, content, nil)
 }
+
+// errNoLink: the file system cannot name a file after it was written.
+var errNoLink = errors.New("files cannot be linked here")
 
 // replaceFile writes content to partial, makes it durable where sync is given, and moves it to path.
 func replaceFile(partial, path string, content []byte, sync func(*os.File) error) error {
@@ -299,4 +309,9 @@ func (l *Log) setKeepFrom(serial uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.keepFrom = serial
+	n := 0
+	for n < len(l.recent) && l.recent[n].serial < serial {
+		n++
+	}
+	l.recent = slices.Delete(l.recent, 0, n)
 }

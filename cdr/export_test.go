@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -284,6 +285,80 @@ func TestManyAreMadeDurableTogether(t *testing.T) {
 	}
 	if next, err := readCheckpoint(filepath.Join(cfg.Dir, checkpointName)); err != nil || next != many+1 {
 		t.Errorf("checkpoint is %d, %v; want %d", next, err, many+1)
+	}
+}
+
+// TestFilesThatWereThere: what a crash left under a record's key is kept where it is the record, else replaced; also on
+// a file system that cannot link a finished file.
+func TestFilesThatWereThere(t *testing.T) {
+	for name, link := range map[string]func(string, []byte) error{
+		"linked": linkFile, "moved": func(string, []byte) error { return errNoLink },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, out := open(t, Config{Dir: t.TempDir()}), t.TempDir()
+			e := newExporter(t, l, out)
+			e.link = link
+			appendRecords(t, l, 0, 3)
+			torn, whole := wantKeys(0, 2)[0], wantKeys(0, 2)[1]
+			r := record(1)
+			content, err := Encode(&r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for key, content := range map[string][]byte{torn: content[:7], whole: content} {
+				path := filepath.Join(out, key)
+				if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, content, 0o400); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := e.Export(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := exported(t, out), wantKeys(0, 3); !slices.Equal(got, want) { // and all valid
+				t.Errorf("got %v, want %v", got, want)
+			}
+			if info, err := os.Stat(filepath.Join(out, whole)); err != nil || info.Mode().Perm() != 0o400 {
+				t.Errorf("the file that was whole is %v, %v; want it left alone", info.Mode(), err)
+			}
+			if left, err := os.ReadDir(e.scratch); err != nil || len(left) > 0 {
+				t.Errorf("%v, %v are left in the scratch folder", left, err)
+			}
+		})
+	}
+}
+
+// TestExporterReadsNothingBack: what was just written is still in memory, up to MaxRecent records.
+func TestExporterReadsNothingBack(t *testing.T) {
+	l, out := open(t, Config{Dir: t.TempDir()}), t.TempDir()
+	appendRecords(t, l, 0, 1)
+	if s := l.Stats(); s.Recent != 0 {
+		t.Errorf("%d records in memory without an exporter; want 0", s.Recent)
+	}
+	e := newExporter(t, l, out)
+	const more = 9
+	var wg sync.WaitGroup
+	for g := range 64 {
+		wg.Go(func() {
+			for n := 1 + g; n <= MaxRecent+more; n += 64 {
+				appendRecords(t, l, n, n+1)
+			}
+		})
+	}
+	wg.Wait()
+	if s := l.Stats(); s.Recent != MaxRecent {
+		t.Errorf("%d records in memory; want %d", s.Recent, MaxRecent)
+	}
+	if err := e.Export(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.Stats(); s.Recent != 0 || s.ReadBack != 1+more {
+		t.Errorf("%d records in memory and %d read back; want 0 and %d", s.Recent, s.ReadBack, 1+more)
+	}
+	if got, want := exported(t, out), wantKeys(0, MaxRecent+more+1); !slices.Equal(got, want) {
+		t.Errorf("%d files, want %d", len(got), len(want))
 	}
 }
 

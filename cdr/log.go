@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"carillon/call"
 	"carillon/clock"
@@ -31,6 +33,12 @@ const (
 	DefaultMaxPending = 4096
 	// MaxRecordBytes is the longest record in its stored form.
 	MaxRecordBytes = 256 << 10
+	// DefaultSyncInterval is the time between two fsyncs while records come faster than that: one costs as much
+	// processor time as all else that is done for a record.
+	DefaultSyncInterval = 20 * time.Millisecond
+	// MaxRecent is how many records are kept in memory for the exporter, so that it need not read them back. Those
+	// above it are read back.
+	MaxRecent = 1024
 	// maxBatchBytes and maxBatchRecords bound what shares one fsync.
 	maxBatchBytes   = 4 << 20
 	maxBatchRecords = 1024
@@ -51,6 +59,8 @@ type Config struct {
 	// which 0 stands for.
 	MaxSegmentBytes, MaxBytes, MaxBacklogBytes int64
 	MaxPending                                 int
+	// SyncInterval is described at DefaultSyncInterval, which 0 stands for.
+	SyncInterval time.Duration
 
 	// open replaces the file system in tests of failing disks.
 	open func(path string, flag int) (segmentFile, error)
@@ -75,6 +85,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxPending <= 0 {
 		c.MaxPending = DefaultMaxPending
 	}
+	if c.SyncInterval <= 0 {
+		c.SyncInterval = DefaultSyncInterval
+	}
 	if c.open == nil {
 		c.open = openFile
 	}
@@ -93,15 +106,18 @@ type Log struct {
 	once    sync.Once
 
 	// Of the committing goroutine alone.
-	active *segment // nil after a fault: the next commit begins a new segment
-	next   uint64   // serial of the next record
-	number uint64   // number of the newest segment file
+	active  *segment  // nil after a fault: the next commit begins a new segment
+	next    uint64    // serial of the next record
+	number  uint64    // number of the newest segment file
+	synced  time.Time // when the last batch was made durable
+	crowded bool      // that batch was of more than one record
 
 	mu       sync.RWMutex // never held over I/O
 	segments []*segment   // oldest first
 	entries  []entry      // by serial; appended to or replaced, never changed in place
 	byID     map[recordID]uint64
-	keepFrom uint64 // the serial the exporter has yet to take; maxSerial without an exporter
+	keepFrom uint64   // the serial the exporter has yet to take; maxSerial without an exporter
+	recent   []recent // what the exporter has yet to take, by serial, as far as it is in memory
 
 	stats counters
 }
@@ -115,8 +131,14 @@ type entry struct {
 	length  int   // of the payload
 }
 
+// recent is a record that was written a moment ago.
+type recent struct {
+	serial uint64
+	record *call.Record
+}
+
 type counters struct {
-	appended, duplicates, refused, syncs, faults, removed, removedUnexported, torn, damaged atomic.Uint64
+	appended, duplicates, refused, syncs, faults, removed, removedUnexported, torn, damaged, readBack atomic.Uint64
 }
 
 // Stats counts what a Log holds and did since it was opened.
@@ -125,6 +147,9 @@ type Stats struct {
 	Records, Segments int
 	Bytes             int64
 	Pending           int
+	// Recent are the records in memory for the exporter, ReadBack counts those it had to read from the disk.
+	Recent   int
+	ReadBack uint64
 	// Appended counts acknowledged records, Duplicates those whose id was there already, Refused those that are
 	// no valid record.
 	Appended, Duplicates, Refused uint64
@@ -193,13 +218,13 @@ func (l *Log) closeFiles() error {
 // Stats returns the log's counters.
 func (l *Log) Stats() Stats {
 	l.mu.RLock()
-	s := Stats{Records: len(l.entries), Segments: len(l.segments)}
+	s := Stats{Records: len(l.entries), Segments: len(l.segments), Recent: len(l.recent)}
 	for _, segment := range l.segments {
 		s.Bytes += segment.size
 	}
 	l.mu.RUnlock()
 	c := &l.stats
-	s.Pending = len(l.queue)
+	s.Pending, s.ReadBack = len(l.queue), c.readBack.Load()
 	s.Appended, s.Duplicates, s.Refused = c.appended.Load(), c.duplicates.Load(), c.refused.Load()
 	s.Syncs, s.Faults = c.syncs.Load(), c.faults.Load()
 	s.Removed, s.RemovedUnexported = c.removed.Load(), c.removedUnexported.Load()
@@ -283,6 +308,7 @@ func (l *Log) unreadable(path string, size int, last bool, err error) error {
 // is no error, so a caller may repeat an Append whose outcome it does not know. An error means that the record is
 // not acknowledged; the log goes on in a new segment.
 func (l *Log) Append(r call.Record) error {
+	r.Attempts = slices.Clone(r.Attempts) // the record is read again when the caller has gone on
 	req, err := newRequest(&r)
 	if err != nil {
 		l.stats.refused.Add(1)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -121,13 +120,31 @@ func (l *Log) List(f Filter, limit int, cursor string) (Page, error) {
 	return page, nil
 }
 
-// after returns up to limit entries from serial on, oldest first.
-func (l *Log) after(serial uint64, limit int) []entry {
+// waiting is a record that waits to be exported.
+type waiting struct {
+	entry
+	record *call.Record // nil where it has to be read
+}
+
+// after returns up to limit records from serial on, oldest first.
+func (l *Log) after(serial uint64, limit int) []waiting {
 	l.mu.RLock()
-	entries := l.entries
-	l.mu.RUnlock()
-	entries = entries[position(entries, serial):]
-	return slices.Clone(entries[:min(limit, len(entries))])
+	defer l.mu.RUnlock()
+	entries := l.entries[position(l.entries, serial):]
+	entries = entries[:min(limit, len(entries))]
+	all := make([]waiting, 0, len(entries))
+	fresh := l.recent
+	for _, e := range entries {
+		for len(fresh) > 0 && fresh[0].serial < e.serial {
+			fresh = fresh[1:]
+		}
+		w := waiting{entry: e}
+		if len(fresh) > 0 && fresh[0].serial == e.serial {
+			w.record = fresh[0].record
+		}
+		all = append(all, w)
+	}
+	return all
 }
 
 // position returns the index of the first entry whose serial is at least serial.

@@ -149,6 +149,11 @@ func stateMetrics() []metric {
 		counter("carillon_store_unavailable_total", "Transactions given up because of the store.", func(n *Node) uint64 { return n.store.Stats().Unavailable }),
 		counter("carillon_numbers_swept_total", "Phone numbers put back into the pool at the end of their time in the deletion queue.",
 			func(n *Node) uint64 { return n.sweeper.swept.Load() }),
+		counter("carillon_records_syncs_total", "Writes to the log of call records: each makes the records durable that came since the last.",
+			func(n *Node) uint64 { return n.records.Stats().Syncs }),
+		gauge("carillon_records_recent", "Call records in memory, to be exported.", func(n *Node) int { return n.records.Stats().Recent }),
+		counter("carillon_records_read_back_total", "Call records read from the disk to be exported.",
+			func(n *Node) uint64 { return n.records.Stats().ReadBack }),
 		gauge("carillon_records_bytes", "Size of the log of call records.", func(n *Node) int { return int(n.records.Stats().Bytes) }),
 	}
 }
