@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"carillon/api/wire"
 )
 
 // pagedList is a list that an account reads page by page.
@@ -150,5 +153,29 @@ func TestPagesShift(t *testing.T) {
 			}
 		}
 		n.do(t, accountB, "GET", l.target+"?next-token="+url.QueryEscape(token), "").want(t, 400)
+	}
+}
+
+// TestLastPages: every list says that there is no more, in so many words.
+func TestLastPages(t *testing.T) {
+	n := startNode(t)
+	requests := offeredRequests(n.subject(t, accountA))
+	lists := 0
+	for _, op := range wire.Operations() {
+		r, ok := requests[op.ID]
+		if !ok || !op.Paginated {
+			continue
+		}
+		lists++
+		if a := n.do(t, accountA, r.method, r.target, r.body).want(t, 200); !strings.Contains(a.Body, `"NextToken":null`) {
+			t.Errorf("%s: %s", op.Name, a.Body)
+		}
+		for _, max := range []string{"0", "501", "x"} {
+			separator := map[bool]string{true: "&", false: "?"}[strings.Contains(r.target, "?")]
+			n.do(t, accountA, r.method, r.target+separator+"max-results="+max, r.body).want(t, 400)
+		}
+	}
+	if lists < len(pagedLists()) {
+		t.Errorf("only %d lists", lists)
 	}
 }

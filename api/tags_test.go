@@ -288,3 +288,37 @@ func TestTagPolicies(t *testing.T) {
 		}
 	}
 }
+
+func FuzzTaggable(f *testing.F) {
+	for _, arn := range []string{
+		"arn:aws:chime:us-east-1:111111111111:vc/a", "arn:aws-cn:chime:::vcg/b/c", "arn:aws:chime:us-east-1:1:phone-number/%252B12065550100",
+		"arn:aws:chime:us-east-1:1:phone-number/ 12065550100", "arn:aws:chime:a:b:c:d/e", "arn::::::", "",
+	} {
+		f.Add(arn)
+	}
+	f.Fuzz(func(t *testing.T, arn string) {
+		got, err := parseTaggable(arn)
+		if err != nil {
+			if trunk.KindOf(err) != trunk.Invalid || got != (taggable{}) {
+				t.Errorf("%q: %v with %+v", arn, err, got)
+			}
+			return
+		}
+		// The canonical ARN names the same thing, and one thing only.
+		names, canonical := 0, ""
+		if got.connector != "" {
+			names, canonical = names+1, trunk.ConnectorARN(trunk.Region(got.region), got.account, got.connector)
+		}
+		if got.group != "" {
+			names, canonical = names+1, trunk.GroupARN(got.account, got.group)
+		}
+		if got.number != "" {
+			names, canonical = names+1, (&trunk.PhoneNumber{E164: got.number, Account: got.account}).ARN()
+		}
+		again, err := parseTaggable(canonical)
+		again.region = got.region
+		if names != 1 || err != nil || again != got {
+			t.Errorf("%q is %+v, and %q is %+v, %v", arn, got, canonical, again, err)
+		}
+	})
+}
