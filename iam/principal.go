@@ -24,7 +24,7 @@ type Principal struct {
 
 // NewPrincipal returns the principal that a key stands for. It fails when the key's policy cannot be understood.
 func NewPrincipal(k *AccessKey) (*Principal, error) {
-	p := &Principal{Account: k.Account, AccessKeyID: k.ID, ARN: userARN(k), Operator: k.Operator}
+	p := &Principal{Account: k.Account, AccessKeyID: k.ID, ARN: UserARN(k.Account, k.ID), Operator: k.Operator}
 	if !k.SessionToken.Empty() {
 		p.Issued = k.Created
 	}
@@ -38,7 +38,8 @@ func NewPrincipal(k *AccessKey) (*Principal, error) {
 	return p, nil
 }
 
-func userARN(k *AccessKey) string { return "arn:aws:iam::" + k.Account + ":user/" + k.ID }
+// UserARN names who signs with a key: arn:aws:iam::<account>:user/<key>.
+func UserARN(account, keyID string) string { return "arn:aws:iam::" + account + ":user/" + keyID }
 
 // Allowed decides whether p may do action ("chime:GetVoiceConnector") on the resource with that ARN.
 func Allowed(p *Principal, action, resource string, c Context) Decision {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unique"
 
+	"carillon/audit"
 	"carillon/iam"
 	"carillon/seal"
 	"carillon/trunk"
@@ -22,6 +23,9 @@ type header struct {
 }
 
 func (s *Store) entityKey(k trunk.EntityKey) string {
+	if k.Kind == audit.Kind {
+		return s.auditKey(k.ID)
+	}
 	return s.config.Prefix + "e/" + string(k.Kind) + "/" + k.ID
 }
 
@@ -91,6 +95,8 @@ func encode(e trunk.Entity, box *seal.Box) ([]byte, error) {
 		form = storedInstallation{header{formVersion}, e.Domain, e.Account, e.Created.UTC()}
 	case *iam.AccessKey:
 		form = accessKeyForm(e, v)
+	case *audit.Entry:
+		form = entryForm(e)
 	case *Certificate:
 		form = storedCertificate{header{formVersion}, string(e.CertPEM), v.seal("key", e.Key)}
 	default:
@@ -148,6 +154,8 @@ func decodeForm(key trunk.EntityKey, value []byte, v *vault) (trunk.Entity, erro
 		})
 	case iam.KindAccessKey:
 		return readForm(value, func(f *storedAccessKey) (trunk.Entity, error) { return f.entity(key.ID, v), nil })
+	case audit.Kind:
+		return readForm(value, func(f *storedEntry) (trunk.Entity, error) { return f.entity(key.ID) })
 	case KindCertificate:
 		return readForm(value, func(f *storedCertificate) (trunk.Entity, error) {
 			return &Certificate{Name: key.ID, CertPEM: []byte(f.CertPEM), Key: v.open("key", f.Key)}, nil

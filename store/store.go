@@ -106,10 +106,13 @@ type Stats struct {
 	Lists, Resumed uint64
 	// Unreadable are stored entities that could not be understood or unsealed; followers were told they are gone.
 	Unreadable uint64
+	// AuditAged and AuditCrowded are entries of the audit log removed for their age or for the number of younger ones.
+	AuditAged, AuditCrowded uint64
 }
 
 type counters struct {
 	updates, reruns, turns, batches, batchesFull, batchesDivided, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
+	auditAged, auditCrowded                                                                                          atomic.Uint64
 }
 
 // Open opens the store and the installation's data key, which the first node of all makes.
@@ -229,6 +232,7 @@ func (s *Store) Stats() Stats {
 		Updates: c.updates.Load(), Reruns: c.reruns.Load(), Turns: c.turns.Load(),
 		Batches: c.batches.Load(), BatchesFull: c.batchesFull.Load(), BatchesDivided: c.batchesDivided.Load(), Exhausted: c.exhausted.Load(),
 		Unavailable: c.unavailable.Load(), Lists: c.lists.Load(), Resumed: c.resumed.Load(), Unreadable: c.unreadable.Load(),
+		AuditAged: c.auditAged.Load(), AuditCrowded: c.auditCrowded.Load(),
 	}
 }
 

@@ -3,10 +3,13 @@ package storetest
 import (
 	"context"
 	"fmt"
-	"maps"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
+	"carillon/audit"
 	"carillon/trunk"
 )
 
@@ -54,6 +57,10 @@ func (m *Memory) commit(writes map[trunk.EntityKey]trunk.Entity) {
 	}
 	c := trunk.Change{Revision: m.revision}
 	for key, e := range writes {
+		if key.Kind == audit.Kind {
+			m.entities[key] = e // nobody follows the audit log
+			continue
+		}
 		if e == nil {
 			delete(m.entities, key)
 			c.Deleted = append(c.Deleted, key)
@@ -80,8 +87,10 @@ func (m *Memory) Follow(ctx context.Context, apply func(trunk.Change) error) err
 	m.mu.Lock()
 	m.revision = max(m.revision, 1)
 	complete := trunk.Change{Revision: m.revision, Reset: true}
-	for e := range maps.Values(m.entities) {
-		complete.Put = append(complete.Put, e)
+	for key, e := range m.entities {
+		if key.Kind != audit.Kind {
+			complete.Put = append(complete.Put, e)
+		}
 	}
 	f.add(complete)
 	if m.feeds == nil {
@@ -118,6 +127,54 @@ func (f *feed) add(c trunk.Change) {
 	case f.wake <- struct{}{}:
 	default:
 	}
+}
+
+// entries returns the audit log by the ids of its entries. m must be locked.
+func (m *Memory) entries() []*audit.Entry {
+	var all []*audit.Entry
+	for _, e := range m.entities {
+		if entry, ok := e.(*audit.Entry); ok {
+			all = append(all, entry)
+		}
+	}
+	slices.SortFunc(all, func(a, b *audit.Entry) int { return strings.Compare(a.EntityKey().ID, b.EntityKey().ID) })
+	return all
+}
+
+// Audit reads the audit log as Store does.
+func (m *Memory) Audit(_ context.Context, f audit.Filter, limit int, after string) (page []*audit.Entry, next string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries() {
+		if e.EntityKey().ID <= after || !f.Match(e) {
+			continue
+		}
+		if len(page) == limit {
+			return page, page[limit-1].EntityKey().ID, nil
+		}
+		page = append(page, e)
+	}
+	return page, "", nil
+}
+
+// TrimAudit trims the audit log as Store does.
+func (m *Memory) TrimAudit(_ context.Context, now time.Time, r audit.Retention) (d audit.Dropped, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r = r.WithDefaults()
+	seen := map[string]int{}
+	for _, e := range m.entries() {
+		switch seen[e.Account]++; {
+		case now.Sub(e.Time) > r.Keep:
+			d.Aged++
+		case seen[e.Account] > r.PerAccount:
+			d.Crowded++
+		default:
+			continue
+		}
+		delete(m.entities, e.EntityKey())
+	}
+	return d, nil
 }
 
 type memoryTx struct {

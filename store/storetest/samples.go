@@ -28,7 +28,7 @@ func value(t testing.TB, s trunk.Store, name string) int {
 // Samples returns one full and one bare entity of each kind of the domain. Each secret's text begins with "secret-".
 func Samples() []trunk.Entity {
 	at := time.Date(2026, 11, 23, 9, 30, 15, int(123*time.Millisecond), time.UTC)
-	return []trunk.Entity{
+	return append(auditSamples(),
 		Connector("abcdefghijklmnopqrstu1"),
 		&trunk.Connector{
 			ID: "abcdefghijklmnopqrstu2", Account: account, Name: "bare", Region: "eu-west-1", NetworkType: trunk.IPv4Only,
@@ -76,7 +76,7 @@ func Samples() []trunk.Entity {
 			Policy: `{"Version":"2012-10-17","Statement":[]}`,
 		},
 		&iam.AccessKey{ID: "AKIAEXAMPLE000000002", Account: account, Secret: trunk.NewSecret("secret-bare"), Created: at},
-	}
+	)
 }
 
 // Connector returns a connector with every field set.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/audit"
 	"carillon/trunk"
 )
 
@@ -19,6 +20,9 @@ type Store interface {
 	trunk.Store
 	// Follow is directory.Source's.
 	Follow(ctx context.Context, apply func(trunk.Change) error) error
+	// Audit and TrimAudit read the audit log and end its oldest entries.
+	Audit(ctx context.Context, f audit.Filter, limit int, after string) (entries []*audit.Entry, next string, err error)
+	TrimAudit(ctx context.Context, now time.Time, r audit.Retention) (audit.Dropped, error)
 }
 
 // Run runs the suite. open returns an empty store that lives as long as the test it is given.
@@ -44,6 +48,9 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"follow", follow},
 		{"follow lists many", followMany},
 		{"follow ends with apply's error", followRefused},
+		{"the audit log has pages", auditPages},
+		{"the audit log stands beside the entities", auditBesides},
+		{"the audit log is trimmed", auditTrim},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
