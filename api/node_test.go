@@ -61,7 +61,7 @@ func startNode(t testing.TB, change ...func(*Config)) *node {
 		keys: map[string]sigv4.Credentials{},
 	}
 	config := Config{
-		Store: s, Directory: d, Calls: n.calls, Rehearser: n.rehearser, Clock: n.clock, Random: rand.Reader, Metrics: n.metrics,
+		Store: s, Directory: d, Calls: n.calls, Audit: s, Rehearser: n.rehearser, Clock: n.clock, Random: rand.Reader, Metrics: n.metrics,
 		TokenKey: []byte("0123456789abcdef"),
 	}
 	for _, f := range change {

@@ -136,6 +136,8 @@ func ownRows() []row {
 		{name: "ListCalls", route: get(v1.Calls), handle: listCalls},
 		{name: "Rehearse", route: post(v1.Rehearsals), handle: rehearse},
 		{name: "GetCall", route: get(v1.Calls + "/{id}"), handle: getCall},
+
+		{name: "ListAudit", route: get(v1.Audit), handle: listAudit},
 	}
 	for i := range rows {
 		r := &rows[i]

@@ -41,6 +41,10 @@ type request struct {
 	region string
 	// snapshot is the state this request reads, one and the same in all its steps.
 	snapshot *directory.Snapshot
+	// recorded counts the entries this request has left in the audit log.
+	recorded int
+	// unauthorized is true when no policy of the principal allows it.
+	unauthorized bool
 }
 
 // serve is the life of a request: what it is, who sent it, whether they may, and only then what it says.
@@ -191,6 +195,7 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 	} else {
 		e := r.exception(err)
 		outcome = e.Type
+		_, r.unauthorized = errors.AsType[*deniedError](err)
 		if e.Status >= http.StatusInternalServerError && !errors.Is(err, errOverload) {
 			s.config.Logger.Error("request failed", "request", r.id, "operation", operation, "error", err)
 		}
@@ -223,10 +228,11 @@ func (r *request) write(w http.ResponseWriter, answer any, e restjson.Exception)
 	return restjson.WriteAnswer(w, r.id, r.row.status, answer)
 }
 
-// log writes one line about the request: what changed something, and who did it, is worth keeping.
+// log writes one line about the request: what changed something, and who did it, is worth keeping, and who tried to
+// without permission.
 func (r *request) log(operation, outcome string, took time.Duration, writeErr error) {
 	level := slog.LevelDebug
-	if outcome == "none" && r.http.Method != http.MethodGet && !r.sts {
+	if (outcome == "none" || r.unauthorized) && r.http.Method != http.MethodGet && !r.sts {
 		level = slog.LevelInfo
 	}
 	if !r.server.config.Logger.Enabled(r.http.Context(), level) {
@@ -251,12 +257,18 @@ func (r *request) log(operation, outcome string, took time.Duration, writeErr er
 	r.server.config.Logger.LogAttrs(r.http.Context(), level, "request", attrs...)
 }
 
-// update runs fn as one transaction and returns when this node answers by it.
+// update runs fn as one transaction, with the entry of the audit log that tells of it, and returns when this node
+// answers by it.
 func (r *request) update(fn func(trunk.Tx) error) error {
-	revision, err := r.server.config.Store.Update(r.ctx, fn)
+	entries := 0
+	revision, err := r.server.config.Store.Update(r.ctx, func(tx trunk.Tx) (err error) {
+		entries, err = r.record(tx, fn)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("update store: %w", err)
 	}
+	r.recorded += entries
 	if err := r.server.config.Directory.Await(r.ctx, revision); err != nil {
 		return fmt.Errorf("update directory: %w", err)
 	}

@@ -67,10 +67,11 @@ type Calls interface {
 
 // Config is what a Server is made from.
 type Config struct {
-	// Store, Directory and Calls hold the state.
+	// Store, Directory, Calls and Audit hold the state.
 	Store     trunk.Store
 	Directory Directory
 	Calls     Calls
+	Audit     AuditLog
 	// Rehearser is the signalling plane's judgement.
 	Rehearser Rehearser
 	// Clock and Random are passed in by whoever owns them; nil Clock is the system's. Random must be
@@ -120,8 +121,8 @@ const chimeService = "chime"
 
 // New returns a server. It fails when something it cannot do without is missing.
 func New(c Config) (*Server, error) {
-	if c.Store == nil || c.Directory == nil || c.Calls == nil || c.Rehearser == nil || c.Random == nil {
-		return nil, errors.New("make API server: Store, Directory, Calls, Rehearser and Random must be given")
+	if c.Store == nil || c.Directory == nil || c.Calls == nil || c.Audit == nil || c.Rehearser == nil || c.Random == nil {
+		return nil, errors.New("make API server: Store, Directory, Calls, Audit, Rehearser and Random must be given")
 	}
 	if len(c.TokenKey) < 16 {
 		return nil, errors.New("make API server: TokenKey has fewer than 16 bytes")

@@ -49,13 +49,14 @@ func TestTable(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	n := startNode(t)
-	good := Config{Store: n.store, Directory: n.directory, Calls: n.calls, Rehearser: n.rehearser, Random: rand.Reader, TokenKey: make([]byte, 16)}
+	good := Config{Store: n.store, Directory: n.directory, Calls: n.calls, Audit: n.store, Rehearser: n.rehearser, Random: rand.Reader, TokenKey: make([]byte, 16)}
 	if _, err := New(good); err != nil {
 		t.Errorf("good: %v", err)
 	}
 	for name, change := range map[string]func(*Config){
 		"no store": func(c *Config) { c.Store = nil }, "no directory": func(c *Config) { c.Directory = nil },
-		"no calls": func(c *Config) { c.Calls = nil }, "no rehearser": func(c *Config) { c.Rehearser = nil }, "no random": func(c *Config) { c.Random = nil },
+		"no calls": func(c *Config) { c.Calls = nil }, "no audit log": func(c *Config) { c.Audit = nil },
+		"no rehearser": func(c *Config) { c.Rehearser = nil }, "no random": func(c *Config) { c.Random = nil },
 		"short key": func(c *Config) { c.TokenKey = make([]byte, 15) }, "metrics twice": func(c *Config) { c.Metrics = n.metrics },
 	} {
 		c := good

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strconv"
 
@@ -28,7 +29,7 @@ func Diff(before, after trunk.Entity) Change {
 	case before == nil:
 		c.Key, c.ARN, c.After = after.EntityKey(), arn(after), object(after)
 	default:
-		c.Key, c.ARN = after.EntityKey(), arn(after)
+		c.Key, c.ARN = after.EntityKey(), cmp.Or(arn(after), arn(before))
 		c.Before, c.After = changes(members(before, nil), members(after, before))
 	}
 	c.OwnerBefore, c.OwnerAfter = owner(before), owner(after)

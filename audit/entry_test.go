@@ -47,7 +47,7 @@ func TestDiff(t *testing.T) {
 		{"changed", c, &named, `{"name":"a <b>","require_encryption":true}`, `{"name":"b","require_encryption":false}`, mine, mine, c.ARN()},
 		{"touched", c, &touched, `{}`, `{}`, mine, mine, c.ARN()},
 		{"number given", pooled, held, `{"account":"","connector_id":""}`, `{"account":"111111111111","connector_id":"c1"}`, "", mine, held.ARN()},
-		{"number taken", held, pooled, `{"account":"111111111111","connector_id":"c1"}`, `{"account":"","connector_id":""}`, mine, "", ""},
+		{"number taken", held, pooled, `{"account":"111111111111","connector_id":"c1"}`, `{"account":"","connector_id":""}`, mine, "", held.ARN()},
 		{"first credentials", c, with("al=1"), `{"credentials":null}`, `{"credentials":{"al":"(set)"}}`, mine, mine, c.ARN()},
 		{"another password", with("al=1", "bo=1"), with("al=2", "bo=1"), `{"credentials":{"al":"(set)","bo":"(set)"}}`, `{"credentials":{"al":"(changed)","bo":"(set)"}}`, mine, mine, c.ARN()},
 		{"the same password", with("al=1"), with("al=1"), `{}`, `{}`, mine, mine, c.ARN()},

@@ -46,6 +46,7 @@ type grammar struct {
 	Quota     quotaCommand     `cmd:"" help:"Limits on what accounts may have."`
 	Key       keyCommand       `cmd:"" help:"Access keys."`
 	Calls     callsCommand     `cmd:"" help:"Records of calls."`
+	Audit     auditCommand     `cmd:"" help:"What was written through the API, and by whom."`
 	Config    configCommand    `cmd:"" help:"Settings of a node."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }

@@ -115,6 +115,8 @@ func TestUsage(t *testing.T) {
 		{"number list", map[string]string{"CARILLON_API": "http://127.0.0.1:1"}, "AWS_ACCESS_KEY_ID", 2},
 		{"number list", nowhere, "does not answer", 1},
 		{"calls list --max 0", nowhere, "--max", 2},
+		{"audit list --limit 0", nowhere, "--max", 2},
+		{"audit list --since yesterday", nowhere, "--since", 2},
 		{"key create --expires 1ms", nowhere, "at least a second", 2},
 		{"key create --policy /nonexistent", nowhere, "policy cannot be read", 2},
 		{"carrier put up --target sip:a:1 --probe 1500ms", nowhere, "whole seconds", 2},

@@ -193,6 +193,32 @@ func TestRehearse(t *testing.T) {
 	s.refuse("rehearse --to +12125550123", 2, "--source")
 }
 
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	s := script{t, startNode(t)}
+	s.expect("audit list", "TIME", "OPERATION")
+	id := s.connector(true)
+	s.expect("carrier put up --target sip:192.0.2.1:5060;transport=udp")
+	s.expect("carrier put up --target sip:192.0.2.2:5060;transport=udp --prefix +1")
+	s.expect("carrier delete up")
+	me := s.ready()
+	out := s.expect("audit list --since 1h", "carrier up created", "carrier up (prefixes, targets)", "carrier up deleted",
+		"connector "+id+" created", me.AccountID, me.AccessKeyID, "127.0.0.1")
+	if strings.Index(out, "deleted") > strings.Index(out, "(prefixes, targets)") {
+		t.Errorf("the newest is not the first:\n%s", out)
+	}
+	list := decode[v1.AuditList](s, "audit list --resource "+id)
+	if len(list.Entries) != 1 || list.Entries[0].Operation != "CreateVoiceConnector" || !strings.HasPrefix(list.Entries[0].UserAgent, "carillon/") {
+		t.Errorf("%+v", list.Entries)
+	}
+	if list := decode[v1.AuditList](s, "audit list --operation PutCarrier --limit 1 --account "+me.AccountID); len(list.Entries) != 1 || list.NextToken == nil {
+		t.Errorf("%+v", list)
+	}
+	if list := decode[v1.AuditList](s, "audit list --until 1h"); len(list.Entries) != 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
 func TestConnectorSettings(t *testing.T) {
 	t.Parallel()
 	s := script{t, startNode(t)}

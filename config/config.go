@@ -55,6 +55,7 @@ type Config struct {
 	MaxTransactions     int  `name:"max-transactions" group:"Limits" placeholder:"N" default:"200000" min:"1" help:"SIP transactions held at once, each way."`
 	MaxDatagram         int  `name:"max-datagram" group:"Limits" placeholder:"OCTETS" default:"1300" min:"512" max:"65535" help:"Longest SIP request sent over UDP; a longer one goes over TCP where the peer takes it, and over UDP where it does not. 65535 sends all over UDP."`
 	MaxRecordBytes      Size `name:"max-record-bytes" group:"Limits" placeholder:"SIZE" default:"1GiB" min:"1048576" help:"Size of the log of call records; the oldest exported ones go first."`
+	AuditEntries        int  `name:"audit-entries" group:"Limits" placeholder:"N" default:"100000" min:"1" help:"Entries of the audit log kept of what each account's keys did; the oldest go first, within an hour."`
 	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`
 	ShortestPrefixIPv6  int  `name:"shortest-prefix-ipv6" group:"Limits" placeholder:"BITS" default:"32" min:"1" max:"128" help:"Shortest IPv6 prefix that CidrAllowedList may hold."`
 
@@ -66,6 +67,7 @@ type Config struct {
 	RingTime      time.Duration `name:"ring-time" group:"Times" placeholder:"DURATION" default:"3m" min:"1s" help:"How long a target may ring."`
 	MediaSilence  time.Duration `name:"media-silence" group:"Times" placeholder:"DURATION" default:"1m" min:"1s" help:"How long promised media may be silent before the call is ended."`
 	MaxCallTime   time.Duration `name:"max-call-time" group:"Times" placeholder:"DURATION" default:"4h" min:"1s" help:"Longest time a call may last."`
+	AuditKeep     time.Duration `name:"audit-keep" group:"Times" placeholder:"DURATION" default:"2160h" min:"1h" help:"How long entries of the audit log are kept; 2160h are 90 days."`
 	StoreStale    time.Duration `name:"store-stale" group:"Times" placeholder:"DURATION" default:"30s" min:"1s" help:"How long an external store may be out of reach before this node leaves DNS and refuses new calls. It must be longer than a moment of trouble on the network."`
 	Drain         time.Duration `name:"drain" group:"Times" placeholder:"DURATION" default:"5m" min:"1s" help:"How long running calls may go on after SIGTERM."`
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "carillon/api/v1"
 	"carillon/api/wire"
 	"carillon/cli"
 	"carillon/phone"
@@ -276,6 +278,11 @@ func TestKilled(t *testing.T) {
 				t.Errorf("round %d: connector %s was acknowledged and is lost", round, id)
 			}
 		}
+		// A connector is there with the entry that tells of its create, or neither is.
+		slices.Sort(stored)
+		if entries := p.audited("CreateVoiceConnector"); !slices.Equal(entries, stored) {
+			t.Errorf("round %d: %d connectors are stored, and %d entries of creates: %v, %v", round, len(stored), len(entries), stored, entries)
+		}
 	}
 	if len(acknowledged) < rounds*writers {
 		t.Errorf("%d creates in all rounds prove little", len(acknowledged))
@@ -314,6 +321,22 @@ func TestRecordSurvivesKill(t *testing.T) {
 	if files := p.exported(); len(files) != 1 {
 		t.Errorf("exported %v, want one file", files)
 	}
+}
+
+// audited lists the ids of what an operation wrote, in their order.
+func (w *world) audited(operation string) (ids []string) {
+	w.t.Helper()
+	var list v1.AuditList
+	if err := json.Unmarshal([]byte(w.must("audit", "list", "--operation", operation, "--max", "100000", "--json")), &list); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range list.Entries {
+		for _, c := range e.Changes {
+			ids = append(ids, c.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // connectors lists the ids of all connectors, page by page.

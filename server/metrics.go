@@ -154,6 +154,10 @@ func stateMetrics() []metric {
 		gauge("carillon_records_recent", "Call records in memory, to be exported.", func(n *Node) int { return n.records.Stats().Recent }),
 		counter("carillon_records_read_back_total", "Call records read from the disk to be exported.",
 			func(n *Node) uint64 { return n.records.Stats().ReadBack }),
+		{"carillon_audit_entries_dropped_total", "Entries of the audit log removed, by the bound they were beyond.", prometheus.CounterValue, "bound", func(n *Node) map[string]float64 {
+			s := n.store.Stats()
+			return map[string]float64{"keep": float64(s.AuditAged), "entries": float64(s.AuditCrowded)}
+		}},
 		gauge("carillon_records_bytes", "Size of the log of call records.", func(n *Node) int { return int(n.records.Stats().Bytes) }),
 	}
 }

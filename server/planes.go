@@ -157,7 +157,7 @@ func (n *Node) startAPI(context.Context) error {
 	rules.ShortestIPv4, rules.ShortestIPv6 = n.config.ShortestPrefixIPv4, n.config.ShortestPrefixIPv6
 	rules.Country = numbering.ValidCountry
 	s, err := api.New(api.Config{
-		Store: n.store, Directory: n.directory, Calls: calls{n.records}, Rehearser: n.sbc, Clock: n.clock, Random: n.random,
+		Store: n.store, Directory: n.directory, Calls: calls{n.records}, Audit: n.store, Rehearser: n.sbc, Clock: n.clock, Random: n.random,
 		Logger: n.log.With("plane", "api"), Metrics: n.metrics, Rules: rules, TokenKey: n.store.Box().Derive("api tokens"),
 		DualStack: n.dualStack(), ThrottleException: n.config.APIThrottleException,
 	})

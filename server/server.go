@@ -115,6 +115,7 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		{"start DNS", n.startDNS},
 		{"start API", n.startAPI},
 		{"start metrics", n.startMetrics},
+		{"start trimming", n.startTrimming},
 		{"write ready file", n.announce},
 	} {
 		if err := step.do(ctx); err != nil {

@@ -22,6 +22,7 @@ const (
 	Quotas     = Base + "/quotas"     // GET lists; PUT, DELETE of one
 	Calls      = Base + "/calls"      // GET lists; GET of one
 	Rehearsals = Base + "/rehearse"   // POST asks
+	Audit      = Base + "/audit"      // GET lists
 )
 
 // Query parameters of the lists.
@@ -31,6 +32,10 @@ const (
 	QueryGroup     = "group"       // connector group id
 	QueryMax       = "max-results" // 1 to MaxPage
 	QueryToken     = "next-token"  // NextToken of the page before
+	QueryOperation = "operation"   // name of an operation, with or without its service
+	QueryResource  = "resource"    // id or ARN of what was written
+	QuerySince     = "since"       // RFC 3339, included
+	QueryUntil     = "until"       // RFC 3339, included
 )
 
 // Bounds of requests and pages.

@@ -78,7 +78,7 @@ func newStand(b *testing.B) *stand {
 	if err := d.Await(b.Context(), revision); err != nil {
 		b.Fatal(err)
 	}
-	a, err := api.New(api.Config{Store: s, Directory: d, Calls: noCalls{}, Random: rand.Reader, TokenKey: make([]byte, 32)})
+	a, err := api.New(api.Config{Store: s, Directory: d, Calls: noCalls{}, Audit: s, Random: rand.Reader, TokenKey: make([]byte, 32)})
 	if err != nil {
 		b.Fatal(err)
 	}

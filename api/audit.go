@@ -1,0 +1,189 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	v1 "carillon/api/v1"
+	"carillon/audit"
+	"carillon/trunk"
+)
+
+// AuditLog is where the audit log is read from.
+type AuditLog interface {
+	// Audit returns at most limit entries that f chooses, newest first, those behind after, and the cursor of the next
+	// page: "" on the last one. A page may be short though there is a next.
+	Audit(ctx context.Context, f audit.Filter, limit int, after string) (entries []*audit.Entry, next string, err error)
+}
+
+// recorder is a transaction that notes what it changes.
+type recorder struct {
+	trunk.Tx
+	notes  []note
+	places map[trunk.EntityKey]int // in notes
+	failed error                   // the first read of ours that could not be done
+}
+
+// note is what a transaction saw and made of one entity.
+type note struct {
+	before, after trunk.Entity // nil where there is none
+	written       bool
+}
+
+func newRecorder(tx trunk.Tx) *recorder {
+	return &recorder{Tx: tx, places: make(map[trunk.EntityKey]int, 4)}
+}
+
+// Get implements trunk.Tx. What it returns first is what was there before.
+func (t *recorder) Get(key trunk.EntityKey) (trunk.Entity, error) {
+	e, err := t.Tx.Get(key)
+	if _, noted := t.places[key]; err == nil && !noted && audit.Recorded(key.Kind) {
+		t.add(key, note{before: e})
+	}
+	return e, err
+}
+
+// Create implements trunk.Tx.
+func (t *recorder) Create(e trunk.Entity) {
+	key := e.EntityKey()
+	if _, noted := t.places[key]; !noted && audit.Recorded(key.Kind) {
+		t.add(key, note{}) // it commits only where there was none
+	}
+	t.write(key, e)
+	t.Tx.Create(e)
+}
+
+// Put implements trunk.Tx.
+func (t *recorder) Put(e trunk.Entity) {
+	t.write(e.EntityKey(), e)
+	t.Tx.Put(e)
+}
+
+// Delete implements trunk.Tx.
+func (t *recorder) Delete(key trunk.EntityKey) {
+	t.write(key, nil)
+	t.Tx.Delete(key)
+}
+
+func (t *recorder) add(key trunk.EntityKey, n note) {
+	t.places[key] = len(t.notes)
+	t.notes = append(t.notes, n)
+}
+
+// write takes down a write before it is done. Where its function has not looked what was there, it looks itself.
+func (t *recorder) write(key trunk.EntityKey, e trunk.Entity) {
+	if !audit.Recorded(key.Kind) {
+		return
+	}
+	if _, noted := t.places[key]; !noted {
+		if _, err := t.Get(key); err != nil {
+			if t.failed == nil {
+				t.failed = err
+			}
+			return
+		}
+	}
+	n := &t.notes[t.places[key]]
+	n.after, n.written = e, true
+}
+
+// record runs fn and puts the entry that tells of what it wrote into the same transaction. It returns how many it put.
+func (r *request) record(tx trunk.Tx, fn func(trunk.Tx) error) (int, error) {
+	t := newRecorder(tx)
+	if err := fn(t); err != nil {
+		return 0, err
+	}
+	if t.failed != nil {
+		return 0, t.failed
+	}
+	e := r.entry(t)
+	if e == nil {
+		return 0, nil
+	}
+	tx.Put(e)
+	return 1, nil
+}
+
+// entry returns what the audit log keeps of a transaction; nil when it changes nothing that belongs there.
+func (r *request) entry(t *recorder) *audit.Entry {
+	e := &audit.Entry{
+		Time: r.now, Account: r.principal.Account, RequestID: r.id, Part: r.recorded, Action: r.row.action,
+		Principal: r.principal.ARN, AccessKeyID: r.principal.AccessKeyID, Operator: r.principal.Operator,
+		UserAgent: audit.Agent(r.http.UserAgent()), Resource: r.row.resource(r),
+	}
+	if source, err := netip.ParseAddrPort(r.http.RemoteAddr); err == nil {
+		e.Source = netip.AddrPortFrom(source.Addr().Unmap().WithZone(""), source.Port())
+	}
+	for _, n := range t.notes {
+		if n.written && (n.before != nil || n.after != nil) {
+			e.Add(audit.Diff(n.before, n.after))
+		}
+	}
+	if len(e.Changes) == 0 {
+		return nil
+	}
+	return e
+}
+
+func listAudit(r *request) (any, error) {
+	account, err := r.accountQuery()
+	if err != nil {
+		return nil, err
+	}
+	f := audit.Filter{Account: account, Operation: r.query.Get(v1.QueryOperation), Resource: r.query.Get(v1.QueryResource)}
+	if f.Since, err = r.timeQuery(v1.QuerySince); err != nil {
+		return nil, err
+	}
+	if f.Until, err = r.timeQuery(v1.QueryUntil); err != nil {
+		return nil, err
+	}
+	limit, after, err := r.pageQuery()
+	if err != nil {
+		return nil, err
+	}
+	entries, next, err := r.server.config.Audit.Audit(r.ctx, f, limit, after)
+	if err != nil {
+		return nil, err
+	}
+	answer := &v1.AuditList{Entries: []v1.AuditEntry{}}
+	for _, e := range entries {
+		if !r.principal.Operator {
+			e = e.SeenBy(r.principal.Account)
+		}
+		answer.Entries = append(answer.Entries, ownEntry(e))
+	}
+	if next != "" {
+		answer.NextToken = new(r.token(r.row.name, next))
+	}
+	return answer, nil
+}
+
+// timeQuery reads a time; zero when the parameter is not there.
+func (r *request) timeQuery(name string) (time.Time, error) {
+	text := r.query.Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, trunk.Errorf(trunk.Invalid, "%s must be a time such as 2026-11-23T09:30:00Z.", name)
+	}
+	return t, nil
+}
+
+func ownEntry(e *audit.Entry) v1.AuditEntry {
+	w := v1.AuditEntry{
+		ID: e.EntityKey().ID, Time: e.Time, RequestID: e.RequestID, Operation: e.Operation(), Action: e.Action, AccountID: e.Account,
+		Principal: e.Principal, AccessKeyID: e.AccessKeyID, Operator: e.Operator, Source: e.Source, UserAgent: e.UserAgent,
+		Resource: e.Resource, Changes: []v1.AuditChange{}, Omitted: e.Omitted,
+	}
+	for _, c := range e.Changes {
+		w.Changes = append(w.Changes, v1.AuditChange{
+			Kind: string(c.Key.Kind), ID: c.Key.ID, ARN: c.ARN, AccountID: cmp.Or(c.OwnerAfter, c.OwnerBefore), Before: json.RawMessage(c.Before), After: json.RawMessage(c.After), Cut: c.Cut,
+		})
+	}
+	return w
+}

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "carillon/api/v1"
+)
+
+type auditCommand struct {
+	List auditListCommand `cmd:"" help:"List what was written through the API, the newest first: who, from where, what."`
+}
+
+type auditListCommand struct {
+	nodeFlags
+	Account   string `placeholder:"ID" help:"Only what an account's keys did, and what was done to what the account holds."`
+	Operation string `placeholder:"NAME" help:"Only one operation, for example DeleteVoiceConnector."`
+	Resource  string `placeholder:"ID|ARN" help:"Only what was done to one connector, group, number, carrier, key or other thing."`
+	Since     string `placeholder:"TIME" help:"Only from then on: a time such as 2026-11-23T09:30:00Z, or how long ago, such as 24h."`
+	Until     string `placeholder:"TIME" help:"Only up to then."`
+	Max       int    `default:"20" placeholder:"N" aliases:"limit" help:"How many, at most; --limit is the same."`
+}
+
+func (c *auditListCommand) run(ctx context.Context, s *session) error {
+	if c.Max < 1 {
+		return usage("--max is at least 1.")
+	}
+	query := url.Values{}
+	setIf(query, v1.QueryAccount, c.Account)
+	setIf(query, v1.QueryOperation, c.Operation)
+	setIf(query, v1.QueryResource, c.Resource)
+	for name, text := range map[string]string{v1.QuerySince: c.Since, v1.QueryUntil: c.Until} {
+		t, err := moment(text, s.clock.Now())
+		if err != nil {
+			return usage("--%s %q is neither a time such as 2026-11-23T09:30:00Z nor how long ago, such as 24h.", name, text)
+		}
+		setIf(query, name, t)
+	}
+	node, err := c.connect(s)
+	if err != nil {
+		return err
+	}
+	all := v1.AuditList{Entries: []v1.AuditEntry{}}
+	for len(all.Entries) < c.Max {
+		query.Set(v1.QueryMax, strconv.Itoa(min(c.Max-len(all.Entries), v1.MaxPage)))
+		var page v1.AuditList
+		if err := node.own(ctx, http.MethodGet, v1.Audit+"?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		all.Entries = append(all.Entries, page.Entries...)
+		if all.NextToken = page.NextToken; page.NextToken == nil {
+			break
+		}
+		query.Set(v1.QueryToken, *page.NextToken)
+	}
+	if c.JSON {
+		return printJSON(s.Out, all)
+	}
+	var t table
+	t.add("time", "operation", "account", "key", "source", "what")
+	for _, e := range all.Entries {
+		source := ""
+		if e.Source.IsValid() {
+			source = e.Source.Addr().String()
+		}
+		account, key := e.AccountID, e.AccessKeyID
+		if account == "" && e.Operator {
+			account = "(operator)"
+		}
+		t.add(e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Operation, dash(account), dash(key), dash(source), dash(whatChanged(e)))
+	}
+	return t.print(s.Out)
+}
+
+// moment reads a time, or how long before now one is; "" stays.
+func moment(text string, now time.Time) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago).UTC().Format(time.RFC3339Nano), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	return t.UTC().Format(time.RFC3339Nano), err
+}
+
+// whatChanged says in a line what an entry tells of.
+func whatChanged(e v1.AuditEntry) string {
+	const most = 3
+	var parts []string
+	for _, c := range e.Changes[:min(len(e.Changes), most)] {
+		parts = append(parts, oneChange(c))
+	}
+	if more := len(e.Changes) - len(parts) + e.Omitted; more > 0 {
+		parts = append(parts, strconv.Itoa(more)+" more")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func oneChange(c v1.AuditChange) string {
+	what := c.Kind + " " + c.ID
+	switch {
+	case c.Before == nil:
+		return what + " created"
+	case c.After == nil:
+		return what + " deleted"
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(c.After, &members); err != nil || len(members) == 0 {
+		return what
+	}
+	return what + " (" + strings.Join(slices.Sorted(maps.Keys(members)), ", ") + ")"
+}
