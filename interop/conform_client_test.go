@@ -21,6 +21,8 @@ type answer struct {
 	Fault   string `json:"fault,omitempty"`
 	Typed   bool   `json:"typed,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Code is the model's ErrorCode, empty where the client does not tell.
+	Code string `json:"code,omitempty"`
 	// Status is the HTTP status, 0 where the client does not tell.
 	Status int `json:"status,omitempty"`
 	// Broken is a failure that is no answer of the service: the client could not send or could not read.

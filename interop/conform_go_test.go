@@ -88,6 +88,9 @@ func goV2Fault(err error) answer {
 	a := answer{Fault: api.ErrorCode(), Message: api.ErrorMessage()}
 	own := reflect.TypeOf(api).Elem()
 	a.Typed = own.PkgPath() == reflect.TypeFor[types.NotFoundException]().PkgPath() && own.Name() == a.Fault
+	if a.Typed {
+		a.Code = reflect.ValueOf(api).Elem().FieldByName("Code").String()
+	}
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		a.Status = response.HTTPStatusCode()
 	}
@@ -142,8 +145,12 @@ func goV1Fault(err error) answer {
 		return answer{Broken: err.Error()}
 	}
 	own := reflect.TypeOf(failure).Elem()
-	return answer{Fault: failure.Code(), Message: failure.Message(), Status: failure.StatusCode(),
-		Typed: own.PkgPath() == reflect.TypeFor[chime.NotFoundException]().PkgPath() && own.Name() == failure.Code()}
+	a := answer{Fault: failure.Code(), Message: failure.Message(), Status: failure.StatusCode()}
+	a.Typed = own.PkgPath() == reflect.TypeFor[chime.NotFoundException]().PkgPath() && own.Name() == a.Fault
+	if a.Typed {
+		a.Code, _ = goValue(reflect.ValueOf(failure).Elem().FieldByName("Code_"), nil).(string)
+	}
+	return a
 }
 
 // outputShape is that of the namespace's model, which has the names that go over the wire.

@@ -28,7 +28,7 @@ func groupTrials() []trial {
 		{operation: "ListVoiceConnectorGroups", in: `{"NextToken":"bm90LW91cnM"}`, fails: "BadRequestException", says: "NextToken"},
 		// What is in use stays.
 		{operation: "DeleteVoiceConnectorGroup", in: `{"VoiceConnectorGroupId":"${g1}"}`, fails: "ConflictException"},
-		{operation: "DeleteVoiceConnector", in: `{"VoiceConnectorId":"${vc}"}`, fails: "ConflictException"},
+		{operation: "DeleteVoiceConnector", in: `{"VoiceConnectorId":"${vc}"}`, fails: "ConflictException", code: "VoiceConnectorGroupAssociationsExist"},
 		{operation: "DeleteVoiceConnectorGroup", in: `{"VoiceConnectorGroupId":"${nobody}"}`, fails: "NotFoundException"},
 	}
 }
@@ -246,7 +246,9 @@ func associationTrials() []trial {
 		{operation: "ListPhoneNumbers", in: `{"Status":"Unassigned","ProductType":"VoiceConnector"}`,
 			pages: &pages{list: "PhoneNumbers", key: "E164PhoneNumber", size: 3, sizes: []int{2}, all: []string{"${n2}", "${n3}"}}},
 		{operation: "ListPhoneNumbers", in: `{"NextToken":"bm90LW91cnM"}`, fails: "BadRequestException", says: "NextToken"},
-		{operation: "DeleteVoiceConnector", in: `{"VoiceConnectorId":"${vc}"}`, fails: "ConflictException"},
+		{operation: "AssociatePhoneNumbersWithVoiceConnector", in: `{"VoiceConnectorId":"${three}","E164PhoneNumbers":["${n3}"]}`, want: `{"PhoneNumberErrors":[]}`},
+		{operation: "DeleteVoiceConnector", in: `{"VoiceConnectorId":"${three}"}`, fails: "ConflictException", code: "PhoneNumberAssociationsExist"},
+		{operation: "DisassociatePhoneNumbersFromVoiceConnector", in: `{"VoiceConnectorId":"${three}","E164PhoneNumbers":["${n3}"]}`, want: `{"PhoneNumberErrors":[]}`},
 		// A number in use is not deleted; Conflict is not modelled there.
 		{operation: "DeletePhoneNumber", in: `{"PhoneNumberId":"${n0}"}`, fails: "BadRequestException"},
 		{operation: "AssociatePhoneNumbersWithVoiceConnectorGroup", in: `{"VoiceConnectorGroupId":"${g1}","E164PhoneNumbers":["${n0}","${n2}"]}`,

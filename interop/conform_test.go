@@ -19,8 +19,9 @@ type trial struct {
 	operation string
 	// in is the input and want what the output must hold; see match.
 	in, want string
-	// fails is the exception that must be raised instead, and says a part of its message.
-	fails, says string
+	// fails is the exception that must be raised instead, says a part of its message, and code its ErrorCode where that
+	// is not the exception's name.
+	fails, says, code string
 	// pages asks for all pages, with the client's own paginator where it has one.
 	pages *pages
 	// whole trials are only for clients whose model has every member of the input.
@@ -220,6 +221,8 @@ func (w *walk) failed(s trial, a answer) string {
 		return fmt.Sprintf("%s is not the client's own class", a.Fault)
 	case a.Message == "":
 		return a.Fault + " says nothing"
+	case a.Code != "" && a.Code != cmp.Or(s.code, strings.TrimSuffix(s.fails, "Exception")):
+		return fmt.Sprintf("got %s with ErrorCode %s, want %s", a.Fault, a.Code, cmp.Or(s.code, strings.TrimSuffix(s.fails, "Exception")))
 	case a.Status != 0 && a.Status != want:
 		return fmt.Sprintf("got status %d for %s, want %d", a.Status, a.Fault, want)
 	}

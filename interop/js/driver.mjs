@@ -45,7 +45,7 @@ async function call({ operation, in: input, page }) {
     }
     // An exception of the client's own is a class that it exports.
     const typed = typeof sdk[e.name] === "function" && e.constructor === sdk[e.name];
-    return { fault: e.name, typed, message: e.message, status: e.$metadata.httpStatusCode };
+    return { fault: e.name, typed, message: e.message, code: e.Code, status: e.$metadata.httpStatusCode };
   }
 }
 

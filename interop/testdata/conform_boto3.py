@@ -34,6 +34,7 @@ def call(request):
             "fault": e.response["Error"]["Code"],
             "typed": own is type(e) and type(e).__name__ == e.response["Error"]["Code"],
             "message": e.response["Error"]["Message"],
+            "code": e.response.get("Code"),  # only the model of the namespace chime has it
             "status": e.response["ResponseMetadata"]["HTTPStatusCode"],
         }
     except Exception as e:  # whatever it is, it is for the suite to judge
