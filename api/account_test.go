@@ -220,5 +220,9 @@ func TestRefusals(t *testing.T) {
 		if !used[family.sentence] {
 			t.Errorf("nothing is refused with %q", family.sentence)
 		}
+		delete(used, family.sentence)
+	}
+	for sentence := range used {
+		t.Errorf("%q is of no family", sentence)
 	}
 }
