@@ -36,7 +36,7 @@ func (r *request) authenticate() error {
 		// It was deleted since the signature was verified.
 		return &sigv4.Error{Fault: sigv4.UnrecognizedClient, Message: "The security token included in the request is invalid."}
 	}
-	if r.principal, err = iam.NewPrincipal(key); err != nil {
+	if r.principal, err = iam.NewPrincipal(key, r.server.policies); err != nil {
 		return fmt.Errorf("authenticate: %w", err)
 	}
 	return nil

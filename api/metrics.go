@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"carillon/iam"
 	"carillon/sigv4"
 )
 
@@ -18,6 +19,7 @@ import (
 //	carillon_api_short_pages_total                    pages of numbers that ended at MaxNumberScan
 //	carillon_api_retries_answered_total               creates sent again that were answered with the first result
 //	carillon_api_rate_buckets_forgotten_total         request rates that were forgotten for want of room
+//	carillon_api_policies_evicted_total               parsed policies that were dropped for want of room
 //	carillon_api_signature_faults_total{fault}        requests whose signature was refused
 type metrics struct {
 	requests *prometheus.CounterVec
@@ -31,7 +33,7 @@ type metrics struct {
 	shortPages prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer, v *sigv4.Verifier) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, v *sigv4.Verifier, policies *iam.Cache) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "carillon_api_requests_total", Help: "Requests answered, by operation and exception.",
@@ -60,6 +62,9 @@ func newMetrics(r prometheus.Registerer, v *sigv4.Verifier) (*metrics, error) {
 		return m, nil
 	}
 	all := []prometheus.Collector{m.requests, m.seconds, m.overload, m.tooLarge, m.retries, m.forgottenRates, m.shortPages}
+	all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "carillon_api_policies_evicted_total", Help: "Parsed policies that were dropped for want of room, to be parsed again.",
+	}, func() float64 { return float64(policies.Evicted()) }))
 	for _, f := range sigv4.Faults() {
 		all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "carillon_api_signature_faults_total", Help: "Requests whose signature was refused.",

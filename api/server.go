@@ -16,6 +16,7 @@ import (
 	"carillon/call"
 	"carillon/clock"
 	"carillon/directory"
+	"carillon/iam"
 	"carillon/restjson"
 	"carillon/sigv4"
 	"carillon/trunk"
@@ -108,6 +109,7 @@ type Server struct {
 	rows     []row
 	router   *restjson.Router
 	verifier *sigv4.Verifier
+	policies *iam.Cache
 	metrics  *metrics
 	// nothing is the state of an installation in which nothing exists.
 	nothing *directory.Snapshot
@@ -132,7 +134,7 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: c, rows: table(), nothing: directory.New(directory.Config{}).Snapshot(),
+		config: c, rows: table(), nothing: directory.New(directory.Config{}).Snapshot(), policies: iam.NewCache(0),
 		working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies),
 		rates: rates{limit: c.MaxRateBuckets, buckets: map[rateKey]rateBucket{}},
 	}
@@ -145,7 +147,7 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("make API server: %w", err)
 	}
 	s.verifier = sigv4.NewVerifier(sigv4.Config{Keys: keyring{c.Directory}})
-	if s.metrics, err = newMetrics(c.Metrics, s.verifier); err != nil {
+	if s.metrics, err = newMetrics(c.Metrics, s.verifier, s.policies); err != nil {
 		return nil, fmt.Errorf("make API server: %w", err)
 	}
 	s.rates.forgotten = s.metrics.forgottenRates

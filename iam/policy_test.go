@@ -251,12 +251,38 @@ func TestDefaultPolicy(t *testing.T) {
 }
 
 func TestNewPrincipal(t *testing.T) {
-	p, err := NewPrincipal(&AccessKey{ID: "AKIDEXAMPLE", Account: "111122223333", Operator: true})
+	policies := NewCache(0)
+	p, err := NewPrincipal(&AccessKey{ID: "AKIDEXAMPLE", Account: "111122223333", Operator: true}, policies)
 	if err != nil || p.Policy != nil || !p.Operator || p.ARN != "arn:aws:iam::111122223333:user/AKIDEXAMPLE" {
 		t.Errorf("got %+v, %v", p, err)
 	}
-	if _, err := NewPrincipal(&AccessKey{ID: "AKIDEXAMPLE", Policy: `{"Statement":"x"}`}); err == nil {
+	if _, err := NewPrincipal(&AccessKey{ID: "AKIDEXAMPLE", Policy: `{"Statement":"x"}`}, policies); err == nil {
 		t.Error("a policy that cannot be read was taken for none")
+	}
+}
+
+// TestCache: the same text is parsed once, another one anew, a bad one never kept, and the number is bounded.
+func TestCache(t *testing.T) {
+	c := NewCache(3)
+	text := func(i int) string {
+		return statements(`{"Sid":"` + strings.Repeat("x", i) + `","Effect":"Allow","Action":"*","Resource":"*"}`)
+	}
+	first, err := c.Parse(text(0))
+	if again, _ := c.Parse(text(0)); err != nil || again != first {
+		t.Errorf("the second time: %p, %v, want %p", again, err, first)
+	}
+	for range 2 {
+		if p, err := c.Parse("{}"); err == nil || p != nil {
+			t.Error("a policy without statements was taken")
+		}
+	}
+	for i := range 10 {
+		if _, err := c.Parse(text(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.parsed) != 3 || c.Evicted() != 7 {
+		t.Errorf("%d kept, %d evicted, want 3 and 7", len(c.parsed), c.Evicted())
 	}
 }
 

@@ -22,14 +22,15 @@ type Principal struct {
 	Policy *Policy
 }
 
-// NewPrincipal returns the principal that a key stands for. It fails when the key's policy cannot be understood.
-func NewPrincipal(k *AccessKey) (*Principal, error) {
+// NewPrincipal returns the principal that a key stands for, its policy from the cache. It fails when the key's policy
+// cannot be understood.
+func NewPrincipal(k *AccessKey, policies *Cache) (*Principal, error) {
 	p := &Principal{Account: k.Account, AccessKeyID: k.ID, ARN: UserARN(k.Account, k.ID), Operator: k.Operator}
 	if !k.SessionToken.Empty() {
 		p.Issued = k.Created
 	}
 	if k.Policy != "" {
-		policy, err := Parse([]byte(k.Policy))
+		policy, err := policies.Parse(k.Policy)
 		if err != nil {
 			return nil, fmt.Errorf("read the policy of key %s: %w", k.ID, err)
 		}
