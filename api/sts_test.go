@@ -12,7 +12,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	v1 "carillon/api/v1"
 	"carillon/iam"
 	"carillon/sigv4"
 	"carillon/trunk"
@@ -63,15 +65,18 @@ func (n *node) stsRequest(key sigv4.Credentials, service, method, target, body s
 }
 
 // presigned signs a GET in the query, by hand: the verifier must agree with the specification and not with itself.
-func (n *node) presigned(key sigv4.Credentials, host, path, query string) *http.Request {
+func (n *node) presigned(key sigv4.Credentials, service, host, path, query string) *http.Request {
 	date := n.clock.Now().UTC().Format("20060102T150405Z")
-	scope := date[:8] + "/us-east-1/sts/aws4_request"
+	scope := date[:8] + "/us-east-1/" + service + "/aws4_request"
 	values, _ := url.ParseQuery(query)
 	for name, value := range map[string]string{
 		"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": key.AccessKeyID + "/" + scope, "X-Amz-Date": date,
 		"X-Amz-Expires": "900", "X-Amz-SignedHeaders": "host",
 	} {
 		values.Set(name, value)
+	}
+	if key.SessionToken != "" {
+		values.Set("X-Amz-Security-Token", key.SessionToken)
 	}
 	mac := func(key []byte, text string) []byte {
 		h := hmac.New(sha256.New, key)
@@ -100,8 +105,8 @@ func TestGetCallerIdentity(t *testing.T) {
 		"regional host":           n.stsRequest(key, "sts", "POST", "/", whoAmI, "Host", "sts.eu-west-1.amazonaws.com:443"),
 		"GET":                     n.stsRequest(key, "sts", "GET", "/?"+whoAmI, ""),
 		"GET at the base path":    n.stsRequest(key, "sts", "GET", "/sts?"+whoAmI, ""),
-		"presigned":               n.presigned(key, "sts.amazonaws.com", "/", whoAmI),
-		"presigned at the root":   n.presigned(key, "127.0.0.1:8080", "/", whoAmI),
+		"presigned":               n.presigned(key, "sts", "sts.amazonaws.com", "/", whoAmI),
+		"presigned at the root":   n.presigned(key, "sts", "127.0.0.1:8080", "/", whoAmI),
 		"parameters in two parts": n.stsRequest(key, "sts", "POST", "/?Version=2011-06-15", "Action=GetCallerIdentity"),
 	} {
 		w := httptest.NewRecorder()
@@ -172,6 +177,41 @@ func TestSTSRefusals(t *testing.T) {
 		a := n.askSTS(t, c.h)
 		if a.status != c.status || a.Code != c.code || a.Type != "Sender" || !strings.Contains(a.Message, c.says) {
 			t.Errorf("%s: got %d %s, want %d %s %q", c.name, a.status, a.text, c.status, c.code, c.says)
+		}
+	}
+}
+
+// TestTemporaryKeyOfEachForm: in header and query alike a temporary key needs its session token, exactly, and its end is
+// told to whoever has all of it.
+func TestTemporaryKeyOfEachForm(t *testing.T) {
+	n := startNode(t)
+	made := decode[v1.Credentials](t, n.do(t, operatorAccount, "POST", v1.Keys, `{"account":"`+accountA+`","expires_seconds":3600}`).want(t, 201))
+	key := sigv4.Credentials{AccessKeyID: made.AccessKeyID, SecretAccessKey: made.SecretAccessKey, SessionToken: made.SessionToken}
+	forms := map[string]func(sigv4.Credentials) answer{
+		"header": func(k sigv4.Credentials) answer { return n.as(t, k, "GET", "/voice-connectors", "") },
+		"query": func(k sigv4.Credentials) answer {
+			return n.send(t, n.presigned(k, "chime", "127.0.0.1:8080", "/voice-connectors", "max-results=5"))
+		},
+	}
+	for name, send := range forms {
+		send(key).want(t, 200)
+		for _, token := range []string{"", "x", key.SessionToken[1:], key.SessionToken + "A", strings.ToLower(key.SessionToken)} {
+			wrong := key
+			wrong.SessionToken = token
+			if a := send(wrong); a.Status != 403 || a.errorType() != "InvalidClientTokenId" {
+				t.Errorf("%s with token %q: %v", name, token, a)
+			}
+		}
+	}
+	n.clock.Advance(time.Hour)
+	for name, send := range forms {
+		if a := send(key); a.Status != 403 || a.errorType() != "ExpiredTokenException" {
+			t.Errorf("%s after its end: %v", name, a)
+		}
+		wrong := key
+		wrong.SessionToken = "x"
+		if a := send(wrong); a.errorType() != "InvalidClientTokenId" {
+			t.Errorf("%s after its end, without its token: %v", name, a)
 		}
 	}
 }
