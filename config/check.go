@@ -132,12 +132,13 @@ func (c *Config) checkAPI(fail failFunc) {
 }
 
 func (c *Config) checkTLS(fail failFunc) {
-	switch {
-	case (c.TLSCert == "") != (c.TLSKey == ""):
-		fail("--tls-cert and --tls-key are given together or not at all")
-	case c.TLSCert != "":
-		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
-			fail("--tls-cert: %w", err)
+	if len(c.TLSCert) != len(c.TLSKey) {
+		fail("--tls-cert and --tls-key are given together, one key for each certificate, or not at all")
+	} else {
+		for i := range c.TLSCert {
+			if _, err := tls.LoadX509KeyPair(c.TLSCert[i], c.TLSKey[i]); err != nil {
+				fail("--tls-cert: %w", err)
+			}
 		}
 	}
 	if c.TLSTrust != "" {

@@ -44,9 +44,9 @@ type Config struct {
 	AllowPrivate   bool         `name:"allow-private" group:"Addresses" help:"Allow calls to and media at private addresses also where several accounts share the installation."`
 	AllowLoopback  bool         `name:"allow-loopback" group:"Addresses" help:"Allow calls to and media at loopback addresses; always on with --dev."`
 
-	TLSCert  string `name:"tls-cert" group:"TLS" placeholder:"FILE" help:"Certificate chain of this node in PEM. Without it an own CA signs one."`
-	TLSKey   string `name:"tls-key" group:"TLS" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
-	TLSTrust string `name:"tls-trust" group:"TLS" placeholder:"FILE" help:"Certificates in PEM that are trusted beside the system's when calling out."`
+	TLSCert  []string `name:"tls-cert" group:"TLS" placeholder:"FILE" help:"Certificate chain of this node in PEM; may be repeated, each with its --tls-key. Clients get the first that has the name they ask for and that they can verify, else the first of all. Without any an own CA signs one. SIGHUP reads the files again."`
+	TLSKey   []string `name:"tls-key" group:"TLS" placeholder:"FILE" help:"Private key of the --tls-cert at the same place, in PEM."`
+	TLSTrust string   `name:"tls-trust" group:"TLS" placeholder:"FILE" help:"Certificates in PEM that are trusted beside the system's when calling out, and to verify the certificates of clients. SIGHUP reads it again."`
 
 	MaxCalls            int  `name:"max-calls" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"Calls this node holds at once; above it new ones are refused as node_full."`
 	MaxUnprovenCalls    int  `name:"max-unproven-calls" group:"Limits" placeholder:"N" default:"5000" min:"1" help:"Calls of one connector at once whose caller is known only by the address of a datagram and has not yet sent the ACK."`

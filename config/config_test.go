@@ -123,8 +123,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"domain": "a.example", "log-level": "debug", "log-format": "json", "api": "1.2.3.4:1", "api-tls": "true",
 		"sip-udp": "[::1]:2", "sip-tcp": ":0", "sip-tls": "off", "dns": "1.2.3.4:5", "metrics": "localhost:6",
 		"sip-advertise": "sip.example", "media-ip": "192.0.2.1,2001:db8::1", "media-ports": "2000-2999",
-		"media-advertise": "192.0.2.9", "allow-private": "true", "allow-loopback": "true", "tls-cert": "/crt",
-		"tls-key": "/key", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
+		"media-advertise": "192.0.2.9", "allow-private": "true", "allow-loopback": "true", "tls-cert": "/crt,/crt2",
+		"tls-key": "/key,/key2", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
 		"max-transactions": "4", "max-record-bytes": "5MiB", "audit-entries": "88", "audit-keep": "99h", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
 		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
 		"proxy-protocol": "192.0.2.0/24,2001:db8::/32", "api-proxy-protocol": "192.0.2.1/32",
@@ -229,13 +229,13 @@ func TestCheckSentences(t *testing.T) {
 		{"just enough ports", func(c *Config) { c.MediaPorts = Ports{20000, 20003} }, ""},
 		{"ports backwards", func(c *Config) { c.MediaPorts = Ports{20003, 20000} }, "too short"},
 		{"SIP within media", func(c *Config) { c.SIPUDP = ":20001" }, "lies within --media-ports"},
-		{"certificate alone", func(c *Config) { c.TLSCert = "x" }, "together"},
+		{"certificate alone", func(c *Config) { c.TLSCert = []string{"x"} }, "together"},
 		{"anybody as balancer", func(c *Config) { c.ProxyProtocol = prefixes("0.0.0.0/0") }, "--proxy-protocol 0.0.0.0/0 would let anybody"},
 		{"balancer with bits to spare", func(c *Config) { c.APIProxyProtocol = prefixes("192.0.2.1/24") }, "did you mean 192.0.2.0/24?"},
 		{"balancer in IPv6 clothes", func(c *Config) { c.ProxyProtocol = prefixes("::ffff:192.0.2.0/120") }, "write it as IPv4"},
 		{"balancer for nothing", func(c *Config) { c.ProxyProtocol, c.SIPTCP, c.SIPTLS = prefixes("192.0.2.0/24"), Off, Off }, "which are both off"},
 		{"balancers", func(c *Config) { c.ProxyProtocol = prefixes("192.0.2.0/24", "2001:db8::/32") }, ""},
-		{"certificate missing", func(c *Config) { c.TLSCert, c.TLSKey = "/none", "/none" }, "--tls-cert"},
+		{"certificate missing", func(c *Config) { c.TLSCert, c.TLSKey = []string{"/none"}, []string{"/none"} }, "--tls-cert"},
 		{"trust missing", func(c *Config) { c.TLSTrust = "/none" }, "--tls-trust"},
 		{"trust empty", func(c *Config) { c.TLSTrust = os.DevNull }, "no certificate"},
 		{"prefix too short", func(c *Config) { c.ShortestPrefixIPv4 = 0 }, "--shortest-prefix-ipv4 0 is less than 1"},
@@ -277,8 +277,8 @@ func TestCheckReadsCertificates(t *testing.T) {
 		return path
 	}
 	c := Default(true)
-	c.TLSCert, c.TLSKey = write("crt", "CERTIFICATE", der), write("key", "PRIVATE KEY", keyDER)
-	c.TLSTrust = c.TLSCert
+	c.TLSCert, c.TLSKey = []string{write("crt", "CERTIFICATE", der)}, []string{write("key", "PRIVATE KEY", keyDER)}
+	c.TLSTrust = c.TLSCert[0]
 	if err := c.Check(); err != nil {
 		t.Errorf("Check: %v", err)
 	}

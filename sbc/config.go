@@ -98,9 +98,11 @@ type Config struct {
 	Domain string
 	// Ports are the ports the node listens on, by transport.Proto; 0 where it does not.
 	Ports func(transport.Proto) uint16
-	// Roots verify the certificates of peers; nil means the system's. Certificate is shown to peers that ask.
-	Roots       *x509.CertPool
-	Certificate *tls.Certificate
+	// Roots returns those that verify the certificates of peers; nil means the system's. Certificate returns the one
+	// that is shown to peers that ask. Both are asked for every connection, and return the same pointer while nothing
+	// has changed: connections are shared by it.
+	Roots       func() *x509.CertPool
+	Certificate func() *tls.Certificate
 	Clock       clock.Clock
 	// Rand makes tags, call ids and the order of routes.
 	Rand   io.Reader

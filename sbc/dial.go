@@ -25,6 +25,8 @@ type attempt struct {
 	body      []byte // the description offered; nil for a late offer
 	early     []byte // what the caller was given of its early answer
 	answered  bool   // credentials were sent once
+	reused    bool   // its flow is a connection that the target opened to us
+	direct    bool   // it must be connected to
 	asIs      bool   // the INVITE goes on the leg's flow whatever its length
 	stop      context.CancelFunc
 	earlies   []*early // the dialogs its reliable provisional answers made
@@ -113,11 +115,11 @@ func (c *activeCall) newAttempt(index int) *attempt {
 func (c *activeCall) find(a *attempt, left []resolve.Target) {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	number, target := a.number, a.target
+	number, target, direct := a.number, a.target, a.direct
 	c.pending++
 	go func() {
 		defer stop()
-		f, err := c.s.reach(ctx, target, left)
+		f, err := c.s.approach(ctx, target, left, direct)
 		c.mailbox.put(event{kind: evFound, attempt: number, found: f, err: err})
 	}()
 }
@@ -135,7 +137,7 @@ func (c *activeCall) onFound(e event) {
 		c.failTarget(a, outcome{text: "could not be reached"})
 		return
 	}
-	a.addresses = e.found.addresses
+	a.addresses, a.reused = e.found.addresses, e.found.reused
 	c.invite(a, e.found.flow)
 }
 
@@ -257,6 +259,12 @@ func (c *activeCall) failTarget(a *attempt, o outcome) {
 		return
 	}
 	if o.status == 0 || o.status == 408 || o.status == 503 {
+		if a.reused {
+			again := c.newAttempt(a.index)
+			again.direct = true
+			c.find(again, nil)
+			return
+		}
 		if a.leg != nil {
 			c.s.noteDead(a.leg.flow.Proto().String(), a.leg.flow.Remote())
 		}

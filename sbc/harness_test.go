@@ -295,6 +295,9 @@ type network struct {
 	dialed []transport.Target
 	// hang makes connecting wait until the caller gives up.
 	hang map[netip.AddrPort]bool
+	// opened are the connections that peers have opened and proven their names on.
+	opened map[string]transport.Flow
+	proofs []transport.ClientTLS // that were asked for
 }
 
 var errRefused = errors.New("connection refused")
@@ -345,6 +348,15 @@ func (n *network) Dial(ctx context.Context, t transport.Target) (transport.Flow,
 		return transport.Flow{}, errRefused
 	}
 	return p.near.Flow(), nil
+}
+
+// Reuse returns what a test has put into opened.
+func (n *network) Reuse(c *transport.ClientTLS, _ uint16) (transport.Flow, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.proofs = append(n.proofs, *c)
+	f, ok := n.opened[c.ServerName]
+	return f, ok
 }
 
 // name makes a host name lead to addresses.

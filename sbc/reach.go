@@ -24,10 +24,22 @@ const maxAddresses = 8
 type found struct {
 	flow      transport.Flow
 	addresses []resolve.Target
+	reused    bool // the flow is a connection that the target opened to us
 }
 
 // errNoAddress says that a target has no address that may be used.
 var errNoAddress = errors.New("no address that may be called")
+
+// approach reaches a target over a connection that it has opened to us and proven its name on, where there is one
+// (RFC 5923), else by connecting to it. A customer whose PBX cannot be connected to is reached so; a carrier always can.
+func (s *Server) approach(ctx context.Context, t routing.Target, left []resolve.Target, direct bool) (found, error) {
+	if left == nil && !direct && t.Transport == trunk.TLS && t.Carrier == nil {
+		if f, ok := s.dialer.Reuse(s.clientTLS(t.Peer, t.Host), t.Port); ok {
+			return found{flow: f, reused: true}, nil
+		}
+	}
+	return s.reach(ctx, t, left)
+}
 
 // reach resolves a target, unless addresses of it are left, drops those that must not be called and connects to the
 // first that answers. Addresses are used as checked: they are never looked up again in between.
@@ -157,17 +169,28 @@ func (s *Server) dialTarget(peer trunk.PeerPolicy, host string, r resolve.Target
 		t.Proto = transport.TCP
 	case resolve.TLS:
 		t.Proto = transport.TLS
-		// The certificate must name the configured host, not what its SRV record points to.
-		t.TLS = &transport.ClientTLS{ServerName: host, Roots: s.cfg.Roots, Certificate: s.cfg.Certificate}
-		if peer.Pin == "" {
-			t.TLS.SkipVerify = peer.NoVerify
-		} else {
-			t.TLS.Pins = []transport.SPKIHash{parsePin(peer.Pin)}
-		}
+		t.TLS = s.clientTLS(peer, host)
 	default:
 		t.Proto = transport.UDP
 	}
 	return t
+}
+
+// clientTLS says whom a target must prove to be: the configured host, not what its SRV record points to.
+func (s *Server) clientTLS(peer trunk.PeerPolicy, host string) *transport.ClientTLS {
+	c := &transport.ClientTLS{ServerName: host}
+	if s.cfg.Roots != nil {
+		c.Roots = s.cfg.Roots()
+	}
+	if s.cfg.Certificate != nil {
+		c.Certificate = s.cfg.Certificate()
+	}
+	if peer.Pin == "" {
+		c.SkipVerify = peer.NoVerify
+	} else {
+		c.Pins = []transport.SPKIHash{parsePin(peer.Pin)}
+	}
+	return c
 }
 
 // parsePin reads a pin. One that is no SHA-256 in hex becomes the zero pin, which no key has.

@@ -79,7 +79,10 @@ func contactTarget(from routing.Target, uri *sip.URI) (routing.Target, bool) {
 	if uri.Scheme != sip.SchemeSIP && uri.Scheme != sip.SchemeSIPS || !trunk.ValidHost(host) {
 		return routing.Target{}, false
 	}
-	t := routing.Target{Host: host, Port: uri.Port, Transport: trunk.UDP, SRTP: from.SRTP, Carrier: from.Carrier, User: from.User}
+	t := routing.Target{
+		Host: host, Port: uri.Port, Transport: trunk.UDP, IPv4Only: from.IPv4Only,
+		SRTP: from.SRTP, Carrier: from.Carrier, User: from.User,
+	}
 	if host == from.Host {
 		t.Peer = from.Peer
 	}

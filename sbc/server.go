@@ -62,6 +62,8 @@ type Resolver interface {
 // Dialer opens flows.
 type Dialer interface {
 	Dial(ctx context.Context, target transport.Target) (transport.Flow, error)
+	// Reuse returns a connection whose peer opened it, proved to be c.ServerName and takes requests on it.
+	Reuse(c *transport.ClientTLS, port uint16) (transport.Flow, bool)
 }
 
 // Health takes the OPTIONS of customers that an INVITE from there would have been let in with. It must not block.

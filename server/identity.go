@@ -45,9 +45,10 @@ type identity struct {
 	clock  clock.Clock
 	random io.Reader
 	caFile string
-	roots  *x509.CertPool
-	// given is the certificate of --tls-cert; nil when the own CA signs.
-	given atomic.Pointer[tls.Certificate]
+	// roots are the system's, those of --tls-trust and the own CA; replaced as a whole when the file is read again.
+	roots atomic.Pointer[x509.CertPool]
+	// given are the certificates of --tls-cert, never empty; nil when the own CA signs.
+	given atomic.Pointer[[]*tls.Certificate]
 
 	ca      *x509.Certificate
 	caKey   crypto.Signer
@@ -69,51 +70,64 @@ func (n *Node) loadIdentity(ctx context.Context) error {
 		hosted: func(host string) bool { _, ok := n.directory.Snapshot().ConnectorByHost(host); return ok },
 	}
 	n.identity = id
-	if err := id.trust(n.config.TLSTrust); err != nil {
-		return err
-	}
-	if n.config.TLSCert != "" {
+	if len(n.config.TLSCert) > 0 {
 		return n.Reload()
 	}
 	if err := id.loadCA(ctx, n); err != nil {
+		return err
+	}
+	if err := n.Reload(); err != nil {
 		return err
 	}
 	id.caFile = filepath.Join(n.dir, "ca.pem")
 	return writeFile(id.caFile, pemOf("CERTIFICATE", id.ca.Raw))
 }
 
-// Reload reads the certificate files again; connections that are open keep theirs.
+// Reload reads the files of certificates again, all of them or none; connections that are open keep what they have.
 func (n *Node) Reload() error {
 	id := n.identity
-	if n.config.TLSCert == "" {
-		return nil
-	}
-	cert, err := tls.LoadX509KeyPair(n.config.TLSCert, n.config.TLSKey)
+	roots, err := id.trusted(n.config.TLSTrust)
 	if err != nil {
-		return fmt.Errorf("load --tls-cert: %w", err)
+		return err
 	}
-	id.given.Store(&cert)
+	var given []*tls.Certificate
+	for i := range n.config.TLSCert {
+		cert, err := tls.LoadX509KeyPair(n.config.TLSCert[i], n.config.TLSKey[i])
+		if err != nil {
+			return fmt.Errorf("load --tls-cert: %w", err)
+		}
+		given = append(given, &cert)
+	}
+	if len(given) > 0 {
+		id.given.Store(&given)
+	}
+	// Connections are shared between those who trust the same pool: while the file says the same, it stays.
+	if old := id.roots.Load(); old == nil || !old.Equal(roots) {
+		id.roots.Store(roots)
+	}
 	return nil
 }
 
-// trust adds the operator's trust file to the system's roots.
-func (id *identity) trust(file string) error {
+// trusted makes the pool of whom to trust: the system's roots, the operator's file and the own CA.
+func (id *identity) trusted(file string) (*x509.CertPool, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
-	id.roots = roots
+	if id.ca != nil {
+		roots.AddCert(id.ca)
+	}
 	if file == "" {
-		return nil
+		return roots, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("read --tls-trust: %w", err)
+		return nil, fmt.Errorf("read --tls-trust: %w", err)
 	}
 	if !roots.AppendCertsFromPEM(text) {
-		return fmt.Errorf("read --tls-trust: %s holds no certificate in PEM", file)
+		return nil, fmt.Errorf("read --tls-trust: %s holds no certificate in PEM", file)
 	}
-	return nil
+	return roots, nil
 }
 
 // loadCA reads the CA and the node's key from the store, or makes them once for all nodes.
@@ -139,7 +153,6 @@ func (id *identity) loadCA(ctx context.Context, n *Node) error {
 	}
 	id.caKey = caKey
 	id.leafKey, err = parseKey(node.Key)
-	id.roots.AddCert(id.ca)
 	return err
 }
 
@@ -201,18 +214,29 @@ func (id *identity) newCA(domain string) (*store.Certificate, error) {
 	return &store.Certificate{Name: caName, CertPEM: pemOf("CERTIFICATE", raw), Key: trunk.NewSecret(string(pemOfKey(key)))}, nil
 }
 
-// forHello answers a TLS handshake: the given certificate, else a leaf for the name the client asks for. The
+// forHello answers a TLS handshake: the given certificate that fits, else a leaf for the name the client asks for. The
 // wildcards in every leaf serve most clients; a leaf of its own gives a connector's exact name to those that must not
 // take a wildcard for SIP (RFC 5922 section 7.2).
 func (id *identity) forHello(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if cert := id.given.Load(); cert != nil {
-		return cert, nil
+	if given := id.given.Load(); given != nil {
+		return choose(*given, hello), nil
 	}
 	host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if host != "" && !id.hosted(host) {
 		host = ""
 	}
 	return id.leaf(host)
+}
+
+// choose returns the first certificate that has the name a client asks for and that it can verify, and the first of all
+// for a client that none fits: it may know what it does.
+func choose(given []*tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate {
+	for _, cert := range given {
+		if hello.SupportsCertificate(cert) == nil {
+			return cert
+		}
+	}
+	return given[0]
 }
 
 // leaf returns the certificate for a connector's host name, or the node's own for "".
@@ -266,12 +290,16 @@ func (id *identity) sign(host string) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{raw, id.ca.Raw}, PrivateKey: id.leafKey, Leaf: leaf}, nil
 }
 
-// own returns the certificate the node shows when it dials and is asked for one.
-func (id *identity) own() (*tls.Certificate, error) {
-	if cert := id.given.Load(); cert != nil {
-		return cert, nil
+// own returns the certificate the node shows when it dials and is asked for one: that of today, not of the start.
+func (id *identity) own() *tls.Certificate {
+	if given := id.given.Load(); given != nil {
+		return (*given)[0]
 	}
-	return id.leaf("")
+	cert, err := id.leaf("")
+	if err != nil {
+		return nil // randomness failed; a peer that insists will say so
+	}
+	return cert
 }
 
 // serverNames are the names in every certificate: the wildcards of the connectors' host names, and the node's own.

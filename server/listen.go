@@ -97,7 +97,7 @@ func (n *Node) listenSIP(context.Context) error {
 		{udp, &n.bound.udp, t.ListenUDP},
 		{tcp, &n.bound.tcp, t.ListenTCP},
 		{n.config.SIPTLS, &n.bound.tls, func(a netip.AddrPort) (netip.AddrPort, error) {
-			return t.ListenTLS(a, transport.ServerTLS{GetCertificate: n.identity.forHello})
+			return t.ListenTLS(a, transport.ServerTLS{GetCertificate: n.identity.forHello, ClientRoots: n.identity.roots.Load})
 		}},
 	} {
 		if !l.at.Enabled() {

@@ -116,6 +116,8 @@ func sipMetrics() []metric {
 					"not_listed": float64(s.StrangeProxy.Load()), "api": float64(n.apiProxyRefused.Load()),
 				}
 			}},
+		counter("carillon_sip_connections_reused_total", "Calls sent over a connection that the customer had opened and proven its name on.",
+			func(n *Node) uint64 { return n.transport.Stats().Reused.Load() }),
 		counter("carillon_sip_handshakes_failed_total", "TLS handshakes that ended badly.", func(n *Node) uint64 { return n.transport.Stats().HandshakeFail.Load() }),
 	}
 }

@@ -111,6 +111,7 @@ type Stats struct {
 	AcceptErrors  atomic.Uint64 // errors accepting a connection
 	Accepted      atomic.Uint64 // connections accepted
 	Dialed        atomic.Uint64 // connections made
+	Reused        atomic.Uint64 // times a connection that a verified peer opened was used to reach it
 	DialErrors    atomic.Uint64 // connections that could not be made
 	OverAccepted  atomic.Uint64 // connections refused by Limits.Accepted
 	OverPerIP     atomic.Uint64 // connections refused by Limits.AcceptedPerIP

@@ -15,6 +15,9 @@ func (t *Transport) deliver(f Flow, m *sip.Message, b []byte) error {
 	m.SetReceived(f.remote)
 	if err == nil {
 		t.stats.Received.Add(1)
+		if s, ok := f.link.(*stream); ok && s.reuse != nil {
+			t.offerReuse(s, m) // first: whoever hears the answer may count on it
+		}
 		t.handler.Receive(f, m)
 		return nil
 	}

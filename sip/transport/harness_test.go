@@ -104,7 +104,7 @@ func start(t *testing.T, limits Limits) (*Transport, *recorder, *clocktest.Fake)
 	}
 	t.Cleanup(func() {
 		tr.Close()
-		if n := len(tr.closers) + len(tr.pool) + len(tr.accepted); n != 0 {
+		if n := len(tr.closers) + len(tr.pool) + len(tr.accepted) + len(tr.reusable); n != 0 {
 			t.Errorf("%d things left in the transport", n)
 		}
 		if n := tr.stats.AcceptedNow.Load() + tr.stats.DialedNow.Load(); n != 0 {

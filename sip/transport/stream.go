@@ -35,6 +35,8 @@ type stream struct {
 	watch  watchdog
 	ending func() // takes it out of the pool; nil when accepted
 	held   atomic.Int32
+	reuse  *reuseInfo // of a peer that connected and proved who it is; nil for all others
+	alias  uint16     // the port it calls its own, once it takes requests here; guarded by the transport's lock
 
 	mu     sync.Mutex
 	ended  bool
@@ -139,7 +141,7 @@ func (s *stream) handshakeServer(c *serverSide) error {
 		s.strangeRecord(err)
 		return fmt.Errorf("TLS handshake with %v: %w", s.remote, err)
 	}
-	s.info = c.serverInfo(session.ConnectionState())
+	s.info, s.reuse = c.serverInfo(session.ConnectionState())
 	s.conn = session
 	return nil
 }
@@ -173,6 +175,7 @@ func (s *stream) serve() {
 	if s.ending != nil {
 		s.ending() // first, so that whoever hears of the end can dial again
 	}
+	s.t.withdraw(s)
 	s.t.handler.Closed(s.flow(), err)
 }
 

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"slices"
@@ -129,13 +128,10 @@ func checkPins(s tls.ConnectionState, pins []SPKIHash) error {
 	if len(s.PeerCertificates) == 0 {
 		return ErrPinMismatch
 	}
-	got := HashSPKI(s.PeerCertificates[0])
-	for _, pin := range pins {
-		if subtle.ConstantTimeCompare(got[:], pin[:]) == 1 {
-			return nil
-		}
+	if !pinned(HashSPKI(s.PeerCertificates[0]), pins) {
+		return ErrPinMismatch
 	}
-	return ErrPinMismatch
+	return nil
 }
 
 // clientInfo describes a connection we dialed, whose handshake has already applied the policy.
@@ -157,10 +153,10 @@ type ServerTLS struct {
 	// GetCertificate returns the certificate for the name the client asks for by SNI, which may
 	// be empty. It is called for every handshake, so a change needs no restart.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// ClientRoots, when set, makes the listener ask for a client certificate. One that does not
-	// lead to these roots, or none, does not end the handshake: many phones carry a certificate
-	// of their maker. The flow says which it was.
-	ClientRoots *x509.CertPool
+	// ClientRoots, when set, makes the listener ask for a client certificate, and is called for
+	// every handshake. One that does not lead to these roots, or none, does not end the handshake:
+	// many phones carry a certificate of their maker. The flow says which it was.
+	ClientRoots func() *x509.CertPool
 }
 
 // serverSide is a ServerTLS with the settings all connections of its listener share.
@@ -182,27 +178,32 @@ func (c ServerTLS) config() *tls.Config {
 	return conf
 }
 
-// serverInfo describes an accepted connection and verifies the client's certificate, if any.
-func (c ServerTLS) serverInfo(s tls.ConnectionState) *TLSInfo {
+// serverInfo describes an accepted connection and verifies the client's certificate, if any. A
+// certificate for servers is as good as one for clients: what it proves here is the name under
+// which requests reach its holder, and public CAs issue hardly any others (RFC 5922 §7.1).
+func (c ServerTLS) serverInfo(s tls.ConnectionState) (*TLSInfo, *reuseInfo) {
 	info := sessionInfo(s)
 	info.ServerName = canonicalName(s.ServerName)
 	if c.ClientRoots == nil || len(s.PeerCertificates) == 0 {
-		return info
+		return info, nil
 	}
+	roots := c.ClientRoots()
 	intermediates := x509.NewCertPool()
 	for _, cert := range s.PeerCertificates[1:] {
 		intermediates.AddCert(cert)
 	}
 	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots:         c.ClientRoots,
+		Roots:         roots,
 		Intermediates: intermediates,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	})
-	if err == nil {
-		info.Check = PeerVerified
-		info.Names = certificateNames(s.PeerCertificates[0])
+	if err != nil {
+		return info, nil
 	}
-	return info
+	leaf := s.PeerCertificates[0]
+	info.Check = PeerVerified
+	info.Names = certificateNames(leaf)
+	return info, &reuseInfo{roots: roots, key: HashSPKI(leaf), names: identities(leaf)}
 }
 
 func sessionInfo(s tls.ConnectionState) *TLSInfo {

@@ -126,7 +126,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server, r, _ := start(t, Limits{})
-			addr := listenTLS(t, server, ServerTLS{ClientRoots: a.pool}, a.issue("sbc.test"))
+			addr := listenTLS(t, server, ServerTLS{ClientRoots: func() *x509.CertPool { return a.pool }}, a.issue("sbc.test"))
 			client, _, _ := start(t, Limits{})
 			f, err := dial(t, client, tlsTarget(addr, ClientTLS{ServerName: "sbc.test", Roots: a.pool, Certificate: tt.cert}))
 			if err != nil {
@@ -359,7 +359,7 @@ func TestAbandonedDialEnds(t *testing.T) {
 
 func TestServerTLSNeedsCertificates(t *testing.T) {
 	tr, _, _ := start(t, Limits{})
-	if _, err := tr.ListenTLS(loopback, ServerTLS{ClientRoots: x509.NewCertPool()}); err == nil {
+	if _, err := tr.ListenTLS(loopback, ServerTLS{ClientRoots: x509.NewCertPool}); err == nil {
 		t.Error("listened for TLS without certificates")
 	}
 }

@@ -29,6 +29,10 @@ type Transport struct {
 	closers  map[closer]struct{} // listeners and connections
 	accepted map[netip.Prefix]int
 	pool     map[poolKey]*pooled
+	// reusable has the accepted TLS connections on which the peer takes requests, too (RFC 5923), the latest last, by
+	// the names in verified client certificates and by nothing else: an address says nothing about who is behind it,
+	// and a Via is what anybody writes.
+	reusable map[string][]*stream
 }
 
 type closer interface{ Close() error }
@@ -48,6 +52,7 @@ func New(c Config) (*Transport, error) {
 		closers:  make(map[closer]struct{}),
 		accepted: make(map[netip.Prefix]int),
 		pool:     make(map[poolKey]*pooled),
+		reusable: make(map[string][]*stream),
 	}
 	if t.clock == nil {
 		t.clock = clock.System()
