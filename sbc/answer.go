@@ -297,12 +297,12 @@ func (c *activeCall) refuseCaller(v verdict, cause, by string) {
 	} else {
 		c.s.explain(b, v)
 	}
-	c.finish(v, by)
-	c.caller.respond(withoutBody(b))
+	c.finish(v, by, func() { c.caller.respond(withoutBody(b)) })
 }
 
-// finish ends what is left of a call and writes its record; it sends nothing to the caller.
-func (c *activeCall) finish(v verdict, by string) {
+// finish ends what is left of a call and has its record written; it sends nothing to the caller but what then sends once
+// the record is on disk.
+func (c *activeCall) finish(v verdict, by string, then func()) {
 	for name := range c.timers {
 		c.stopTimer(name)
 	}
@@ -315,5 +315,5 @@ func (c *activeCall) finish(v verdict, by string) {
 	if c.callee != nil {
 		c.callee.letGo()
 	}
-	c.conclude(v, by)
+	c.conclude(v, by, then)
 }

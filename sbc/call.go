@@ -23,7 +23,8 @@ const (
 	over                  // ended; what is left are answers to what was sent
 )
 
-// activeCall is one call: two legs and everything about them, owned by one goroutine. Others only post events.
+// activeCall is one call: two legs and everything about them. It belongs to whoever is at work on it, one at a time, as
+// its mailbox says; all others only put events there.
 type activeCall struct {
 	s    *Server
 	id   call.ID
@@ -61,6 +62,8 @@ type activeCall struct {
 	held       *attempt
 	heldAnswer event
 	finished   bool
+	// unwritten are the records that are to be written before anything else happens, and what happens then.
+	unwritten *unwritten
 }
 
 // timerName names a timer of a call.
@@ -93,8 +96,8 @@ func (s *Server) begin(a *arrival) {
 	}
 	c := &activeCall{
 		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, doubted: a.doubted, timers: make(map[timerName]timer), merge: keyOf(a.req),
-		mailbox: mailbox{signal: make(chan struct{}, 1)},
 	}
+	c.mailbox.work, c.mailbox.busy = c.work, true
 	c.log = s.log.With("call", string(c.id), "connector", a.connector.ID)
 	if c.caller, err = callerLeg(c, a); err != nil {
 		s.turnAway(a, 400)
@@ -112,7 +115,9 @@ func (s *Server) begin(a *arrival) {
 	c.startRecord(a)
 	a.tx.Bind(c.caller.tag, c.onCallerEvent)
 	s.stats.Calls.Add(1)
-	s.calls.Go(c.run)
+	s.calls.begin()
+	c.start()
+	c.work()
 }
 
 // turnAway answers an INVITE that admission had let in.
@@ -146,14 +151,23 @@ func (s *Server) merged(req *sip.Message) bool {
 	return merged
 }
 
-// run is the call's goroutine.
-func (c *activeCall) run() {
-	defer c.release()
-	c.start()
-	for !c.done() {
-		for _, e := range c.mailbox.take() {
-			c.handle(e)
+// work handles events until none is left. It is called by whoever found the call idle.
+func (c *activeCall) work() {
+	for {
+		if c.unwritten != nil {
+			// The disk must not hold up the reader of a socket. The call stays busy, so that events wait.
+			go c.write()
+			return
 		}
+		if c.done() {
+			c.release()
+			return
+		}
+		e, ok := c.mailbox.take()
+		if !ok {
+			return
+		}
+		c.handle(e)
 	}
 }
 
@@ -221,6 +235,7 @@ func (c *activeCall) release() {
 			c.s.answerStateless(e.tx, e.msg, 481)
 		}
 	}
+	c.s.calls.done()
 }
 
 // after starts a timer of the call; it replaces one of the same name.

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"context"
+	"net/netip"
 
 	"carillon/call"
 	"carillon/routing"
@@ -117,11 +118,25 @@ func (c *activeCall) find(a *attempt, left []resolve.Target) {
 	a.stop = stop
 	number, target, direct := a.number, a.target, a.direct
 	c.pending++
-	go func() {
+	look := func() {
 		defer stop()
 		f, err := c.s.approach(ctx, target, left, direct)
 		c.mailbox.put(event{kind: evFound, attempt: number, found: f, err: err})
-	}()
+	}
+	if left == nil && isAtHand(target) {
+		look()
+		return
+	}
+	go look()
+}
+
+// isAtHand reports whether nothing has to be waited for to reach a target: no name is looked up and no connection made.
+func isAtHand(t routing.Target) bool {
+	if t.Transport != trunk.UDP && t.Transport != trunk.AnyTransport {
+		return false
+	}
+	_, err := netip.ParseAddr(t.Host)
+	return err == nil
 }
 
 // onFound sends the INVITE once a flow is open.

@@ -141,7 +141,7 @@ func (c *activeCall) onBye(e event) {
 	}
 	c.failExchange()
 	c.hangUp(e.leg.other(), causeOf(e.msg))
-	c.finish(judge(call.Refuse(call.ReasonHangup, "")), e.leg.side.String())
+	c.finish(judge(call.Refuse(call.ReasonHangup, "")), e.leg.side.String(), nil)
 }
 
 // onCancelled takes the caller's CANCEL.
@@ -240,5 +240,5 @@ func (c *activeCall) end(r *call.Refusal, by string) {
 	c.failExchange()
 	c.hangUp(c.caller, v.reasonHeader())
 	c.hangUp(c.answered.leg, v.reasonHeader())
-	c.finish(v, by)
+	c.finish(v, by, nil)
 }

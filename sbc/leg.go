@@ -11,7 +11,7 @@ import (
 	"carillon/trunk"
 )
 
-// leg is one of the two dialogs of a call. Only the call's goroutine touches it, but for call and tag, which never
+// leg is one of the two dialogs of a call. Only who is at work on the call touches it, but for call and tag, which never
 // change.
 type leg struct {
 	call *activeCall

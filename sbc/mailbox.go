@@ -9,15 +9,20 @@ import (
 	"carillon/sip/transport"
 )
 
-// maxMailbox bounds what peers can make wait for a call's goroutine: in-dialog requests, which then get 503, ACKs,
-// provisional and repeated answers. Everything else a call is sent answers something it started and is bounded by that.
+// maxMailbox bounds what peers can make wait for a call: in-dialog requests, which then get 503, ACKs, provisional and
+// repeated answers. Everything else a call is sent answers something it started and is bounded by that.
 const maxMailbox = 64
 
-// mailbox is the queue of events of a call.
+// mailbox is the queue of events of a call. Whoever puts an event into it while nobody is at work on the call works
+// until it is empty; the others leave theirs to him. So no two ever work on one call, and none costs a goroutine that
+// has to be woken for each of its messages.
 type mailbox struct {
+	work func()
+
 	mu     sync.Mutex
 	events []event
-	signal chan struct{}
+	next   int  // place of the first that was not taken
+	busy   bool // somebody is at work on the call
 	closed bool
 }
 
@@ -74,34 +79,35 @@ func (e event) repeatable() bool {
 	return false
 }
 
-// put queues an event and reports whether it was taken.
+// put queues an event, works on the call unless somebody does, and reports whether the event was taken.
 func (m *mailbox) put(e event) bool {
 	m.mu.Lock()
-	if m.closed || e.repeatable() && len(m.events) >= maxMailbox {
+	if m.closed || e.repeatable() && len(m.events)-m.next >= maxMailbox {
 		m.mu.Unlock()
 		return false
 	}
 	m.events = append(m.events, e)
+	idle := !m.busy
+	m.busy = true
 	m.mu.Unlock()
-	select {
-	case m.signal <- struct{}{}:
-	default:
+	if idle {
+		m.work()
 	}
 	return true
 }
 
-// take waits for events and returns all of them.
-func (m *mailbox) take() []event {
-	for {
-		m.mu.Lock()
-		if events := m.events; len(events) > 0 {
-			m.events = nil
-			m.mu.Unlock()
-			return events
-		}
-		m.mu.Unlock()
-		<-m.signal
+// take returns the next event. When there is none, the call is nobody's from then on.
+func (m *mailbox) take() (event, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.next == len(m.events) {
+		m.events, m.next, m.busy = m.events[:0], 0, false
+		return event{}, false
 	}
+	e := m.events[m.next]
+	m.events[m.next] = event{} // it holds a message
+	m.next++
+	return e, true
 }
 
 // close refuses further events and returns those that came too late.
@@ -109,5 +115,5 @@ func (m *mailbox) close() []event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
-	return m.events
+	return m.events[m.next:]
 }

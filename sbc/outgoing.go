@@ -55,7 +55,7 @@ func (c *activeCall) sendAck(l *leg, seq uint32, sdp []byte) {
 	}
 }
 
-// outbound is an in-dialog request on its way out. Only the call's goroutine touches it, but for final.
+// outbound is an in-dialog request on its way out. Only who is at work on the call touches it, but for final.
 type outbound struct {
 	leg    *leg
 	method string

@@ -112,9 +112,16 @@ func (s *Server) sampleRefusal(a *arrival, v verdict) {
 		slog.String("source", a.flow.Remote().String()), slog.String("sentence", v.sentence))
 }
 
-// conclude closes the call's media and writes its one record, before anything of the call is dropped. A call that
+// unwritten are the records of a call that is over, and what is to be done once they are on disk.
+type unwritten struct {
+	records []call.Record
+	reason  call.Reason
+	then    func()
+}
+
+// conclude closes the call's media and has its one record written, before anything of the call is dropped. A call that
 // stays inside leaves a second one for the account at its other end.
-func (c *activeCall) conclude(v verdict, hungUpBy string) {
+func (c *activeCall) conclude(v verdict, hungUpBy string, then func()) {
 	if c.finished {
 		return
 	}
@@ -140,19 +147,33 @@ func (c *activeCall) conclude(v verdict, hungUpBy string) {
 			r.CarrierLeg = l.record
 		}
 	}
-	c.s.append(*r)
+	c.unwritten = &unwritten{records: []call.Record{*r}, reason: v.reason, then: then}
 	if c.plan.Inside != nil {
-		c.s.append(c.insideRecord())
+		c.unwritten.records = append(c.unwritten.records, c.insideRecord())
 	}
+}
+
+// write writes the records and goes on with the call, which is busy meanwhile.
+func (c *activeCall) write() {
+	u := c.unwritten
+	for _, r := range u.records {
+		c.s.append(r)
+	}
+	c.unwritten = nil
 	c.s.actives.leave(c.plan.Connector.Account)
 	c.trust()
 	if c.shared {
 		c.s.actives.unshare(c.plan.Inside.Account)
 	}
-	c.s.stats.ended(v.reason)
+	c.s.stats.ended(u.reason)
 	c.s.records.done()
+	r := &c.rec
 	c.log.Info("call ended", "reason", r.Reason, "status", r.Status, "direction", r.Direction,
 		"seconds", int(r.End.Sub(r.Start).Seconds()))
+	if u.then != nil {
+		u.then()
+	}
+	c.work()
 }
 
 // insideRecord is the record of a call that stayed inside, as the account of the other connector sees it.

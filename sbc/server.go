@@ -2,7 +2,7 @@
 // one call and holds the encryption promise on the customer's side.
 //
 // A request is judged on the goroutine that read it, by a list of steps that never wait (admission.go). A call that is
-// let in gets one goroutine, which owns both legs and everything about the call; all else sends it events (call.go).
+// let in has a queue of events, and whoever finds the call idle works through them, one at a time (mailbox.go).
 // The plane sees neither keys nor ports: descriptions are bytes that it hands to the media plane.
 package sbc
 
@@ -94,13 +94,13 @@ type Server struct {
 
 	random   lockedRand
 	draining atomic.Bool
-	calls    tasks // goroutines of calls and of records being written
+	calls    tasks // calls, until nothing of theirs can come any more
 	records  tasks // calls that have not left their record yet
 
 	mu      sync.Mutex
 	dialogs map[string]*leg         // by our tag, which no two dialogs share
 	merges  map[mergeKey]call.ID    // INVITEs under way, to answer a merged one (RFC 3261 §8.2.2.2)
-	live    map[call.ID]*activeCall // calls with a goroutine
+	live    map[call.ID]*activeCall // calls of which something can come
 	pairs   map[string]counterpart  // dialogs of answered calls that may be replaced, by our tag
 	stopped bool                    // Drain has ended the calls: none may begin
 }

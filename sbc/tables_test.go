@@ -166,7 +166,7 @@ func TestFailuresAreBoundedAndForgotten(t *testing.T) {
 }
 
 func TestMailboxIsBounded(t *testing.T) {
-	m := mailbox{signal: make(chan struct{}, 1)}
+	m := mailbox{busy: true}
 	for i := range maxMailbox + 1 {
 		if took := m.put(event{kind: evRequest}); took != (i < maxMailbox) {
 			t.Fatalf("request %d was taken: %v", i, took)

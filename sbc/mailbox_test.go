@@ -1,0 +1,48 @@
+package sbc
+
+import (
+	"sync"
+	"testing"
+)
+
+// Whoever finds the call idle works on it, nobody else does at the same time, and no event is left lying.
+func TestOneAtATimeWorks(t *testing.T) {
+	const putters, each = 8, 500
+	var m mailbox
+	handled, workers := 0, 0 // the race detector watches over them
+	var next [putters]uint64
+	m.work = func() {
+		workers++
+		for {
+			e, ok := m.take()
+			if !ok {
+				return
+			}
+			handled++
+			if e.err != nil {
+				continue
+			}
+			if e.number != next[e.attempt] {
+				t.Errorf("putter %d: event %d came when %d was due", e.attempt, e.number, next[e.attempt])
+				next[e.attempt] = e.number
+			}
+			next[e.attempt]++
+			m.put(event{kind: evAnswered, err: errNoAddress}) // one of its own
+		}
+	}
+	var wg sync.WaitGroup
+	for p := range putters {
+		wg.Go(func() {
+			for n := range each {
+				m.put(event{kind: evAnswered, attempt: p, number: uint64(n)})
+			}
+		})
+	}
+	wg.Wait()
+	if len(m.events) != 0 || m.busy {
+		t.Errorf("%d events are left, busy %v", len(m.events), m.busy)
+	}
+	if handled != 2*putters*each || workers == 0 {
+		t.Errorf("%d events were handled; want %d", handled, 2*putters*each)
+	}
+}
