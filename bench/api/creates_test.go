@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,11 +31,19 @@ const createBody = `{"Name":"bench","RequireEncryption":true}`
 type figure struct {
 	rate []float64 // writes a second, of all writers together
 	cpu  []float64 // processor time of the whole process for one write, in microseconds
+	heap []float64 // memory allocated by the whole process for one write, in bytes
 }
 
-func (f *figure) add(elapsed, cpu time.Duration) {
-	f.rate = append(f.rate, writers*perWriter/elapsed.Seconds())
-	f.cpu = append(f.cpu, float64(cpu.Microseconds())/(writers*perWriter))
+// cost is what one round took of the process.
+type cost struct {
+	elapsed, cpu time.Duration
+	heap         uint64
+}
+
+func (f *figure) add(c cost) {
+	f.rate = append(f.rate, writers*perWriter/c.elapsed.Seconds())
+	f.cpu = append(f.cpu, float64(c.cpu.Microseconds())/(writers*perWriter))
+	f.heap = append(f.heap, float64(c.heap)/(writers*perWriter))
 }
 
 func median(v []float64) float64 {
@@ -99,6 +108,7 @@ func BenchmarkOneWay(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(median(f.rate), "writes/s")
 			b.ReportMetric(median(f.cpu), "cpu-us/write")
+			b.ReportMetric(median(f.heap), "heap-B/write")
 		})
 	}
 }
@@ -155,11 +165,11 @@ func (s *stand) signed(b *testing.B, key *iam.AccessKey) []*http.Request {
 	return all
 }
 
-// round lets every writer write its share and returns how long all took, and how much processor time.
-func round(b *testing.B, requests []*http.Request, write func(writer int, r *http.Request) error) (elapsed, cpu time.Duration) {
+// round lets every writer write its share and returns what it cost.
+func round(b *testing.B, requests []*http.Request, write func(writer int, r *http.Request) error) cost {
 	b.Helper()
 	var all sync.WaitGroup
-	used, begin := processorTime(b), time.Now()
+	used, heap, begin := processorTime(b), allocated(), time.Now()
 	for writer := range writers {
 		all.Go(func() {
 			for i := range perWriter {
@@ -175,7 +185,13 @@ func round(b *testing.B, requests []*http.Request, write func(writer int, r *htt
 		})
 	}
 	all.Wait()
-	return time.Since(begin), processorTime(b) - used
+	return cost{time.Since(begin), processorTime(b) - used, allocated() - heap}
+}
+
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 func processorTime(b *testing.B) time.Duration {

@@ -20,16 +20,18 @@ import (
 	"carillon/trunk"
 )
 
-// noCalls stands for the records of calls, which nothing here reads.
-type noCalls struct{}
+// noPlanes stands for the parts of a node that have to do with calls, which nothing here asks.
+type noPlanes struct{}
 
-func (noCalls) List(context.Context, api.CallFilter, int, string) ([]call.Record, string, error) {
+func (noPlanes) List(context.Context, api.CallFilter, int, string) ([]call.Record, string, error) {
 	return nil, "", nil
 }
 
-func (noCalls) Show(context.Context, call.ID) (call.Record, bool, error) {
+func (noPlanes) Show(context.Context, call.ID) (call.Record, bool, error) {
 	return call.Record{}, false, nil
 }
+
+func (noPlanes) Rehearse(call.Question) call.Rehearsal { return call.Rehearsal{} }
 
 // stand is an API over an embedded store, as a node has it.
 type stand struct {
@@ -78,7 +80,7 @@ func newStand(b *testing.B) *stand {
 	if err := d.Await(b.Context(), revision); err != nil {
 		b.Fatal(err)
 	}
-	a, err := api.New(api.Config{Store: s, Directory: d, Calls: noCalls{}, Audit: s, Random: rand.Reader, TokenKey: make([]byte, 32)})
+	a, err := api.New(api.Config{Store: s, Directory: d, Calls: noPlanes{}, Rehearser: noPlanes{}, Audit: s, Random: rand.Reader, TokenKey: make([]byte, 32)})
 	if err != nil {
 		b.Fatal(err)
 	}
