@@ -7,9 +7,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // Bounds of a batch. What does not fit waits for the next one; carillon_store_batches_full_total counts how often.
@@ -56,20 +59,31 @@ type condition struct {
 	left, gone bool
 }
 
+// write is what becomes of a record.
+type write struct {
+	key string
+	op  *pb.RequestOp
+}
+
 // pending is one transaction on its way.
 type pending struct {
 	conditions []condition
-	writes     []clientv3.Op
+	writes     []write
 	bytes      int
+	until      time.Time // when it is too late to begin
 	// after is the transaction whose writes this one has seen; nil for what has only seen the store.
-	after  *pending
-	unit   *unit         // in the batch being put together or on its way
-	alone  bool          // a batch with it was refused as a whole
-	gone   bool          // nobody waits for it any more
+	after *pending
+	unit  *unit // in the batch being put together or on its way
+	alone bool  // a batch with it was refused as a whole
+	gone  bool  // nobody waits for it any more
+	// fate is unknown at first, then the revision of its commit or failed.
+	fate   atomic.Int64
 	done   chan struct{} // closed when result is there
 	result outcome
-	// fate is unknown at first, then the revision of its commit or failed.
-	fate atomic.Int64
+	few    struct { // room for those of nearly all
+		conditions [2]condition
+		writes     [2]write
+	}
 }
 
 const (
@@ -114,7 +128,6 @@ func (p *pending) settled() bool {
 
 // submit puts p into the queue. Wait must follow.
 func (b *batcher) submit(p *pending) {
-	p.done = make(chan struct{})
 	b.mu.Lock()
 	b.queue = append(b.queue, p)
 	idle := !b.sending
@@ -175,7 +188,12 @@ func (b *batcher) take() []*unit {
 	defer b.mu.Unlock()
 	d := draft{most: b.ops, limit: b.bytes, touched: map[string]mark{}}
 	var kept []*pending
+	now := b.store.config.Clock.Now()
 	for i, p := range b.queue {
+		if now.After(p.until) {
+			p.end(outcome{err: context.DeadlineExceeded})
+			continue
+		}
 		if p.after != nil && p.after.fate.Load() != unknown && !p.settled() {
 			p.end(outcome{err: errAgain})
 			continue
@@ -198,27 +216,33 @@ func (b *batcher) take() []*unit {
 	return d.units
 }
 
+// committer is the call that batches are committed by. clientv3's form of it copies every request twice.
+type committer interface {
+	Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.CallOption) (*pb.TxnResponse, error)
+}
+
 // transact commits a batch and returns what became of it as a whole and, when that is not an error, of each of it.
 func (b *batcher) transact(batch []*unit) (whole outcome, each []bool) {
-	// Nobody's own context: one caller that leaves must not end the others' writes.
-	ctx, cancel := context.WithTimeout(context.Background(), b.store.config.Timeout)
+	// Nobody's own context: one caller that leaves must not end the others' writes. Half of the time is for those who
+	// come while an earlier batch gets no answer.
+	ctx, cancel := context.WithTimeout(context.Background(), b.store.config.Timeout/2)
 	defer cancel()
-	if len(batch) == 1 {
-		answer, err := b.store.client.Txn(ctx).If(batch[0].compares()...).Then(batch[0].writes...).Commit()
-		if err != nil {
-			return outcome{err: err}, nil
+	request := batch[0].request()
+	if len(batch) > 1 {
+		request = &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
+		for i, u := range batch {
+			request.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: u.request()}}
 		}
-		return outcome{revision: answer.Header.Revision}, []bool{answer.Succeeded}
 	}
-	ops := make([]clientv3.Op, len(batch))
-	for i, u := range batch {
-		ops[i] = clientv3.OpTxn(u.compares(), u.writes, nil)
-	}
-	answer, err := b.store.client.Txn(ctx).Then(ops...).Commit()
+	answer, err := b.store.commits.Txn(ctx, request, grpc.MaxCallSendMsgSize(MaxRequestBytes))
 	if err != nil {
-		return outcome{err: err}, nil
+		return outcome{err: clientv3.ContextError(ctx, err)}, nil
 	}
 	each = make([]bool, len(batch))
+	if len(batch) == 1 {
+		each[0] = answer.Succeeded
+		return outcome{revision: answer.Header.Revision}, each
+	}
 	for i, r := range answer.Responses {
 		each[i] = r.GetResponseTxn().Succeeded
 	}
@@ -246,7 +270,7 @@ func (b *batcher) settle(batch []*unit, whole outcome, each []bool) {
 		}
 		if passed && o.held {
 			for _, w := range u.writes {
-				written[string(w.KeyBytes())] = true
+				written[w.key] = true
 			}
 		}
 	}

@@ -11,65 +11,48 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"carillon/store/storetest"
 	"carillon/trunk"
 )
 
-// gate is a KV whose transactions wait until they are let through. It tells of each how many transactions are in it.
+// gate holds up every batch until it is let through. It tells of each how many units are in it.
 type gate struct {
-	clientv3.KV
+	committer
 	sent  chan int
-	pass  chan error // what a transaction fails with; nil lets it go on
+	pass  chan error // what a batch fails with; nil lets it go on
 	ended chan struct{}
 }
 
 func newGate(t *testing.T, s *Store) *gate {
-	g := &gate{KV: s.client.KV, sent: make(chan int), pass: make(chan error), ended: make(chan struct{})}
-	s.client.KV = g
+	g := &gate{committer: s.commits, sent: make(chan int), pass: make(chan error), ended: make(chan struct{})}
+	s.commits = g
 	t.Cleanup(func() { close(g.ended) })
 	return g
 }
 
-// Txn implements clientv3.KV.
-func (g *gate) Txn(ctx context.Context) clientv3.Txn { return &gatedTxn{Txn: g.KV.Txn(ctx), gate: g} }
-
-type gatedTxn struct {
-	clientv3.Txn
-	gate    *gate
-	members int
-}
-
-// If implements clientv3.Txn.
-func (t *gatedTxn) If(cs ...clientv3.Cmp) clientv3.Txn { t.Txn = t.Txn.If(cs...); return t }
-
-// Then implements clientv3.Txn.
-func (t *gatedTxn) Then(ops ...clientv3.Op) clientv3.Txn {
-	t.members = 1
-	if len(ops) > 0 && ops[0].IsTxn() {
-		t.members = len(ops)
-	}
-	t.Txn = t.Txn.Then(ops...)
-	return t
-}
-
-// Commit implements clientv3.Txn.
-func (t *gatedTxn) Commit() (*clientv3.TxnResponse, error) {
-	select {
-	case t.gate.sent <- t.members:
-	case <-t.gate.ended:
-		return t.Txn.Commit()
+// Txn implements committer.
+func (g *gate) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.CallOption) (*pb.TxnResponse, error) {
+	units := 1
+	if r.Success[0].GetRequestTxn() != nil {
+		units = len(r.Success)
 	}
 	select {
-	case err := <-t.gate.pass:
+	case g.sent <- units:
+	case <-g.ended:
+		return g.committer.Txn(ctx, r, options...)
+	}
+	select {
+	case err := <-g.pass:
 		if err != nil {
 			return nil, err
 		}
-	case <-t.gate.ended:
+	case <-g.ended:
 	}
-	return t.Txn.Commit()
+	return g.committer.Txn(ctx, r, options...)
 }
 
 // next waits for the next transaction and returns its members.

@@ -16,6 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
 )
 
 // embedded is an etcd server inside this process. It has no peers and no sockets: its client calls it directly.
@@ -137,6 +139,10 @@ func checkLog(dir string) error {
 }
 
 func (e *embedded) client() *clientv3.Client { return v3client.New(e.etcd.Server) }
+
+func (e *embedded) commits() committer {
+	return adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.etcd.Server))
+}
 
 // close ends etcd and gives the directory back.
 func (e *embedded) close() error { return errors.Join(e.end(), e.fatal.err(), e.lock.Close()) }

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
 
 	"carillon/store/storetest"
@@ -214,7 +213,7 @@ func TestAFullStoreIsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	reference := start(t, Config{})
-	s := &Store{config: reference.config, embedded: e, client: v3client.New(e.etcd.Server), box: reference.box}
+	s := &Store{config: reference.config, embedded: e, client: e.client(), commits: e.commits(), box: reference.box}
 	s.prepare()
 	defer s.Close()
 	big := storetest.Connector("big")

@@ -81,6 +81,7 @@ type Config struct {
 type Store struct {
 	config   Config
 	client   *clientv3.Client
+	commits  committer
 	embedded *embedded // nil with an external cluster
 	box      *seal.Box
 	leases   leases
@@ -203,7 +204,7 @@ func (s *Store) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.embedded, s.client = e, e.client()
+		s.embedded, s.client, s.commits = e, e.client(), e.commits()
 		return nil
 	}
 	client, err := clientv3.New(clientv3.Config{
@@ -215,7 +216,7 @@ func (s *Store) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reach etcd at %v: %w", s.config.Endpoints, err)
 	}
-	s.client = client
+	s.client, s.commits = client, clientv3.RetryKVClient(client)
 	return nil
 }
 

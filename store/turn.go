@@ -44,8 +44,7 @@ type turn struct {
 // tip is what the last holder left.
 type tip struct {
 	by    *pending
-	value string // stored form
-	gone  bool   // it deleted the record
+	value []byte // stored form; nil when it deleted the record
 }
 
 // ticket is the turns that one Update holds.
@@ -165,8 +164,8 @@ func (t *ticket) leave(p *pending) {
 	t.turns.mu.Lock()
 	defer t.turns.mu.Unlock()
 	for _, w := range p.writes {
-		if key := string(w.KeyBytes()); t.holds(key) {
-			t.turns.hot[key].tip = tip{p, string(w.ValueBytes()), w.IsDelete()}
+		if t.holds(w.key) {
+			t.turns.hot[w.key].tip = tip{p, w.op.GetRequestPut().GetValue()}
 		}
 	}
 }

@@ -212,7 +212,6 @@ func TestNothingUnwrittenIsTold(t *testing.T) {
 func TestAnotherNodeOvertakesATurn(t *testing.T) {
 	s := start(t, Config{})
 	heat(t, s, "n")
-	other := s.client.KV
 	g, _ := busy(t, s)
 	var all updates
 	for i := range 5 {
@@ -223,7 +222,7 @@ func TestAnotherNodeOvertakesATurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Put(t.Context(), s.entityKey(quotaOf("n", 0).EntityKey()), string(value)); err != nil {
+	if _, err := s.client.Put(t.Context(), s.entityKey(quotaOf("n", 0).EntityKey()), string(value)); err != nil {
 		t.Fatal(err)
 	}
 	openGate(g)

@@ -1,26 +1,32 @@
 package store
 
 import (
-	clientv3 "go.etcd.io/etcd/client/v3"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
 // unit is what holds or fails together in a batch.
 type unit struct {
 	members    []*pending
 	conditions []condition
-	writes     []clientv3.Op
+	writes     []write
 	bytes      int
 }
 
 // size is what counts of u against MaxBatchOps.
 func (u *unit) size() int { return max(len(u.conditions), len(u.writes)) }
 
-func (u *unit) compares() []clientv3.Cmp {
-	compares := make([]clientv3.Cmp, len(u.conditions))
+func (u *unit) request() *pb.TxnRequest {
+	r := &pb.TxnRequest{Compare: make([]*pb.Compare, len(u.conditions)), Success: make([]*pb.RequestOp, len(u.writes))}
 	for i, c := range u.conditions {
-		compares[i] = clientv3.Compare(clientv3.ModRevision(c.key), "=", c.modified)
+		r.Compare[i] = &pb.Compare{
+			Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(c.key),
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: c.modified},
+		}
 	}
-	return compares
+	for i, w := range u.writes {
+		r.Success[i] = w.op
+	}
+	return r
 }
 
 // join adds what p does after the others of the unit. Of a record that several write only the last state is written:
@@ -31,7 +37,7 @@ func (u *unit) join(p *pending) {
 		return
 	}
 	if len(u.members) == 1 { // what the first brought stays as it is: it may be sent again in another batch
-		u.conditions, u.writes = append([]condition(nil), u.conditions...), append([]clientv3.Op(nil), u.writes...)
+		u.conditions, u.writes = append([]condition(nil), u.conditions...), append([]write(nil), u.writes...)
 	}
 	u.members = append(u.members, p)
 	u.bytes += p.bytes
@@ -41,8 +47,8 @@ func (u *unit) join(p *pending) {
 		}
 	}
 	for _, w := range p.writes {
-		if p.sees(string(w.KeyBytes())) {
-			u.drop(string(w.KeyBytes()))
+		if p.sees(w.key) {
+			u.drop(w.key)
 		}
 		u.writes = append(u.writes, w)
 	}
@@ -51,7 +57,7 @@ func (u *unit) join(p *pending) {
 // drop takes out the write of a record, which is among the last.
 func (u *unit) drop(key string) {
 	for i := len(u.writes) - 1; i >= 0; i-- {
-		if string(u.writes[i].KeyBytes()) == key {
+		if u.writes[i].key == key {
 			u.writes = append(u.writes[:i], u.writes[i+1:]...)
 			return
 		}
@@ -125,9 +131,8 @@ func (d *draft) collides(p *pending, own *unit) bool {
 		}
 	}
 	for _, w := range p.writes {
-		key := string(w.KeyBytes())
-		m, touched := d.touched[key]
-		if touched && (own == nil || m.unit != own || m.wrote != nil && !p.sees(key)) {
+		m, touched := d.touched[w.key]
+		if touched && (own == nil || m.unit != own || m.wrote != nil && !p.sees(w.key)) {
 			return true
 		}
 	}
@@ -143,6 +148,6 @@ func (d *draft) touch(p *pending, own *unit) {
 		}
 	}
 	for _, w := range p.writes {
-		d.touched[string(w.KeyBytes())] = mark{unit: own, wrote: p}
+		d.touched[w.key] = mark{unit: own, wrote: p}
 	}
 }

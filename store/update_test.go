@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
 
 	"log/slog"
 
@@ -21,28 +23,41 @@ import (
 	"carillon/trunk"
 )
 
-// countingKV counts what is asked of etcd.
-type countingKV struct {
+// counting counts what is asked of etcd.
+type counting struct {
 	clientv3.KV
+	committer
 	gets, txns atomic.Int64
 }
 
 // Get implements clientv3.KV.
-func (c *countingKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+func (c *counting) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	c.gets.Add(1)
 	return c.KV.Get(ctx, key, opts...)
 }
 
+// countingReads and countingCommits are its halves: both have a method Txn.
+type (
+	countingReads   struct{ *counting }
+	countingCommits struct{ *counting }
+)
+
 // Txn implements clientv3.KV.
-func (c *countingKV) Txn(ctx context.Context) clientv3.Txn {
+func (c countingReads) Txn(ctx context.Context) clientv3.Txn {
 	c.txns.Add(1)
 	return c.KV.Txn(ctx)
 }
 
+// Txn implements committer.
+func (c countingCommits) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.CallOption) (*pb.TxnResponse, error) {
+	c.txns.Add(1)
+	return c.committer.Txn(ctx, r, options...)
+}
+
 func TestACreateIsOneTransaction(t *testing.T) {
 	s := start(t, Config{})
-	kv := &countingKV{KV: s.client.KV}
-	s.client.KV = kv
+	kv := &counting{KV: s.client.KV, committer: s.commits}
+	s.client.KV, s.commits = countingReads{kv}, countingCommits{kv}
 	for _, c := range []struct {
 		name       string
 		fn         func(tx trunk.Tx) error
