@@ -97,6 +97,20 @@ func (n *trieNode[V]) mutable(o *owner) *trieNode[V] {
 	return &trieNode[V]{owner: o, bitmap: n.bitmap, slots: slices.Clone(n.slots)}
 }
 
+// with returns n, or a copy of it, with another slot.
+func (n *trieNode[V]) with(o *owner, bit uint32, i int, s trieSlot[V]) *trieNode[V] {
+	if n.owner == o {
+		n.bitmap |= bit
+		n.slots = slices.Insert(n.slots, i, s)
+		return n
+	}
+	slots := make([]trieSlot[V], len(n.slots)+1)
+	copy(slots, n.slots[:i])
+	slots[i] = s
+	copy(slots[i+1:], n.slots[i:])
+	return &trieNode[V]{owner: o, bitmap: n.bitmap | bit, slots: slots}
+}
+
 // put adds v, or replaces the value with its key, which it returns.
 func (t *trie[V]) put(o *owner, v V) (old V, replaced bool) {
 	t.root, old, replaced = t.insert(o, t.root, v, t.keys.hash(t.keys.of(v)), 0)
@@ -107,13 +121,11 @@ func (t *trie[V]) put(o *owner, v V) (old V, replaced bool) {
 }
 
 func (t *trie[V]) insert(o *owner, n *trieNode[V], v V, hash uint64, level int) (_ *trieNode[V], old V, replaced bool) {
-	n = n.mutable(o)
 	bit, i, taken := n.slot(hash, level)
 	if !taken {
-		n.bitmap |= bit
-		n.slots = slices.Insert(n.slots, i, trieSlot[V]{value: v})
-		return n, old, false
+		return n.with(o, bit, i, trieSlot[V]{value: v}), old, false
 	}
+	n = n.mutable(o)
 	s := &n.slots[i]
 	if s.child != nil {
 		s.child, old, replaced = t.insert(o, s.child, v, hash, level+1)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -51,15 +52,22 @@ func ReadBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 	// The declared length only bounds the first allocation from above: a client may announce much and send little.
 	const firstRead = 4 << 10
-	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), firstRead)+bytes.MinRead))
-	if _, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
-		return nil, fmt.Errorf("read request body: %w", err)
+	body := make([]byte, 0, min(max(r.ContentLength, 0), firstRead)+1) // room to read its end, too
+	for source := io.LimitReader(r.Body, limit+1); ; {
+		n, err := source.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF) && int64(len(body)) > limit:
+			drain(r, limit)
+			return nil, &BodyTooLargeError{Limit: limit}
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, fmt.Errorf("read request body: %w", err)
+		case len(body) == cap(body):
+			body = slices.Grow(body, max(len(body), firstRead))
+		}
 	}
-	if int64(buf.Len()) > limit {
-		drain(r, limit)
-		return nil, &BodyTooLargeError{Limit: limit}
-	}
-	return buf.Bytes(), nil
 }
 
 // drainFactor is how many times the limit is read away of a body that is too long.

@@ -2,12 +2,12 @@ package sigv4
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -69,6 +69,7 @@ type Verifier struct {
 	// derive is deriveKey; a test counts how often it runs.
 	derive  func(secret, day, region, service string) [sha256.Size]byte
 	refused [faultEnd]atomic.Uint64
+	rooms   sync.Pool // of *[1 << 10]byte, where requests are written in their canonical form
 }
 
 // NewVerifier returns a verifier.
@@ -76,7 +77,10 @@ func NewVerifier(config Config) *Verifier {
 	if config.CacheSize <= 0 {
 		config.CacheSize = DefaultCacheSize
 	}
-	return &Verifier{config: config, cache: newKeyCache(config.CacheSize), derive: deriveKey}
+	return &Verifier{
+		config: config, cache: newKeyCache(config.CacheSize), derive: deriveKey,
+		rooms: sync.Pool{New: func() any { return new([1 << 10]byte) }},
+	}
 }
 
 // Refused returns how many requests were refused for a fault.
@@ -124,9 +128,11 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, body []byte, ser
 	if c.presigned {
 		signed.omit = v.unsignedParameter
 	}
-	var room [1 << 10]byte
+	room := v.rooms.Get().(*[1 << 10]byte)
 	toSign := stringToSign(room[:0:512], &c, signed.append(room[512:512]))
-	if err := v.checkSignature(ctx, &c, toSign, now); err != nil {
+	err = v.checkSignature(ctx, &c, toSign, now)
+	v.rooms.Put(room)
+	if err != nil {
 		return Identity{}, err
 	}
 	return Identity{AccessKeyID: c.accessKeyID, Region: c.region, Service: c.service, Signed: c.moment, Presigned: c.presigned}, nil
@@ -229,12 +235,23 @@ func hashHex(b, data []byte) []byte {
 	return hex.AppendEncode(b, sum[:])
 }
 
+// hmacSHA256 is HMAC (RFC 2104) over texts as short as those here, without the memory crypto/hmac takes each time.
 func hmacSHA256(key, data []byte) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write(data)
-	var out [sha256.Size]byte
-	mac.Sum(out[:0])
-	return out
+	var block [sha256.BlockSize]byte
+	if len(key) > len(block) {
+		sum := sha256.Sum256(key)
+		key = sum[:]
+	}
+	copy(block[:], key)
+	for i := range block {
+		block[i] ^= 0x36
+	}
+	var room [512]byte
+	inner := sha256.Sum256(append(append(room[:0], block[:]...), data...))
+	for i := range block {
+		block[i] ^= 0x36 ^ 0x5c
+	}
+	return sha256.Sum256(append(append(room[:0], block[:]...), inner[:]...))
 }
 
 // deriveKey derives the signing key of one day, region and service.

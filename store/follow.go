@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -178,7 +177,7 @@ func (f *follower) watch(ctx context.Context) error {
 			if !open {
 				return errWatchDone
 			}
-			if err := f.handle(answer); err != nil {
+			if err := f.handle(answer, changes); err != nil {
 				return err
 			}
 		case <-due:
@@ -194,18 +193,49 @@ func (f *follower) watch(ctx context.Context) error {
 	}
 }
 
-func (f *follower) handle(answer clientv3.WatchResponse) error {
-	if err := answer.Err(); err != nil {
-		return err
-	}
-	if answer.IsProgressNotify() {
-		if answer.Header.Revision < f.next-1 {
-			return errWentBack
+// eventsAtOnce is from how many waiting events on a follower is told of them before more are taken along.
+const eventsAtOnce = 1000
+
+// handle tells the follower what came, together with what else has come meanwhile: the more there is, the less each
+// costs.
+func (f *follower) handle(answer clientv3.WatchResponse, more <-chan clientv3.WatchResponse) error {
+	var events []*clientv3.Event
+	for {
+		if err := answer.Err(); err != nil {
+			return errors.Join(f.tellEvents(events), err)
 		}
-		f.next = answer.Header.Revision + 1
-		return f.tell(trunk.Change{Revision: answer.Header.Revision})
+		if answer.IsProgressNotify() {
+			return errors.Join(f.tellEvents(events), f.progress(answer.Header.Revision))
+		}
+		for _, e := range answer.Events {
+			if e.Kv.ModRevision >= f.next {
+				events = append(events, e)
+			}
+		}
+		if len(events) >= eventsAtOnce {
+			return f.tellEvents(events)
+		}
+		select {
+		case next, open := <-more:
+			if !open {
+				return errors.Join(f.tellEvents(events), errWatchDone)
+			}
+			answer = next
+		default:
+			return f.tellEvents(events)
+		}
 	}
-	events := slices.DeleteFunc(answer.Events, func(e *clientv3.Event) bool { return e.Kv.ModRevision < f.next })
+}
+
+func (f *follower) progress(revision int64) error {
+	if revision < f.next-1 {
+		return errWentBack
+	}
+	f.next = revision + 1
+	return f.tell(trunk.Change{Revision: revision})
+}
+
+func (f *follower) tellEvents(events []*clientv3.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
