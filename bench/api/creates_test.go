@@ -22,6 +22,7 @@ const (
 	writers   = 64
 	perWriter = 50
 	rounds    = 15
+	perRound  = writers * perWriter
 )
 
 // createBody is the smallest create that means anything.
@@ -40,10 +41,11 @@ type cost struct {
 	heap         uint64
 }
 
-func (f *figure) add(c cost) {
-	f.rate = append(f.rate, writers*perWriter/c.elapsed.Seconds())
-	f.cpu = append(f.cpu, float64(c.cpu.Microseconds())/(writers*perWriter))
-	f.heap = append(f.heap, float64(c.heap)/(writers*perWriter))
+// add adds what one round of n requests cost.
+func (f *figure) add(c cost, n float64) {
+	f.rate = append(f.rate, n/c.elapsed.Seconds())
+	f.cpu = append(f.cpu, float64(c.cpu.Microseconds())/n)
+	f.heap = append(f.heap, float64(c.heap)/n)
 }
 
 func median(v []float64) float64 {
@@ -68,9 +70,9 @@ func BenchmarkCreates(b *testing.B) {
 	for b.Loop() {
 		var bare, atHandler, overHTTP figure
 		for range rounds {
-			bare.add(round(b, nil, w.put))
-			atHandler.add(round(b, w.stand.signed(b, w.stand.key), w.handler))
-			overHTTP.add(round(b, nil, w.http))
+			bare.add(round(b, nil, w.put), perRound)
+			atHandler.add(round(b, w.stand.signed(b, w.stand.key), w.handler), perRound)
+			overHTTP.add(round(b, nil, w.http), perRound)
 		}
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(median(bare.rate), "puts/s")
@@ -95,13 +97,13 @@ func BenchmarkOneWay(b *testing.B) {
 				for range rounds {
 					switch way {
 					case "put":
-						f.add(round(b, nil, w.put))
+						f.add(round(b, nil, w.put), perRound)
 					case "handler":
-						f.add(round(b, w.stand.signed(b, w.stand.key), w.handler))
+						f.add(round(b, w.stand.signed(b, w.stand.key), w.handler), perRound)
 					case "quota":
-						f.add(round(b, w.stand.signed(b, w.stand.capped), w.handler))
+						f.add(round(b, w.stand.signed(b, w.stand.capped), w.handler), perRound)
 					case "http":
-						f.add(round(b, nil, w.http))
+						f.add(round(b, nil, w.http), perRound)
 					}
 				}
 			}
@@ -126,10 +128,8 @@ type ways struct {
 func newWays(b *testing.B) *ways {
 	b.Helper()
 	w := &ways{stand: newStand(b), b: b}
-	w.address = w.stand.serve(b)
-	for range writers {
-		w.clients = append(w.clients, dial(b, w.address))
-	}
+	w.address = w.stand.serve(b, w.stand.handler)
+	w.clients = dialAll(b, w.address, writers)
 	w.value = w.stand.storedConnector(b)
 	return w
 }
@@ -154,15 +154,20 @@ func (w *ways) http(writer int, _ *http.Request) error {
 	return want(http.StatusCreated, status, bytes.NewReader(body))
 }
 
-// signed returns requests for one round, signed now, as a server gives them to a handler.
+// signed returns requests for one round, signed now.
 func (s *stand) signed(b *testing.B, key *iam.AccessKey) []*http.Request {
 	all := make([]*http.Request, writers*perWriter)
 	for i := range all {
-		all[i] = s.sign(b, key, http.MethodPost, "http://127.0.0.1/voice-connectors", createBody)
-		all[i].RequestURI = "/voice-connectors"
-		all[i].Body = io.NopCloser(bytes.NewReader([]byte(createBody)))
+		all[i] = s.request(b, key)
 	}
 	return all
+}
+
+// request is a signed create as a server gives it to a handler.
+func (s *stand) request(b *testing.B, key *iam.AccessKey) *http.Request {
+	r := s.sign(b, key, http.MethodPost, "http://127.0.0.1/voice-connectors", createBody)
+	r.RequestURI = "/voice-connectors"
+	return r
 }
 
 // round lets every writer write its share and returns what it cost.

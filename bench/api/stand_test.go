@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -88,13 +87,13 @@ func newStand(b *testing.B) *stand {
 }
 
 // serve answers HTTP on a port of the loopback interface, with the limits a node sets.
-func (s *stand) serve(b *testing.B) (address string) {
+func (s *stand) serve(b *testing.B, h http.Handler) (address string) {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	server := api.HTTPServer(s.handler, slog.New(slog.DiscardHandler))
+	server := api.HTTPServer(h, slog.New(slog.DiscardHandler))
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	b.Cleanup(func() { server.Close(); <-done })
@@ -115,17 +114,7 @@ func (s *stand) sign(b testing.TB, key *iam.AccessKey, method, url, body string)
 // storedConnector makes a connector and returns what the store keeps of it.
 func (s *stand) storedConnector(b *testing.B) string {
 	b.Helper()
-	w := httptest.NewRecorder()
-	r := s.signed(b, s.key)[0]
-	s.handler.ServeHTTP(w, r)
-	if err := want(http.StatusCreated, w.Code, w.Body); err != nil {
-		b.Fatal(err)
-	}
-	made := s.directory.Snapshot().Connectors(account, "", 1)
-	if len(made) != 1 {
-		b.Fatal("the connector is not in the snapshot")
-	}
-	answer, err := s.store.Client().Get(b.Context(), "carillon/e/connector/"+made[0].ID)
+	answer, err := s.store.Client().Get(b.Context(), "carillon/e/connector/"+s.create(b))
 	if err != nil || len(answer.Kvs) != 1 {
 		b.Fatalf("read the stored connector: %v", err)
 	}
