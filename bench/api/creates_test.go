@@ -61,7 +61,7 @@ func ratio(of, to figure) float64 {
 	return median(all)
 }
 
-// BenchmarkCreates measures in turns, on one store, bare puts of a stored connector's size, CreateVoiceConnector at the
+// BenchmarkCreates measures in turns, on one store, bare puts of what a create stores, CreateVoiceConnector at the
 // handler, and the same through HTTP over loopback. Both creates verify a signature; the clients of the handler signed
 // before, those of HTTP sign as they go, on the same cores. Every create is in the node's snapshot before its answer.
 func BenchmarkCreates(b *testing.B) {
@@ -133,7 +133,7 @@ func newWays(b *testing.B) *ways {
 	for i := range w.answers {
 		w.answers[i].header = http.Header{}
 	}
-	w.value = w.stand.storedConnector(b)
+	w.value = w.stand.stored(b)
 	return w
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"carillon/api"
 	"carillon/call"
 	"carillon/directory"
@@ -111,12 +113,20 @@ func (s *stand) sign(b testing.TB, key *iam.AccessKey, method, url, body string)
 	return r
 }
 
-// storedConnector makes a connector and returns what the store keeps of it.
-func (s *stand) storedConnector(b *testing.B) string {
+// stored makes a connector and returns what the store keeps of that: the connector, and what the audit log says of it.
+func (s *stand) stored(b *testing.B) string {
 	b.Helper()
-	answer, err := s.store.Client().Get(b.Context(), "carillon/e/connector/"+s.create(b))
-	if err != nil || len(answer.Kvs) != 1 {
+	connector, err := s.store.Client().Get(b.Context(), "carillon/e/connector/"+s.create(b))
+	if err != nil || len(connector.Kvs) != 1 {
 		b.Fatalf("read the stored connector: %v", err)
 	}
-	return string(answer.Kvs[0].Value)
+	all, err := s.store.Client().Get(b.Context(), "carillon/", clientv3.WithPrefix(), clientv3.WithMinModRev(connector.Kvs[0].ModRevision))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var value []byte
+	for _, kv := range all.Kvs {
+		value = append(value, kv.Value...)
+	}
+	return string(value)
 }
