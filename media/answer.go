@@ -29,7 +29,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	if refusal != nil {
 		return nil, refusal
 	}
-	chosen, refusal := r.judgeAnswer(ex)
+	chosen, refusal := s.judgeAnswer(r, ex)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -60,7 +60,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 
 // judgeAnswer applies the policy of the leg an answer came on and returns the line of ours it accepts, nil
 // for plain RTP.
-func (r *remote) judgeAnswer(ex *exchange) (*line, *call.Refusal) {
+func (s *Session) judgeAnswer(r *remote, ex *exchange) (*line, *call.Refusal) {
 	switch {
 	case ex.profile.Fax != r.profile.Fax:
 		return nil, call.Refuse(call.ReasonBadDescription, "the answer is "+r.profile.String()+" to an offer of "+ex.profile.String())
@@ -73,7 +73,7 @@ func (r *remote) judgeAnswer(ex *exchange) (*line, *call.Refusal) {
 	case !r.profile.Secure:
 		return nil, call.Refuse(call.ReasonMediaNotEncrypted, "the answer is "+r.profile.String())
 	}
-	chosen, ok := r.chooseAnswered(ex.lines)
+	chosen, ok := r.chooseAnswered(ex.lines, s.ownKey)
 	if !ok {
 		return nil, call.Refuse(call.ReasonNoCommonSuite, "the answer accepts no a=crypto line of the offer")
 	}

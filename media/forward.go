@@ -16,6 +16,9 @@ type path struct {
 	// receiver is nil for plain RTP, sender likewise.
 	receiver *srtp.Receiver
 	sender   *srtp.Sender
+	// before is the receiver under the peer's key before, taken until then; nil for none.
+	before *srtp.Receiver
+	until  time.Time
 	// secure is true where packets in the clear must not leave, whatever else is set.
 	secure bool
 	// muted is true while nothing may be sent: on hold, or before Confirm.
@@ -39,6 +42,7 @@ type worker struct {
 	now   time.Time
 	epoch time.Time
 	buf   [MaxPacket + srtp.Overhead]byte
+	spare [MaxPacket]byte // of a packet that may have to be tried again
 	send  func(s *socket, b []byte, to netip.AddrPort) bool
 }
 
@@ -77,13 +81,17 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 			return
 		}
 	} else {
-		size := len(b)
-		if b, err = p.receiver.Unprotect(b[:0], b); err != nil {
+		size, current := len(b), false
+		if b, current, err = lg.unprotect(w, p, b); err != nil {
+			lg.missed(p, err, src)
 			lg.refuse(w, err, p.looksPlain(size-h.Size))
 			return
 		}
-		ssrc, index := p.receiver.Last()
-		p.rtp.authentic(src, ssrc, index)
+		lg.misses = 0
+		if current {
+			ssrc, index := p.receiver.Last()
+			p.rtp.authentic(src, ssrc, index)
+		}
 		lg.count.unprotected.Add(1)
 	}
 	lg.account(w, p, h, len(b))
@@ -122,8 +130,8 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 	} else {
 		// The lengths of a compound in the clear add up to the datagram; those of SRTCP cannot, there is
 		// an index and a tag behind.
-		plain := err == nil
-		if b, err = p.receiver.UnprotectRTCP(b[:0], b); err != nil {
+		plain, current := err == nil, false
+		if b, current, err = p.unprotectRTCP(w, b); err != nil {
 			lg.refuse(w, err, plain)
 			return
 		}
@@ -132,7 +140,7 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 			return
 		}
 		lg.count.unprotected.Add(1)
-		if !p.mux {
+		if current && !p.mux {
 			p.rtcp.authentic(src, 0, uint64(p.receiver.LastRTCP()))
 		}
 	}

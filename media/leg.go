@@ -36,6 +36,7 @@ type leg struct {
 	lost    uint64
 	jitter  time.Duration
 	numbers numbering
+	misses  int // packets of the peer in a row that were not authentic
 	count   legCounters
 }
 
@@ -74,6 +75,10 @@ func (lg *leg) apply(a *applied) {
 	if a.line != nil {
 		p.receiver, p.sender = a.in, a.line.sender
 		p.frame, p.overhead = plainFrame(a.codec), a.key.Overhead()+len(a.crypto.MKI)
+		// Before the call was answered another key is another peer's.
+		if old != nil && old.in != nil && old.in != a.in && lg.session.settled {
+			p.before, p.until = old.in, lg.session.plane.cfg.Clock.Now().Add(MaxRekeyTime)
+		}
 	}
 	if prev := lg.path.Load(); prev != nil && old.sameAddress(&a.remote) && old.in == a.in {
 		p.rtp, p.rtcp = prev.rtp, prev.rtcp

@@ -41,7 +41,7 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if refusal := r.judgeFax(near.policy, to); refusal != nil {
 		return nil, refusal
 	}
-	if refusal := r.judgeOffer(near.policy); refusal != nil {
+	if refusal := s.judgeOffer(r, near.policy); refusal != nil {
 		return nil, refusal
 	}
 	if refusal := near.matchFamily(r.addr.Addr()); refusal != nil {
@@ -85,7 +85,7 @@ func samePolicy(a, b call.Leg) bool {
 }
 
 // judgeOffer applies the policy of the leg an offer came on, and picks its key.
-func (r *remote) judgeOffer(policy call.Leg) *call.Refusal {
+func (s *Session) judgeOffer(r *remote, policy call.Leg) *call.Refusal {
 	if !r.profile.Secure {
 		if policy.SRTP == call.SRTPRequire {
 			return call.Refuse(call.ReasonMediaNotEncrypted, "the offer is "+r.profile.String())
@@ -95,7 +95,7 @@ func (r *remote) judgeOffer(policy call.Leg) *call.Refusal {
 	if !policy.SecureSignalling {
 		return call.Refuse(call.ReasonKeyInCleartext, "the offer holds a key and came without TLS")
 	}
-	if !r.chooseOffered() {
+	if !r.chooseOffered(s.ownKey) {
 		return call.Refuse(call.ReasonNoCommonSuite, "no a=crypto line of the offer can be used")
 	}
 	return nil

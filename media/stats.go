@@ -34,6 +34,9 @@ type Stats struct {
 	SendRefused uint64
 	// SendErrors counts packets the kernel refused.
 	SendErrors uint64
+	// OldKey counts packets taken under a key that its peer had changed, Resynced streams found again behind a rollover
+	// of the sequence number that was missed.
+	OldKey, Resynced uint64
 }
 
 // counters are one loop's share of Stats. Each loop has its own, so that loops share no cache line.
@@ -44,6 +47,7 @@ type counters struct {
 	unready, oversize, malformed                     atomic.Uint64
 	authFailures, replays, plainDropped, wrongSource atomic.Uint64
 	muted, sendRefused, sendErrors                   atomic.Uint64
+	oldKey, resynced                                 atomic.Uint64
 	_                                                [64]byte
 }
 
@@ -61,6 +65,8 @@ func (c *counters) addTo(s *Stats) {
 	s.Muted += c.muted.Load()
 	s.SendRefused += c.sendRefused.Load()
 	s.SendErrors += c.sendErrors.Load()
+	s.OldKey += c.oldKey.Load()
+	s.Resynced += c.resynced.Load()
 	s.Dropped = s.Unready + s.Oversize + s.Malformed + s.AuthFailures + s.Replays + s.PlainDropped +
 		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors
 }

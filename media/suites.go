@@ -1,19 +1,22 @@
 package media
 
 import (
+	"slices"
+
 	"carillon/call"
 	"carillon/sdp"
 	"carillon/srtp"
 )
 
-// chooseOffered takes the first crypto line of an offer that can be used (RFC 4568 section 5.1.2).
-func (r *remote) chooseOffered() bool {
+// chooseOffered takes the first crypto line of an offer that can be used (RFC 4568 section 5.1.2). ours reports keys that
+// this node made: a peer that sends one back would have both directions share a key stream wherever their SSRCs meet.
+func (r *remote) chooseOffered(ours func(srtp.Key) bool) bool {
 	for _, text := range r.section().Crypto {
 		c, err := sdp.ParseCrypto(text)
 		if err != nil {
 			continue
 		}
-		if key, ok := readKey(c); ok {
+		if key, ok := readKey(c); ok && !ours(key) {
 			r.crypto, r.key = c, key
 			return true
 		}
@@ -21,27 +24,41 @@ func (r *remote) chooseOffered() bool {
 	return false
 }
 
-// chooseAnswered takes the line of an answer and returns the one of ours that it accepts.
-func (r *remote) chooseAnswered(ours []*line) (*line, bool) {
+// chooseAnswered takes the line of an answer and returns the one of the offered lines that it accepts.
+func (r *remote) chooseAnswered(offered []*line, ours func(srtp.Key) bool) (*line, bool) {
 	for _, text := range r.section().Crypto {
 		c, err := sdp.ParseCrypto(text)
 		if err != nil {
 			continue
 		}
 		key, ok := readKey(c)
-		if !ok {
+		if !ok || ours(key) {
 			continue
 		}
-		for _, l := range ours {
-			// A peer that sends our own key back would have both directions share a key stream
-			// wherever their SSRCs meet.
-			if l.tag == c.Tag && l.key.Suite() == key.Suite() && !l.key.Equal(key) {
+		for _, l := range offered {
+			if l.tag == c.Tag && l.key.Suite() == key.Suite() {
 				r.crypto, r.key = c, key
 				return l, true
 			}
 		}
 	}
 	return nil, false
+}
+
+// ownKey reports whether this node made the key for this call.
+func (s *Session) ownKey(key srtp.Key) bool {
+	var lines []*line
+	for _, lg := range s.legs {
+		if lg.now != nil {
+			lines = append(lines, lg.now.line)
+		}
+	}
+	for _, ex := range []*exchange{s.pending, s.current} {
+		if ex != nil {
+			lines = append(append(lines, ex.lines...), ex.back)
+		}
+	}
+	return slices.ContainsFunc(lines, func(l *line) bool { return l != nil && l.key.Equal(key) })
 }
 
 func readKey(c sdp.Crypto) (srtp.Key, bool) {

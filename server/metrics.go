@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"carillon/call"
@@ -42,7 +44,7 @@ func byReason(name, help string, read func(*Node, call.Reason) uint64) metric {
 
 // metrics returns the table of a node's metrics. docs/metrics.md is made from it.
 func metrics() []metric {
-	return append(append(callMetrics(), sipMetrics()...), stateMetrics()...)
+	return slices.Concat(callMetrics(), mediaMetrics(), sipMetrics(), stateMetrics())
 }
 
 func callMetrics() []metric {
@@ -73,6 +75,29 @@ func callMetrics() []metric {
 			func(n *Node) uint64 { return n.media.Stats().PortsHurried }),
 		counter("carillon_media_ports_strayed_total", "Times a pair of media ports had to rest on because somebody still sent to it.",
 			func(n *Node) uint64 { return n.media.Stats().PortsStrayed }),
+	}
+}
+
+// mediaMetrics are those of packets.
+func mediaMetrics() []metric {
+	return []metric{
+		{"carillon_media_packets_total", "Datagrams received on media ports and sent from them.", prometheus.CounterValue, "way", func(n *Node) map[string]float64 {
+			s := n.media.Stats()
+			return map[string]float64{"received": float64(s.Received), "sent": float64(s.Sent)}
+		}},
+		{"carillon_media_dropped_total", "Datagrams received on media ports and not relayed.", prometheus.CounterValue, "why", func(n *Node) map[string]float64 {
+			s := n.media.Stats()
+			return map[string]float64{
+				"no_call": float64(s.Unready), "oversize": float64(s.Oversize), "malformed": float64(s.Malformed),
+				"not_authentic": float64(s.AuthFailures), "replay": float64(s.Replays), "plain": float64(s.PlainDropped),
+				"wrong_source": float64(s.WrongSource), "muted": float64(s.Muted), "not_protected": float64(s.SendRefused),
+				"not_sent": float64(s.SendErrors),
+			}
+		}},
+		counter("carillon_media_old_key_total", "Packets taken under the key before, within the time after a peer changed its key.",
+			func(n *Node) uint64 { return n.media.Stats().OldKey }),
+		counter("carillon_media_resynced_total", "Streams found again after a rollover of the sequence number was missed.",
+			func(n *Node) uint64 { return n.media.Stats().Resynced }),
 	}
 }
 

@@ -225,7 +225,30 @@ func (r *Receiver) Unprotect(dst, packet []byte) ([]byte, error) {
 	if st == nil {
 		return nil, ErrExhausted
 	}
-	index := st.guess(h.sequence)
+	return r.unprotect(dst, packet, h, st, st.guess(h.sequence))
+}
+
+// UnprotectNear is Unprotect for a packet whose rollover counter does not follow from what was received: of the
+// indices that its sequence number allows it is tried with the one nearest to near. A packet that is authentic under
+// it sets the counter of its stream. It can only go forward: an index that is not ahead of all seen is ErrReplay.
+func (r *Receiver) UnprotectNear(dst, packet []byte, near uint64) ([]byte, error) {
+	h, ok := readHeader(packet)
+	if !ok {
+		return nil, ErrMalformed
+	}
+	st := r.streams.candidate(h.ssrc)
+	if st == nil {
+		return nil, ErrExhausted
+	}
+	at := stream{rtp: window{started: true, top: near}}
+	index := at.guess(h.sequence)
+	if st.rtp.started && index <= st.rtp.top {
+		return nil, ErrReplay
+	}
+	return r.unprotect(dst, packet, h, st, index)
+}
+
+func (r *Receiver) unprotect(dst, packet []byte, h header, st *stream, index uint64) ([]byte, error) {
 	if index > maxIndex {
 		return nil, ErrExhausted
 	}
