@@ -143,7 +143,8 @@ func TestLoopsShareASmallRange(t *testing.T) {
 }
 
 func TestIdlePortsAreBounded(t *testing.T) {
-	p, fake := smallPlane(t, MaxIdlePairs+100, 2)
+	// More than are used: other programs of this machine may hold some of the range.
+	p, fake := smallPlane(t, MaxIdlePairs+400, 2)
 	var sessions []*Session
 	for range MaxIdlePairs/2 + 50 {
 		sessions = append(sessions, open(t, p, call.Customer, plainLeg))
