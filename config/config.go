@@ -41,6 +41,8 @@ type Config struct {
 	MediaIP        []netip.Addr `name:"media-ip" group:"Addresses" placeholder:"IP" dev:"127.0.0.1" help:"Address that media is sent from and received on; may be repeated. Required without --dev."`
 	MediaPorts     Ports        `name:"media-ports" group:"Addresses" placeholder:"LO-HI" default:"20000-29999" help:"UDP ports of media; each leg of a call takes two."`
 	MediaAdvertise netip.Addr   `name:"media-advertise" group:"Addresses" placeholder:"IP" help:"Address that peers reach media under, where it is not --media-ip."`
+	MediaDSCP      int          `name:"media-dscp" group:"Addresses" placeholder:"N" default:"46" min:"0" max:"63" help:"Mark of media packets for the network's priorities (DSCP, RFC 2474): 46 is EF, expedited forwarding. 0 marks none."`
+	SIPDSCP        int          `name:"sip-dscp" group:"Addresses" placeholder:"N" default:"24" min:"0" max:"63" help:"Mark of SIP packets: 24 is CS3, call signalling. 0 marks none."`
 	AllowPrivate   bool         `name:"allow-private" group:"Addresses" help:"Allow calls to and media at private addresses also where several accounts share the installation."`
 	AllowLoopback  bool         `name:"allow-loopback" group:"Addresses" help:"Allow calls to and media at loopback addresses; always on with --dev."`
 

@@ -129,7 +129,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
 		"proxy-protocol": "192.0.2.0/24,2001:db8::/32", "api-proxy-protocol": "192.0.2.1/32",
 		"store-stale": "11s", "max-unproven-calls": "77", "drain": "13s", "max-datagram": "1400", "api-throttle-exception": "ThrottlingException",
-		"max-api-connections": "14", "max-api-connections-per-ip": "15",
+		"media-dscp": "34", "sip-dscp": "63", "max-api-connections": "14", "max-api-connections-per-ip": "15",
 	}
 	env, file := map[string]string{}, ""
 	for _, f := range Fields() {

@@ -241,6 +241,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no pair":            {IPs: local, PortLo: 4001, PortHi: 4002},
 		"ports reversed":     {IPs: local, PortLo: 4000, PortHi: 3000},
 		"unknown suite":      {IPs: local, Suites: []srtp.Suite{99}},
+		"mark of seven bits": {IPs: local, DSCP: 64},
 	} {
 		if p, err := New(cfg); err == nil {
 			_ = p.Close()

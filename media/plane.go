@@ -48,6 +48,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Loops is how many threads relay; default one for each processor.
 	Loops int
+	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
+	DSCP int
 	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.
 	SilenceTimeout time.Duration
 	// DrainTime is how long ports rest after their call, and how long nobody must have sent to them, so that the
@@ -101,6 +103,7 @@ func New(cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start media relay: %w", err)
 	}
+	p.relay.dscp = cfg.DSCP
 	p.ports = newPorts(&p.cfg, p.rand, p.relay)
 	return p, nil
 }
@@ -137,6 +140,9 @@ func withDefaults(cfg Config) (Config, error) {
 	}
 	if first := (int(cfg.PortLo) + 1) &^ 1; cfg.PortLo == 0 || first+1 > int(cfg.PortHi) {
 		return cfg, fmt.Errorf("ports %d to %d hold no pair", cfg.PortLo, cfg.PortHi)
+	}
+	if cfg.DSCP < 0 || cfg.DSCP > 63 {
+		return cfg, fmt.Errorf("a DSCP of %d", cfg.DSCP)
 	}
 	if len(cfg.IPs) == 0 {
 		return cfg, errors.New("no media address")

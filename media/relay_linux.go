@@ -34,6 +34,7 @@ type relay struct {
 	// epoch is when the relay started. Moments are kept as distances from it: a step of the wall clock must
 	// not make every call look silent.
 	epoch time.Time
+	dscp  int
 }
 
 // loop is one thread. Everything a packet touches belongs to the loop of its session.
@@ -100,6 +101,13 @@ func (r *relay) bind(s *socket, addr netip.AddrPort) error {
 	}
 	if family == unix.AF_INET6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	switch {
+	case r.dscp == 0 || err != nil:
+	case family == unix.AF_INET6:
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, r.dscp<<2)
+	default:
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, r.dscp<<2)
 	}
 	if err == nil {
 		err = unix.Bind(fd, sa)

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -37,6 +38,41 @@ func TestSystemCallsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: received from an empty socket", addr)
 		}
 		r.unbind(&s)
+	}
+}
+
+// The mark is on the packets as they come out of the network (RFC 2474).
+func TestMarks(t *testing.T) {
+	for _, dscp := range []int{0, 46} {
+		r := &relay{dscp: dscp}
+		for _, at := range []struct {
+			addr          string
+			level, option int
+		}{{"127.0.0.1:0", unix.IPPROTO_IP, unix.IP_RECVTOS}, {"[::1]:0", unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS}} {
+			var from, to socket
+			if err := errors.Join(r.bind(&from, netip.MustParseAddrPort(at.addr)), r.bind(&to, netip.MustParseAddrPort(at.addr))); err != nil {
+				t.Logf("no %s: %v", at.addr, err)
+				continue
+			}
+			peer, err := boundTo(&to)
+			if err := errors.Join(err, unix.SetsockoptInt(to.fd, at.level, at.option, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if !sendTo(&from, []byte("marked"), peer) {
+				t.Fatal("send refused")
+			}
+			oob := make([]byte, 128)
+			_, n, _, _, err := unix.Recvmsg(to.fd, make([]byte, 64), oob, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			control, err := unix.ParseSocketControlMessage(oob[:n])
+			if err != nil || len(control) != 1 || int(control[0].Data[0]) != dscp<<2 {
+				t.Errorf("%s: %+v, %v; want the mark %#x", at.addr, control, err, dscp<<2)
+			}
+			r.unbind(&from)
+			r.unbind(&to)
+		}
 	}
 }
 

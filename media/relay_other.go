@@ -26,6 +26,7 @@ type relay struct {
 	all   loop
 	clock clock.Clock
 	epoch time.Time // as for Linux
+	dscp  int       // not set here
 
 	mu      sync.Mutex
 	pairs   map[*pair]struct{}

@@ -67,8 +67,8 @@ func (n *Node) listenSIP(context.Context) error {
 	n.gate = newGate()
 	t, err := transport.New(transport.Config{
 		Handler: n.gate, Clock: n.clock, Logger: n.log.With("plane", "sip"),
-		Proxies: n.config.ProxyProtocol,
-		Limits:  transport.Limits{Accepted: n.config.MaxConnections, AcceptedPerIP: n.config.MaxConnectionsPerIP},
+		Proxies: n.config.ProxyProtocol, DSCP: n.config.SIPDSCP,
+		Limits: transport.Limits{Accepted: n.config.MaxConnections, AcceptedPerIP: n.config.MaxConnectionsPerIP},
 	})
 	if err != nil {
 		return err

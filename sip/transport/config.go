@@ -95,6 +95,8 @@ type Config struct {
 	// Proxies are the addresses of load balancers: their TCP and TLS connections must begin with a header of the
 	// PROXY protocol, whose source then stands for the connection's in everything.
 	Proxies []netip.Prefix
+	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
+	DSCP int
 }
 
 // Stats counts what a Transport did. All fields only grow, but for the two gauges.

@@ -136,7 +136,7 @@ func (t *Transport) unpool(p *pooled) {
 func (t *Transport) connect(ctx context.Context, p *pooled, target Target) (*stream, error) {
 	timer := t.clock.AfterFunc(t.limits.Dial, func() { p.cancel(errDialTimeout) })
 	defer timer.Stop()
-	var dialer net.Dialer
+	dialer := net.Dialer{Control: t.control}
 	if target.From.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(target.From, 0))
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -49,10 +50,12 @@ func (t *Transport) ListenUDPAndTCP(addr netip.AddrPort) (netip.AddrPort, error)
 }
 
 func (t *Transport) listen(proto Proto, addr netip.AddrPort, c *serverSide) (netip.AddrPort, error) {
-	ln, err := net.ListenTCP(network("tcp", addr), net.TCPAddrFromAddrPort(addr))
+	lc := net.ListenConfig{Control: t.control} // which accepted connections inherit
+	bound, err := lc.Listen(context.Background(), network("tcp", addr), addr.String())
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("listen on %v %v: %w", proto, addr, err)
 	}
+	ln := bound.(*net.TCPListener)
 	l := &listener{t: t, proto: proto, ln: ln, tls: c}
 	if !t.adopt(l, l.serve) {
 		ln.Close()

@@ -18,6 +18,7 @@ type Transport struct {
 	log     *slog.Logger
 	limits  Limits
 	proxies []netip.Prefix
+	dscp    int
 	stats   Stats
 
 	running sync.WaitGroup // every goroutine started
@@ -48,11 +49,15 @@ func New(c Config) (*Transport, error) {
 		log:      c.Logger,
 		limits:   c.Limits.withDefaults(),
 		proxies:  c.Proxies,
+		dscp:     c.DSCP,
 		done:     make(chan struct{}),
 		closers:  make(map[closer]struct{}),
 		accepted: make(map[netip.Prefix]int),
 		pool:     make(map[poolKey]*pooled),
 		reusable: make(map[string][]*stream),
+	}
+	if c.DSCP < 0 || c.DSCP > 63 {
+		return nil, fmt.Errorf("transport with a DSCP of %d", c.DSCP)
 	}
 	if t.clock == nil {
 		t.clock = clock.System()

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,10 +27,12 @@ func (t *Transport) ListenUDP(addr netip.AddrPort) (netip.AddrPort, error) {
 }
 
 func (t *Transport) openUDP(addr netip.AddrPort) (*udpSocket, error) {
-	conn, err := net.ListenUDP(network("udp", addr), net.UDPAddrFromAddrPort(addr))
+	lc := net.ListenConfig{Control: t.control}
+	bound, err := lc.ListenPacket(context.Background(), network("udp", addr), addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen on UDP %v: %w", addr, err)
 	}
+	conn := bound.(*net.UDPConn)
 	// A burst of calls must not overflow the buffer while a handler runs. The system may grant
 	// less, which is no reason not to start.
 	if err := conn.SetReadBuffer(t.limits.ReceiveBuffer); err != nil {
