@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 
 # gcc: the race detector needs a C compiler. The others are the real peers: SIPp and baresip as phones and carriers,
 # the AWS CLI and boto3 as API clients, dig as a DNS client, openssl as a TLS client, tshark to listen in on the wire, haproxy
-# as the load balancer in front of a node.
-packages="gcc libc6-dev sip-tester baresip-core awscli python3-boto3 bind9-dnsutils ca-certificates openssl tshark haproxy"
+# as the load balancer in front of a node, Kamailio as a carrier's proxy, linphone as another phone.
+packages="gcc libc6-dev sip-tester baresip-core awscli python3-boto3 bind9-dnsutils ca-certificates openssl tshark haproxy
+	kamailio kamailio-tls-modules linphone-cli"
 
 if ! command -v apt-get >/dev/null; then
 	echo "packages: no apt-get here. Install by hand: $packages; run npm ci in interop/js; then make check" >&2
@@ -56,6 +57,14 @@ apt() {
 	echo "packages: apt-get $*"
 	$root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@"
 }
+
+# haproxy and Kamailio would be started as services of this machine, which nobody asked for: the tests start their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+	$root chmod 755 "$policy"
+	trap '$root rm -f "$policy"' EXIT
+fi
 
 # A fresh machine has no package lists; an old one may have lists whose packages are gone.
 # shellcheck disable=SC2086 # the list is meant to be split
