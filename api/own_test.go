@@ -251,12 +251,12 @@ func TestSettings(t *testing.T) {
 	n := startNode(t)
 	id := n.create(t, accountA, true)
 	path := v1.Connectors + "/" + id + "/settings"
-	if got := n.do(t, operatorAccount, "GET", path, "").want(t, 200).Body; got != `{"digest":["md5","sha-256"],"peers":{},"plain_emergency":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}` {
+	if got := n.do(t, operatorAccount, "GET", path, "").want(t, 200).Body; got != `{"digest":["md5","sha-256"],"peers":{},"plain_emergency":false,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}` {
 		t.Errorf("defaults: %s", got)
 	}
 	pin := strings.Repeat("aB", 32)
 	n.do(t, operatorAccount, "PUT", path, `{"digest":["sha-256"],"peers":{"SBC.example":{"pin":"`+pin+`"}},"plain_emergency":true,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`).want(t, 200)
-	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`
+	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`
 	got := n.do(t, operatorAccount, "PUT", path, `{"digest":["md5"]}`).want(t, 200).Body
 	if strings.Replace(got, strings.ToLower(pin), "PIN", 1) != want || n.do(t, operatorAccount, "GET", path, "").Body != got {
 		t.Errorf("got %s", got)

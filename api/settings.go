@@ -107,6 +107,9 @@ func applySettings(s *trunk.Settings, in *v1.Settings) {
 	if in.PlainEmergency != nil {
 		s.PlainEmergency = *in.PlainEmergency
 	}
+	if in.ClientCertificates != nil {
+		s.ClientCertificates = *in.ClientCertificates
+	}
 	if in.Redirects != nil {
 		s.Redirects = trunk.RedirectPolicy(*in.Redirects)
 	}
@@ -128,7 +131,8 @@ func ownSettings(s *trunk.Settings) *v1.Settings {
 	}
 	return &v1.Settings{
 		Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency),
-		Headers:   new(s.CustomHeaders()),
-		Redirects: new(string(cmp.Or(s.Redirects, trunk.RefuseRedirects))), Transfers: new(string(cmp.Or(s.Transfers, trunk.RefuseTransfers))),
+		ClientCertificates: new(s.ClientCertificates),
+		Headers:            new(s.CustomHeaders()),
+		Redirects:          new(string(cmp.Or(s.Redirects, trunk.RefuseRedirects))), Transfers: new(string(cmp.Or(s.Transfers, trunk.RefuseTransfers))),
 	}
 }

@@ -18,7 +18,7 @@ type connectorCommand struct {
 type connectorSetCommand struct {
 	nodeFlags
 	ID       string   `arg:"" name:"connector" help:"Connector id."`
-	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER), headers=X-Name,X-Other-* (custom headers that cross)."`
+	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER), headers=X-Name,X-Other-* (custom headers that cross), client-certificates=on|off (ask for one, and call the host it proves on its own connection)."`
 }
 
 func (c *connectorSetCommand) run(ctx context.Context, s *session) error {
@@ -74,6 +74,12 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 				return nil, err
 			}
 			change.PlainEmergency = &on
+		case name == "client-certificates":
+			on, err := onOff(word, value)
+			if err != nil {
+				return nil, err
+			}
+			change.ClientCertificates = &on
 		case name == "headers":
 			list := []string{}
 			if value != "" {
@@ -90,7 +96,7 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 			}
 			change.Peers = &peers
 		default:
-			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, redirects, transfers and headers.", name)
+			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, client-certificates, redirects, transfers and headers.", name)
 		}
 	}
 	return change, nil
@@ -155,6 +161,9 @@ func printSettings(s *session, now v1.Settings) error {
 			value = "on"
 		}
 		t.add("plain-emergency", value)
+	}
+	if now.ClientCertificates != nil {
+		t.add("client-certificates", map[bool]string{true: "on", false: "off"}[*now.ClientCertificates])
 	}
 	if now.Headers != nil {
 		t.add("headers", strings.Join(*now.Headers, ","))

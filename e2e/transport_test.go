@@ -195,10 +195,14 @@ func TestCustomerBehindFirewall(t *testing.T) {
 		{"another host's certificate", ca.issue("other.localhost"), false},
 		{"a certificate of its own making", stranger.issue(pbxName), false},
 		{"no certificate", nil, false},
+		{"not asked", ca.issue(pbxName), false}, // phones that ask their user are left alone by default
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.in(t)
 			c := w.connector(true)
+			if tt.name != "not asked" {
+				w.must("connector", "set", c.id, "client-certificates=on")
+			}
 			w.originate(c, wire.OriginationRoute{Host: new(pbxName), Priority: new(int32(1)), Weight: new(int32(1))})
 			handler := answering486{make(chan transport.Flow, 1), make(chan int, 1)}
 			pbx, err := transport.New(transport.Config{Handler: handler})

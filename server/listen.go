@@ -97,7 +97,7 @@ func (n *Node) listenSIP(context.Context) error {
 		{udp, &n.bound.udp, t.ListenUDP},
 		{tcp, &n.bound.tcp, t.ListenTCP},
 		{n.config.SIPTLS, &n.bound.tls, func(a netip.AddrPort) (netip.AddrPort, error) {
-			return t.ListenTLS(a, transport.ServerTLS{GetCertificate: n.identity.forHello, ClientRoots: n.identity.roots.Load})
+			return t.ListenTLS(a, transport.ServerTLS{GetCertificate: n.identity.forHello, ClientRoots: n.identity.roots.Load, Ask: n.asksClients})
 		}},
 	} {
 		if !l.at.Enabled() {
@@ -276,4 +276,10 @@ func appendNew(addrs []netip.Addr, a netip.Addr) []netip.Addr {
 		}
 	}
 	return append(addrs, a)
+}
+
+// asksClients reports whether the connector that a TLS client wants to reach asks its clients for certificates.
+func (n *Node) asksClients(serverName string) bool {
+	c, ok := n.directory.Snapshot().ConnectorByHost(serverName)
+	return ok && c.Settings.ClientCertificates
 }

@@ -202,6 +202,9 @@ type Settings struct {
 	Peers map[string]PeerPolicy
 	// PlainEmergency admits emergency calls in the clear on a connector that requires encryption.
 	PlainEmergency bool
+	// ClientCertificates asks TLS clients of the connector for a certificate. One that proves the host of a route may
+	// have that route's calls on its own connection (RFC 5923).
+	ClientCertificates bool
 	// Redirects says what happens when a host that is called answers 3xx; empty is RefuseRedirects.
 	Redirects RedirectPolicy
 	// Transfers says what happens to REFER and Replaces; empty is RefuseTransfers.

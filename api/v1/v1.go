@@ -176,6 +176,9 @@ type Settings struct {
 	Peers *map[string]Peer `json:"peers,omitempty"`
 	// PlainEmergency admits emergency calls in the clear on an encrypted connector; operators only.
 	PlainEmergency *bool `json:"plain_emergency,omitempty"`
+	// ClientCertificates asks TLS clients for a certificate; one that names a route's host gets that route's calls on
+	// its own connection.
+	ClientCertificates *bool `json:"client_certificates,omitempty"`
 	// Redirects is "refuse" (default) or "follow": what is done when a host that is called answers 3xx.
 	Redirects *string `json:"redirects,omitempty"`
 	// Transfers is "refuse" (default) or "relay": what is done with REFER and Replaces.

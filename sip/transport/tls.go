@@ -157,6 +157,9 @@ type ServerTLS struct {
 	// every handshake. One that does not lead to these roots, or none, does not end the handshake:
 	// many phones carry a certificate of their maker. The flow says which it was.
 	ClientRoots func() *x509.CertPool
+	// Ask says by the name the client asks for, "" for none, whether it is asked for a certificate;
+	// nil asks everybody. Some phones stop to ask their user which one to show.
+	Ask func(serverName string) bool
 }
 
 // serverSide is a ServerTLS with the settings all connections of its listener share.
@@ -172,8 +175,19 @@ func (c ServerTLS) config() *tls.Config {
 		// A ticket issued under one server name must not vouch for a client under another.
 		SessionTicketsDisabled: true,
 	}
-	if c.ClientRoots != nil {
-		conf.ClientAuth = tls.RequestClientCert
+	if c.ClientRoots == nil {
+		return conf
+	}
+	asking := conf.Clone()
+	asking.ClientAuth = tls.RequestClientCert
+	if c.Ask == nil {
+		return asking
+	}
+	conf.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if c.Ask(canonicalName(h.ServerName)) {
+			return asking, nil
+		}
+		return nil, nil
 	}
 	return conf
 }

@@ -1,0 +1,141 @@
+package interop
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What Debian's linphone-cli 5.1.65 wants, and how the test lives with it: it takes the user of its identity for the
+// digest user, so the credential is the number; it describes IPv6 wherever the machine has any, so that is turned off;
+// it prefers Opus, which the lab does not speak, and falls back to PCMU by itself.
+
+// linphone is one run of linphonec, which reads commands and says what happens.
+type linphone struct {
+	t    *testing.T
+	in   io.WriteCloser
+	out  *syncBuffer
+	done chan error
+}
+
+// startLinphone runs a phone of the connector over TLS, with SRTP or without.
+func startLinphone(t *testing.T, n *process, vc connector, encryption string) *linphone {
+	t.Helper()
+	program := need(t, "/usr/bin/linphonec")
+	dir := t.TempDir()
+	config := fmt.Sprintf(`[sip]
+sip_port=0
+sip_tcp_port=0
+sip_tls_port=%d
+root_ca=%s
+verify_server_certs=1
+verify_server_cn=0
+media_encryption=%s
+media_encryption_mandatory=0
+default_proxy=0
+[rtp]
+audio_rtp_port=%d
+[proxy_0]
+reg_proxy=<sip:%[5]s;transport=tls>
+reg_route=<sip:%[5]s;transport=tls;lr>
+reg_identity=<sip:%[6]s@%[7]s>
+reg_sendregister=0
+publish=0
+[auth_info_0]
+username=%[6]s
+passwd=%[8]s
+realm=%[7]s
+domain=%[7]s
+`, freePair(t), n.CAFile, encryption, mediaPort(t), n.SIP.TLS, vc.number, vc.Host, phonePassword)
+	file := filepath.Join(dir, "rc")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, ".local/share/linphone"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", file)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "TERM=dumb")
+	p := &linphone{t: t, out: &syncBuffer{}, done: make(chan error, 1)}
+	cmd.Stdout, cmd.Stderr = p.out, p.out
+	var err error
+	if p.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.done <- cmd.Wait() }()
+	t.Cleanup(func() { cmd.Process.Kill() })
+	p.wait("linphonec>")
+	p.say("ipv6 disable")
+	p.say("soundcard use files")
+	p.wait("Using wav files")
+	tone := filepath.Join(dir, "tone.wav")
+	if err := writeTone(tone, 1000, 3); err != nil {
+		t.Fatal(err)
+	}
+	p.say("play " + tone)
+	return p
+}
+
+func (p *linphone) say(command string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
+		p.t.Fatalf("linphone: %v\n%s", err, p.out)
+	}
+}
+
+// wait waits until linphone has said something.
+func (p *linphone) wait(what string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(p.out.String(), what); time.Sleep(20 * time.Millisecond) {
+		select {
+		case err := <-p.done:
+			p.t.Fatalf("linphone ended: %v\n%s", err, p.out)
+		default:
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("linphone never said %q:\n%s", what, p.out)
+		}
+	}
+}
+
+// TestLinphone: an encrypted call to the lab's echo, and the same without SRTP, which is refused.
+func TestLinphone(t *testing.T) {
+	for _, c := range []struct {
+		encryption, says string
+		status           int
+		reason           string
+	}{
+		{"srtp", "Media streams established", 200, "hangup"},
+		{"none", "error", 488, "media_not_encrypted"},
+	} {
+		t.Run(c.encryption, func(t *testing.T) {
+			t.Parallel()
+			n := node(t)
+			vc := n.connect(t, true)
+			n.call(t, "POST", "/voice-connectors/"+vc.ID+"/termination/credentials?operation=put",
+				object{"Credentials": []object{{"Username": vc.number, "Password": phonePassword}}}, nil)
+			p := startLinphone(t, n, vc, c.encryption)
+			p.say("call sip:" + labEcho + "@" + vc.Host)
+			p.wait(c.says)
+			if c.status == 200 {
+				time.Sleep(1500 * time.Millisecond) // of audio, which is what the call is for
+				p.say("terminate")
+			}
+			r := n.records(t, vc, 1)[0]
+			if r.Status != c.status || r.Reason != c.reason || r.From != vc.number || r.Customer.Transport != "tls" || r.Customer.TLSVersion == "" {
+				t.Errorf("record %+v\n%s", r, p.out)
+			}
+			if m := r.Customer.Media; c.status == 200 && (m.Profile != "RTP/SAVP" || m.Suite == "" || m.Protected < 40 || m.Unprotected == 0 || m.PlainSent != 0 || m.AuthFailures != 0) {
+				t.Errorf("media %+v", m)
+			}
+		})
+	}
+}
