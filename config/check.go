@@ -89,9 +89,38 @@ func (c *Config) checkListeners(fail failFunc) {
 	if len(c.ProxyProtocol) > 0 && !c.SIPTCP.Enabled() && !c.SIPTLS.Enabled() {
 		fail("--proxy-protocol is for SIP over TCP and TLS, which are both off")
 	}
-	if c.SIPAdvertise != "" && !trunk.ValidHost(c.SIPAdvertise) {
-		fail("--sip-advertise %q is neither a host name nor an IP address", c.SIPAdvertise)
+	c.checkAdvertise(fail)
+}
+
+func (c *Config) checkAdvertise(fail failFunc) {
+	name, seen := "", map[string]netip.Addr{}
+	for _, s := range c.SIPAdvertise {
+		a, err := netip.ParseAddr(s)
+		switch {
+		case !trunk.ValidHost(s):
+			fail("--sip-advertise %q is neither a host name nor an IP address", s)
+		case err == nil && (a.IsUnspecified() || a.IsMulticast()):
+			fail("--sip-advertise %s is not an address that peers can reach", s)
+		case err == nil:
+			oncePerFamily(fail, "sip-advertise", seen, a)
+		case name != "":
+			fail("--sip-advertise has two host names, %s and %s: Contact and Via have room for one", name, s)
+		default:
+			name = s
+		}
 	}
+}
+
+// oncePerFamily refuses a second address of a family: a message has room for one.
+func oncePerFamily(fail failFunc, flag string, seen map[string]netip.Addr, a netip.Addr) {
+	family := "IPv6"
+	if a.Unmap().Is4() {
+		family = "IPv4"
+	}
+	if other, twice := seen[family]; twice {
+		fail("--%s has two addresses of %s, %s and %s", flag, family, other, a)
+	}
+	seen[family] = a
 }
 
 // portsPerLeg are RTP and RTCP.
@@ -106,8 +135,12 @@ func (c *Config) checkMedia(fail failFunc) {
 			fail("--media-ip %s is not the address of one interface", ip)
 		}
 	}
-	if a := c.MediaAdvertise; a.IsValid() && (a.IsUnspecified() || a.IsMulticast()) {
-		fail("--media-advertise %s is not an address that peers can send to", a)
+	seen := map[string]netip.Addr{}
+	for _, a := range c.MediaAdvertise {
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
+			fail("--media-advertise %s is not an address that peers can send to", a)
+		}
+		oncePerFamily(fail, "media-advertise", seen, a)
 	}
 	switch p := c.MediaPorts; {
 	case p.Lo < 1024:

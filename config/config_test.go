@@ -122,7 +122,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"dev": "true", "data": "/d", "config": "/c", "ready-file": "/r", "store": "etcd://h:2379,[::1]:2380",
 		"domain": "a.example", "log-level": "debug", "log-format": "json", "api": "1.2.3.4:1", "api-tls": "true",
 		"sip-udp": "[::1]:2", "sip-tcp": ":0", "sip-tls": "off", "dns": "1.2.3.4:5", "metrics": "localhost:6",
-		"sip-advertise": "sip.example", "media-ip": "192.0.2.1,2001:db8::1", "media-ports": "2000-2999",
+		"sip-advertise": "sip.example,192.0.2.1", "media-ip": "192.0.2.1,2001:db8::1", "media-ports": "2000-2999",
 		"media-advertise": "192.0.2.9", "allow-private": "true", "allow-loopback": "true", "tls-cert": "/crt,/crt2",
 		"tls-key": "/key,/key2", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
 		"max-transactions": "4", "max-record-bytes": "5MiB", "audit-entries": "88", "audit-keep": "99h", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
@@ -194,6 +194,14 @@ func TestFileSentences(t *testing.T) {
 	}
 }
 
+func addrs(list ...string) []netip.Addr {
+	var all []netip.Addr
+	for _, s := range list {
+		all = append(all, netip.MustParseAddr(s))
+	}
+	return all
+}
+
 func prefixes(list ...string) []netip.Prefix {
 	var all []netip.Prefix
 	for _, s := range list {
@@ -220,10 +228,16 @@ func TestCheckSentences(t *testing.T) {
 		{"TLS only", func(c *Config) { c.SIPUDP, c.SIPTCP = Off, Off }, ""},
 		{"two on one port", func(c *Config) { c.SIPTCP = c.SIPTLS }, "--sip-tcp and --sip-tls both listen on"},
 		{"free ports", func(c *Config) { c.SIPTCP, c.SIPTLS, c.API = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0" }, ""},
-		{"advertise", func(c *Config) { c.SIPAdvertise = "a b" }, "--sip-advertise"},
+		{"advertise", func(c *Config) { c.SIPAdvertise = []string{"a b"} }, "--sip-advertise"},
+		{"advertise nowhere", func(c *Config) { c.SIPAdvertise = []string{"::"} }, "not an address that peers can reach"},
+		{"advertise two names", func(c *Config) { c.SIPAdvertise = []string{"a.example", "b.example"} }, "two host names"},
+		{"advertise one family twice", func(c *Config) { c.SIPAdvertise = []string{"192.0.2.1", "192.0.2.2"} }, "two addresses of IPv4"},
+		{"advertise all there is", func(c *Config) { c.SIPAdvertise = []string{"192.0.2.1", "a.example", "2001:db8::1"} }, ""},
 		{"any media address", func(c *Config) { c.MediaIP = []netip.Addr{netip.IPv4Unspecified()} }, "--media-ip"},
 		{"no media address", func(c *Config) { c.MediaIP = []netip.Addr{{}} }, "--media-ip"},
-		{"multicast", func(c *Config) { c.MediaAdvertise = netip.MustParseAddr("224.0.0.1") }, "--media-advertise"},
+		{"multicast", func(c *Config) { c.MediaAdvertise = addrs("224.0.0.1") }, "--media-advertise"},
+		{"media of one family twice", func(c *Config) { c.MediaAdvertise = addrs("2001:db8::1", "2001:db8::2") }, "two addresses of IPv6"},
+		{"media of both families", func(c *Config) { c.MediaAdvertise = addrs("192.0.2.1", "2001:db8::2") }, ""},
 		{"low ports", func(c *Config) { c.MediaPorts = Ports{1000, 2000} }, "--media-ports"},
 		{"few ports", func(c *Config) { c.MediaPorts = Ports{20000, 20002} }, "too short"},
 		{"just enough ports", func(c *Config) { c.MediaPorts = Ports{20000, 20003} }, ""},

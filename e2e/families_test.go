@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"testing"
 
@@ -15,11 +14,7 @@ import (
 // TestFamilies: an encrypted customer on IPv4 calls a carrier on IPv6 and is called by it; the node joins the two.
 func TestFamilies(t *testing.T) {
 	t.Parallel()
-	probe, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
-	if err != nil {
-		t.Skipf("this machine has no IPv6: %v", err)
-	}
-	probe.Close()
+	need6(t)
 	ca := newAuthority(t)
 	trust := ca.file()
 	w := newWorld(t, func(c *config.Config) {

@@ -94,6 +94,8 @@ type Config struct {
 	Egress egress.Policy
 	// Name is the node's host name or address in Contact, Via and Warning; peers must reach the node by it.
 	Name string
+	// Name6 is the node's address for peers over IPv6, where Name is an IPv4 address; empty for none.
+	Name6 string
 	// Domain is the host of our From on carrier legs.
 	Domain string
 	// Ports are the ports the node listens on, by transport.Proto; 0 where it does not.

@@ -70,6 +70,13 @@ func (s *Server) hostPort(f transport.Flow) (string, uint16) {
 		port = f.Local().Port()
 	}
 	host := s.cfg.Name
+	if s.nameIs4 && f.Remote().Addr().Is6() { // who reached us over IPv6 may have nothing else
+		if local := f.Local().Addr(); s.cfg.Name6 != "" {
+			host = s.cfg.Name6
+		} else if local.Is6() && !local.IsUnspecified() {
+			host = local.WithZone("").String()
+		}
+	}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}

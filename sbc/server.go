@@ -77,8 +77,10 @@ type Server struct {
 	log    *slog.Logger
 	clock  clock.Clock
 	limits Limits
-	layer  *transaction.Layer
-	dialer Dialer
+	// nameIs4 is true when Config.Name is an IPv4 address, of which a peer over IPv6 can make nothing.
+	nameIs4 bool
+	layer   *transaction.Layer
+	dialer  Dialer
 
 	rates      rates
 	actives    actives
@@ -126,6 +128,9 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, limits: cfg.Limits.withDefaults(),
 		dialogs: make(map[string]*leg), merges: make(map[mergeKey]call.ID), live: make(map[call.ID]*activeCall), pairs: make(map[string]counterpart),
+	}
+	if ip, err := netip.ParseAddr(cfg.Name); err == nil {
+		s.nameIs4 = ip.Is4()
 	}
 	if err := s.random.seed(cfg.Rand); err != nil {
 		return nil, err

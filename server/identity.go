@@ -66,7 +66,7 @@ type identity struct {
 func (n *Node) loadIdentity(ctx context.Context) error {
 	id := &identity{
 		clock: n.clock, random: n.random, leaves: make(map[string]*tls.Certificate),
-		names: serverNames(n.ready.Domain, n.config.SIPAdvertise), ips: n.certificateIPs(),
+		names: serverNames(n.ready.Domain, advertisedName(n.config.SIPAdvertise)), ips: n.certificateIPs(),
 		hosted: func(host string) bool { _, ok := n.directory.Snapshot().ConnectorByHost(host); return ok },
 	}
 	n.identity = id
@@ -311,9 +311,7 @@ func serverNames(domain, advertise string) []string {
 		}
 	}
 	if advertise != "" {
-		if _, err := netip.ParseAddr(advertise); err != nil {
-			names = append(names, strings.ToLower(advertise))
-		}
+		names = append(names, strings.ToLower(advertise))
 	}
 	return append(names, "localhost")
 }

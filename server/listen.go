@@ -47,7 +47,8 @@ func interfaceAddrs() []netip.Addr {
 	return ips
 }
 
-// parseListen returns the address of a listener; an empty host means every address.
+// parseListen returns the address of a listener; an empty host means every address, of both families where the machine
+// has both.
 func parseListen(l config.Listen) (netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(l.String())
 	if err != nil {
@@ -56,10 +57,22 @@ func parseListen(l config.Listen) (netip.AddrPort, error) {
 	switch host {
 	case "":
 		host = "0.0.0.0"
+		if bothFamilies() {
+			host = "::"
+		}
 	case "localhost":
 		host = "127.0.0.1"
 	}
 	return netip.ParseAddrPort(net.JoinHostPort(host, port))
+}
+
+// bothFamilies reports whether one socket serves IPv4 and IPv6 on this machine.
+func bothFamilies() bool {
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv6unspecified})
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 // listenSIP binds the SIP sockets. UDP and TCP share a number when both are given port 0 on one host.
@@ -214,68 +227,6 @@ func (n *Node) port(p transport.Proto) uint16 {
 	default:
 		return n.bound.tls.Port()
 	}
-}
-
-// sipAddrs are the addresses connectors' host names resolve to.
-func (n *Node) sipAddrs() []netip.Addr {
-	if ip, err := netip.ParseAddr(n.config.SIPAdvertise); err == nil {
-		return []netip.Addr{ip}
-	}
-	var addrs []netip.Addr
-	for _, l := range []netip.AddrPort{n.bound.tls, n.bound.udp, n.bound.tcp} {
-		if l.IsValid() && !l.Addr().IsUnspecified() {
-			addrs = appendNew(addrs, l.Addr())
-		}
-	}
-	if len(addrs) > 0 {
-		return addrs
-	}
-	if n.config.MediaAdvertise.IsValid() {
-		return []netip.Addr{n.config.MediaAdvertise}
-	}
-	return n.config.MediaIP
-}
-
-// sipName is the host in Contact and Via.
-func (n *Node) sipName() string {
-	if n.config.SIPAdvertise != "" {
-		return n.config.SIPAdvertise
-	}
-	if addrs := n.sipAddrs(); len(addrs) > 0 {
-		return addrs[0].String()
-	}
-	return "localhost"
-}
-
-// certificateIPs are the addresses in the node's own certificate, for peers that dial an address.
-func (n *Node) certificateIPs() []netip.Addr {
-	var ips []netip.Addr
-	for _, l := range []config.Listen{n.config.SIPTLS, n.config.API} {
-		if !l.Enabled() {
-			continue
-		}
-		if a, err := parseListen(l); err == nil && !a.Addr().IsUnspecified() {
-			ips = appendNew(ips, a.Addr())
-		}
-	}
-	if ip, err := netip.ParseAddr(n.config.SIPAdvertise); err == nil {
-		ips = appendNew(ips, ip)
-	}
-	for _, ip := range append(n.config.MediaIP, n.config.MediaAdvertise) {
-		if ip.IsValid() && !ip.IsUnspecified() {
-			ips = appendNew(ips, ip)
-		}
-	}
-	return ips
-}
-
-func appendNew(addrs []netip.Addr, a netip.Addr) []netip.Addr {
-	for _, have := range addrs {
-		if have == a {
-			return addrs
-		}
-	}
-	return append(addrs, a)
 }
 
 // asksClients reports whether the connector that a TLS client wants to reach asks its clients for certificates.

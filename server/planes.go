@@ -35,13 +35,14 @@ func (n *Node) startSignalling(context.Context) error {
 	if err != nil {
 		return err
 	}
+	name, name6 := n.sipName()
 	n.health = newHealth(n.store, n.clock, n.log)
 	n.running.Go(func() { n.health.run(n.background) })
 	n.sweeper = &sweeper{store: n.store, view: n.directory.Snapshot, clock: n.clock, log: n.log}
 	n.running.Go(func() { n.sweeper.run(n.background) })
 	n.sbc, err = sbc.New(sbc.Config{
 		Directory: n.directory, Media: mediaPlane{n.media}, Records: n.records, Digest: nonces, Resolver: resolver,
-		Health: n.health, Stale: n.stale, Egress: n.policy(), Name: n.sipName(), Domain: n.ready.Domain, Ports: n.port,
+		Health: n.health, Stale: n.stale, Egress: n.policy(), Name: name, Name6: name6, Domain: n.ready.Domain, Ports: n.port,
 		Roots: n.identity.roots.Load, Certificate: n.identity.own, Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "sbc"),
 		Limits: sbc.Limits{
 			Calls: n.config.MaxCalls, Unproven: n.config.MaxUnprovenCalls, Datagram: n.config.MaxDatagram, TargetSilent: n.config.TargetSilence, Ring: n.config.RingTime,

@@ -209,12 +209,9 @@ func (n *Node) startMedia(context.Context) error {
 		_ = c.Close()
 	}
 	c := media.Config{
-		IPs: n.config.MediaIP, PortLo: n.config.MediaPorts.Lo, PortHi: n.config.MediaPorts.Hi,
+		IPs: n.config.MediaIP, Advertise: n.config.MediaAdvertise, PortLo: n.config.MediaPorts.Lo, PortHi: n.config.MediaPorts.Hi,
 		Egress: n.mediaPolicy(), Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "media"),
 		SilenceTimeout: n.config.MediaSilence, DSCP: n.config.MediaDSCP,
-	}
-	if n.config.MediaAdvertise.IsValid() {
-		c.Advertise = append(c.Advertise, n.config.MediaAdvertise)
 	}
 	plane, err := media.New(c)
 	n.media = plane

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -31,17 +32,20 @@ func newAnswering(tb testing.TB, limits Limits) (*Transport, *answering) {
 	return tr, h
 }
 
-// A datagram costs no memory, from the socket through the handler to the answer.
+// A datagram costs no memory, from the socket through the handler to the answer; nor does one on a socket that is bound
+// to all addresses, of one family or of both.
 func TestUDPDoesNotAllocate(t *testing.T) {
-	tr, _ := newAnswering(t, Limits{})
-	addr := must(tr.ListenUDP(loopback))
-	c := peer(t, addr)
-	b, buf := options("UDP 192.0.2.9;rport", ""), make([]byte, 4096)
-	if n := testing.AllocsPerRun(200, func() {
-		c.Write(b)
-		c.Read(buf)
-	}); n >= 1 {
-		t.Errorf("%v allocations a message, want 0", n)
+	for _, bind := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
+		tr, _ := newAnswering(t, Limits{})
+		addr := must(tr.ListenUDP(netip.MustParseAddrPort(bind)))
+		c := peer(t, netip.AddrPortFrom(loopback.Addr(), addr.Port()))
+		b, buf := options("UDP 192.0.2.9;rport", ""), make([]byte, 4096)
+		if n := testing.AllocsPerRun(200, func() {
+			c.Write(b)
+			c.Read(buf)
+		}); n >= 1 {
+			t.Errorf("bound to %s: %v allocations a message, want 0", bind, n)
+		}
 	}
 }
 

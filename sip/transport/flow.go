@@ -93,7 +93,7 @@ func (f Flow) Proto() Proto {
 	return f.link.Proto()
 }
 
-// Local returns our address. A UDP socket bound to all addresses shows the unspecified one.
+// Local returns our address; of a UDP flow that we began on a socket bound to all addresses, the unspecified one.
 func (f Flow) Local() netip.AddrPort {
 	if f.link == nil {
 		return netip.AddrPort{}

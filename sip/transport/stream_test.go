@@ -331,7 +331,7 @@ func TestReplyAddresses(t *testing.T) {
 		if err := m.Parse(options(tt.via, "")); err != nil {
 			t.Fatal(err)
 		}
-		f := NewFlow(udpLink{&udpSocket{}}, source)
+		f := NewFlow(&udpLink{}, source)
 		if got := ReplyFlow(f, m).Remote().String(); got != tt.reply {
 			t.Errorf("%s: reply to %s, want %s", tt.via, got, tt.reply)
 		}

@@ -23,7 +23,7 @@ func isSTUN(b []byte) bool {
 	return len(b) >= stunHeader && b[0]&0xC0 == 0 && binary.BigEndian.Uint32(b[4:]) == stunCookie
 }
 
-func (s *udpSocket) answerSTUN(b []byte, from netip.AddrPort) {
+func (s *udpSocket) answerSTUN(b []byte, f Flow) {
 	if !isBindingRequest(b) {
 		s.t.stats.Garbage.Add(1)
 		return
@@ -33,8 +33,8 @@ func (s *udpSocket) answerSTUN(b []byte, from netip.AddrPort) {
 		return
 	}
 	var out [stunHeader + 24]byte
-	n := bindingSuccess(out[:], b, from)
-	if _, err := s.conn.WriteToUDPAddrPort(out[:n], from); err != nil {
+	n := bindingSuccess(out[:], b, f.remote)
+	if err := f.link.(*udpLink).write(out[:n], f.remote); err != nil {
 		s.t.stats.SendErrors.Add(1)
 		return
 	}

@@ -15,9 +15,14 @@ import (
 // next to nothing and one that passes loses few datagrams.
 const readRetry = 10 * time.Millisecond
 
+// maxLocals bounds our own addresses that a socket bound to all of them answers from. Datagrams
+// to further ones are answered from whichever the system prefers.
+const maxLocals = 1024
+
 // ListenUDP opens a UDP socket for receiving and sending and returns its bound address. Port 0
-// picks one. On a host with several addresses bind each one: a socket bound to all of them
-// answers from whichever the system prefers.
+// picks one. A socket bound to all addresses answers from the one that was asked: phones and
+// firewalls drop what comes from another. (Where the system does not tell, from the one it
+// prefers.)
 func (t *Transport) ListenUDP(addr netip.AddrPort) (netip.AddrPort, error) {
 	s, err := t.openUDP(addr)
 	if err != nil {
@@ -38,8 +43,17 @@ func (t *Transport) openUDP(addr netip.AddrPort) (*udpSocket, error) {
 	if err := conn.SetReadBuffer(t.limits.ReceiveBuffer); err != nil {
 		t.log.Warn("UDP receive buffer stays small", "addr", addr, "err", err)
 	}
-	local := unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
-	return &udpSocket{t: t, conn: conn, local: local}, nil
+	s := &udpSocket{t: t, conn: conn, local: unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())}
+	s.any = &udpLink{s: s, local: s.local}
+	if s.local.Addr().IsUnspecified() {
+		if err := tellDestinations(conn, s.local.Addr().Is6()); err != nil {
+			t.log.Warn("UDP answers come from the address that the system prefers", "addr", addr, "err", err)
+		} else {
+			s.control = make([]byte, controlSize)
+			s.links = make(map[netip.Addr]*udpLink)
+		}
+	}
+	return s, nil
 }
 
 func (t *Transport) startUDP(s *udpSocket) error {
@@ -62,7 +76,7 @@ func (t *Transport) udpFlow(target Target) (Flow, error) {
 	}
 	for _, s := range t.sockets {
 		if s.reaches(target) {
-			return NewFlow(udpLink{s}, target.Addr), nil
+			return NewFlow(s.any, target.Addr), nil
 		}
 	}
 	return Flow{}, fmt.Errorf("dial UDP %v: %w", target.Addr, ErrNoSocket)
@@ -73,7 +87,12 @@ type udpSocket struct {
 	t     *Transport
 	conn  *net.UDPConn
 	local netip.AddrPort
-	stun  rateGate // used by serve only
+	any   *udpLink // from whichever address the system prefers
+
+	// Used by serve only:
+	stun    rateGate
+	control []byte                  // what the system tells of a datagram; nil where it is not asked
+	links   map[netip.Addr]*udpLink // by our address, on a socket bound to all of them
 }
 
 func (s *udpSocket) reaches(target Target) bool {
@@ -94,10 +113,10 @@ func (s *udpSocket) serve() {
 	buf := make([]byte, maxDatagram)
 	m := new(sip.Message)
 	for {
-		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		n, link, from, err := s.read(buf)
 		switch {
 		case err == nil:
-			s.receive(m, buf[:n], unmap(from))
+			s.receive(m, buf[:n], NewFlow(link, unmap(from)))
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -108,16 +127,45 @@ func (s *udpSocket) serve() {
 	}
 }
 
-func (s *udpSocket) receive(m *sip.Message, b []byte, from netip.AddrPort) {
+// read reads one datagram and finds the link to answer it over.
+func (s *udpSocket) read(buf []byte) (int, *udpLink, netip.AddrPort, error) {
+	if s.control == nil {
+		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		return n, s.any, from, err
+	}
+	n, told, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, s.control)
+	if err != nil {
+		return 0, nil, from, err
+	}
+	return n, s.linkFrom(destination(s.control[:told])), from, nil
+}
+
+// linkFrom returns the link that sends from one of our addresses.
+func (s *udpSocket) linkFrom(local netip.Addr) *udpLink {
+	if !local.IsValid() || local.IsUnspecified() || local.IsMulticast() {
+		return s.any
+	}
+	link := s.links[local]
+	if link == nil {
+		if len(s.links) >= maxLocals {
+			return s.any
+		}
+		link = &udpLink{s: s, local: netip.AddrPortFrom(local, s.local.Port()), control: sendFrom(local, s.local.Addr().Is6())}
+		s.links[local] = link
+	}
+	return link
+}
+
+func (s *udpSocket) receive(m *sip.Message, b []byte, f Flow) {
 	switch {
-	case from.Port() == 0 || len(b) == 0:
+	case f.remote.Port() == 0 || len(b) == 0:
 		s.t.stats.Garbage.Add(1) // nobody can be answered there
 	case isSTUN(b):
-		s.answerSTUN(b, from)
+		s.answerSTUN(b, f)
 	case isKeepAlive(b):
 		s.t.stats.KeepAlives.Add(1)
 	default:
-		s.t.deliver(NewFlow(udpLink{s}, from), m, b)
+		s.t.deliver(f, m, b)
 	}
 }
 
@@ -131,24 +179,38 @@ func isKeepAlive(b []byte) bool {
 	return true
 }
 
-// udpLink makes flows of a socket. Closing one does not close the socket, which others share.
-type udpLink struct{ s *udpSocket }
+// udpLink makes flows of a socket that leave from one of our addresses. Closing one does not close
+// the socket, which others share.
+type udpLink struct {
+	s       *udpSocket
+	local   netip.AddrPort
+	control []byte // tells the system the address to send from; nil leaves it the choice
+}
 
 // Proto returns UDP.
-func (l udpLink) Proto() Proto { return UDP }
+func (l *udpLink) Proto() Proto { return UDP }
 
-// Local returns the socket's bound address.
-func (l udpLink) Local() netip.AddrPort { return l.s.local }
+// Local returns the address that datagrams leave from; the unspecified one where the system chooses.
+func (l *udpLink) Local() netip.AddrPort { return l.local }
 
 // TLS returns nil.
-func (l udpLink) TLS() *TLSInfo { return nil }
+func (l *udpLink) TLS() *TLSInfo { return nil }
 
 // Close does nothing: the socket is everybody's.
-func (l udpLink) Close() error { return nil }
+func (l *udpLink) Close() error { return nil }
+
+func (l *udpLink) write(b []byte, to netip.AddrPort) (err error) {
+	if l.control == nil {
+		_, err = l.s.conn.WriteToUDPAddrPort(b, to)
+	} else {
+		_, _, err = l.s.conn.WriteMsgUDPAddrPort(b, l.control, to)
+	}
+	return err
+}
 
 // Send sends one datagram, whatever its size; fragmenting it is the caller's choice.
-func (l udpLink) Send(b []byte, to netip.AddrPort) error {
-	if _, err := l.s.conn.WriteToUDPAddrPort(b, to); err != nil {
+func (l *udpLink) Send(b []byte, to netip.AddrPort) error {
+	if err := l.write(b, to); err != nil {
 		l.s.t.stats.SendErrors.Add(1)
 		if errors.Is(err, net.ErrClosed) {
 			return ErrClosed

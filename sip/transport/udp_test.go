@@ -104,6 +104,65 @@ func TestUDPSurvivesReadErrors(t *testing.T) {
 	r.next("message")
 }
 
+// A socket bound to all addresses answers from the one that was asked, in both families; what we begin leaves from
+// whichever the system prefers. The answer to STUN, too: it tells a phone what to keep open.
+func TestUDPAnswersFromWhereItWasAsked(t *testing.T) {
+	for _, tt := range []struct {
+		bind  string
+		asked []string
+	}{
+		{"0.0.0.0:0", []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"}},
+		{"[::]:0", []string{"127.0.0.1", "127.0.0.2", "::1"}},
+	} {
+		t.Run(tt.bind, func(t *testing.T) {
+			tr, r, _ := start(t, Limits{})
+			port := must(tr.ListenUDP(netip.MustParseAddrPort(tt.bind))).Port()
+			for _, ip := range tt.asked {
+				asked := netip.AddrPortFrom(netip.MustParseAddr(ip), port)
+				c := peer(t, asked) // connected: it hears nobody else
+				for range 2 {
+					c.Write(options("UDP 192.0.2.9;rport", ""))
+					g := r.next("message")
+					if got := g.flow.Local(); got != asked {
+						t.Errorf("asked at %v, the flow is from %v", asked, got)
+					}
+					wantRead(t, c, "SIP/2.0 200")
+				}
+				c.Write(unhex("0001 0000 2112a442 0102030405060708090a0b0c"))
+				if n, err := c.Read(make([]byte, 100)); err != nil || n < stunHeader {
+					t.Errorf("STUN at %v: %d octets, %v", asked, n, err)
+				}
+			}
+			if got := len(tr.sockets[0].links); got != len(tt.asked) {
+				t.Errorf("%d addresses are remembered, want %d", got, len(tt.asked))
+			}
+			f, err := dial(t, tr, Target{Proto: UDP, Addr: netip.MustParseAddrPort("127.0.0.1:9")})
+			if err != nil || !f.Local().Addr().IsUnspecified() {
+				t.Errorf("what we begin leaves from %v, %v", f.Local(), err)
+			}
+		})
+	}
+}
+
+// One that the system tells of in vain does not make the table grow.
+func TestLocalsAreBounded(t *testing.T) {
+	s := &udpSocket{links: make(map[netip.Addr]*udpLink), local: netip.MustParseAddrPort("0.0.0.0:5060")}
+	s.any = &udpLink{s: s, local: s.local}
+	for _, ip := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.MustParseAddr("224.0.1.75"), netip.MustParseAddr("ff02::1")} {
+		if s.linkFrom(ip) != s.any {
+			t.Errorf("%v is taken for an address of ours", ip)
+		}
+	}
+	ip := netip.MustParseAddr("10.0.0.0")
+	for range 2 * maxLocals {
+		ip = ip.Next()
+		s.linkFrom(ip)
+	}
+	if got := len(s.links); got != maxLocals {
+		t.Errorf("%d addresses are remembered, want %d", got, maxLocals)
+	}
+}
+
 func TestUDPFlowChoosesSocket(t *testing.T) {
 	tr, _, _ := start(t, Limits{})
 	first := must(tr.ListenUDP(loopback))
