@@ -58,8 +58,9 @@ type RehearsedRule struct {
 type RehearsedTarget struct {
 	URI  string `json:"uri"`
 	SRTP string `json:"srtp"`
-	// Carrier is empty for a customer's host.
-	Carrier string `json:"carrier,omitempty"`
+	// Carrier is empty for a customer's host, ConnectorID for a carrier's.
+	Carrier     string `json:"carrier,omitempty"`
+	ConnectorID string `json:"connector_id,omitempty"`
 	// Failing says that it failed of late and is tried after others for that.
 	Failing bool `json:"failing,omitempty"`
 }

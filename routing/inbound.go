@@ -9,28 +9,32 @@ import (
 	"carillon/trunk"
 )
 
-// FindConnector returns the connector that takes a carrier's call.
+// FindConnector returns the connector that takes a carrier's call. Of a number that a group holds it is the first of
+// those that may: whichever is called, the account and what it may have are the same.
 func FindConnector(v View, f Facts) (*trunk.Connector, trunk.Number, *call.Refusal) {
 	n, ok := trunk.ParseNumber(f.User)
 	if !ok {
 		return nil, "", call.Refuse(call.ReasonNumberUnknown, Printable(f.User))
 	}
-	c, ok := holder(v, n)
-	if !ok {
+	all, held := holders(v, n, nil)
+	switch {
+	case !held:
 		return nil, n, call.Refuse(call.ReasonNumberUnknown, string(n))
+	case len(all) == 0:
+		return nil, n, emptyGroup()
 	}
-	return c, n, nil
+	return all[0], n, nil
 }
 
 // Chooser is what the order of routes depends on besides the routes.
 type Chooser struct {
-	// Random draws among routes of one priority.
+	// Random draws among routes of one priority, and among the connectors of a group.
 	Random *rand.Rand
 	// Failed reports targets that failed of late; nil means none did.
 	Failed func(Target) bool
 }
 
-// PlanInbound plans a carrier's call to a connector's customer.
+// PlanInbound plans a carrier's call to a connector's customer; c is what FindConnector found.
 func PlanInbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *call.Refusal) {
 	n, _ := trunk.ParseNumber(f.User)
 	p := Plan{
@@ -43,9 +47,88 @@ func PlanInbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *ca
 	if from, ok := trunk.ParseNumber(p.From); ok {
 		p.From, p.FromCountry = string(from), numbering.Country(from)
 	}
+	all, _ := holders(v, n, choose.Random)
 	var refusal *call.Refusal
-	p.Targets, refusal = originate(c, p.To, choose)
+	if p.Targets, refusal = lead(all, p.To, choose); refusal == nil {
+		p.Connector = p.Targets[0].Connector
+	}
 	return p, refusal
+}
+
+// holders returns the connectors that take calls for a number, in the order they are tried, and whether anybody does: one
+// connector, or those of a group that are there. Without randomness those of one priority keep their order.
+func holders(v View, n trunk.Number, random *rand.Rand) (all []*trunk.Connector, held bool) {
+	number, ok := v.Number(n)
+	if !ok || !number.Deleted.IsZero() {
+		return nil, false
+	}
+	if number.GroupID == "" {
+		c, ok := v.Connector(number.ConnectorID)
+		if !ok {
+			return nil, false
+		}
+		return []*trunk.Connector{c}, true
+	}
+	g, ok := v.Group(number.GroupID)
+	if !ok {
+		return nil, false
+	}
+	for _, m := range arrange(g, random) {
+		// A group has only connectors of its account; a call must not be where it is not.
+		if c, ok := v.Connector(m.ConnectorID); ok && c.Account == number.Account {
+			all = append(all, c)
+		}
+	}
+	return all, true
+}
+
+// arrange returns the members of a group in the order they are tried.
+func arrange(g *trunk.Group, random *rand.Rand) []trunk.Member {
+	drawn := *g
+	if random != nil {
+		drawn.Members = slices.Clone(g.Members)
+		random.Shuffle(len(drawn.Members), func(i, j int) {
+			drawn.Members[i], drawn.Members[j] = drawn.Members[j], drawn.Members[i]
+		})
+	}
+	if g.Distribution == trunk.LoadBalanced {
+		return drawn.Members
+	}
+	return drawn.ByPriority()
+}
+
+func emptyGroup() *call.Refusal {
+	return call.Refuse(call.ReasonNoRoute, "The number's group has no connector.")
+}
+
+// lead lists the targets of connectors that take over from each other: all of one before the first of the next. A
+// connector that cannot be called is passed over, and one all of whose targets failed of late comes behind the others.
+func lead(all []*trunk.Connector, user string, choose Chooser) ([]Target, *call.Refusal) {
+	var blocks [][]Target
+	refusal := emptyGroup()
+	for _, c := range all {
+		targets, refused := originate(c, user, choose)
+		if refused != nil {
+			refusal = refused
+			continue
+		}
+		blocks = append(blocks, targets)
+	}
+	switch {
+	case len(blocks) > 0:
+	case len(all) > 1:
+		return nil, call.Refuse(call.ReasonNoRoute, "No connector of the number's group has an origination with routes that is not disabled.")
+	default:
+		return nil, refusal
+	}
+	if choose.Failed != nil {
+		slices.SortStableFunc(blocks, func(a, b []Target) int { return rank(allFailed(a, choose)) - rank(allFailed(b, choose)) })
+	}
+	return slices.Concat(blocks...), nil
+}
+
+func allFailed(targets []Target, choose Chooser) bool {
+	return !slices.ContainsFunc(targets, func(t Target) bool { return !choose.Failed(t) })
 }
 
 // originate lists a connector's routes as targets in the order they are tried.
@@ -71,7 +154,7 @@ func originate(c *trunk.Connector, user string, choose Chooser) ([]Target, *call
 // protocol says, on port 5061 unless the route names another.
 func routeTarget(c *trunk.Connector, r trunk.Route, user string) Target {
 	t := Target{
-		Host: r.Host, Port: r.Port, User: user, Transport: trunk.UDP, Peer: c.Settings.Peers[r.Host],
+		Host: r.Host, Port: r.Port, User: user, Transport: trunk.UDP, Peer: c.Settings.Peers[r.Host], Connector: c,
 		IPv4Only: c.NetworkType == trunk.IPv4Only, // such a connector never tries IPv6
 	}
 	switch {

@@ -10,57 +10,72 @@ import (
 
 // PlanOutbound plans a call of a connector's customer that has passed Screen, authentication and limits.
 //
-// A number that another connector of the installation holds stays inside: its routes are the targets and no carrier
-// hears of the call.
+// A number that another connector of the installation holds, or a group, stays inside: its routes are the targets and no
+// carrier hears of the call.
 func PlanOutbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *call.Refusal) {
-	p := Plan{Direction: call.Outbound, Connector: c, Revision: v.Revision(), Private: f.Private, Emergency: numbering.Emergency(f.User)}
-	p.To = f.User
-	var number trunk.Number
-	if !p.Emergency {
-		n, ok := trunk.ParseDialled(f.User)
-		if !ok {
-			return p, call.Refuse(call.ReasonNumberMalformed, Printable(f.User))
-		}
-		number = n
-		p.To, p.ToCountry = string(n), numbering.Country(n)
-		if !slices.Contains(c.Termination.CallingRegions, p.ToCountry) {
-			return p, call.Refuse(call.ReasonCountryNotAllowed, countryDetail(n, p.ToCountry))
-		}
-		if numbering.HighRisk(n) {
-			return p, call.Refuse(call.ReasonCountryNotAllowed, string(n)+" is a premium or satellite number")
-		}
+	p := Plan{Direction: call.Outbound, Connector: c, Revision: v.Revision(), Private: f.Private}
+	number, refusal := dialled(c, f, &p)
+	if refusal == nil {
+		refusal = callerID(v, c, f, &p)
 	}
-	if r := callerID(v, c, f, &p); r != nil {
-		return p, r
-	}
-	if inside, ok := holder(v, number); ok {
-		p.Inside = inside
-		var refusal *call.Refusal
-		p.Targets, refusal = originate(inside, p.To, choose)
+	if refusal != nil {
 		return p, refusal
 	}
+	if p.Emergency { // whoever serves it is not one more customer, whose routes and limits would stand in the way
+		return p, carry(v, number, &p, choose)
+	}
+	all, held := holders(v, number, choose.Random)
+	if !held {
+		return p, carry(v, number, &p, choose)
+	}
+	if len(all) > 0 {
+		p.Inside = all[0]
+	}
+	if p.Targets, refusal = lead(all, p.To, choose); refusal == nil {
+		p.Inside = p.Targets[0].Connector
+	}
+	return p, refusal
+}
+
+// dialled judges what the customer dialled and returns its number; none for an emergency number that has no country.
+func dialled(c *trunk.Connector, f Facts, p *Plan) (trunk.Number, *call.Refusal) {
+	p.To, p.Emergency = f.User, Emergency(c, f.User)
+	if numbering.Emergency(f.User) {
+		return "", nil
+	}
+	n, ok := trunk.ParseNumber(f.User)
+	if ok && !p.Emergency {
+		n, ok = trunk.ParseDialled(f.User)
+	}
+	if !ok {
+		return "", call.Refuse(call.ReasonNumberMalformed, Printable(f.User))
+	}
+	p.To, p.ToCountry = string(n), numbering.Country(n)
+	switch {
+	case p.Emergency:
+	case !slices.Contains(c.Termination.CallingRegions, p.ToCountry):
+		return n, call.Refuse(call.ReasonCountryNotAllowed, countryDetail(n, p.ToCountry))
+	case numbering.HighRisk(n):
+		return n, call.Refuse(call.ReasonCountryNotAllowed, string(n)+" is a premium or satellite number")
+	}
+	return n, nil
+}
+
+// carry lists the carriers that take a number, the best first.
+func carry(v View, number trunk.Number, p *Plan, choose Chooser) *call.Refusal {
 	for _, carrier := range v.CarrierFor(number) {
 		p.Targets = appendCarrier(p.Targets, carrier, p.To)
 	}
 	demote(p.Targets, choose.Failed)
 	if len(p.Targets) == 0 {
-		return p, call.Refuse(call.ReasonNoRoute, "No carrier takes "+Printable(p.To)+".")
+		return call.Refuse(call.ReasonNoRoute, "No carrier takes "+Printable(p.To)+".")
 	}
 	p.Carrier = p.Targets[0].Carrier
-	return p, nil
-}
-
-// holder returns the connector that takes calls for a number.
-func holder(v View, n trunk.Number) (*trunk.Connector, bool) {
-	number, ok := v.Number(n)
-	if !ok || number.ConnectorID == "" {
-		return nil, false
-	}
-	return v.Connector(number.ConnectorID)
+	return nil
 }
 
 // callerID chooses the caller id: P-Asserted-Identity if the account holds it, else P-Preferred-Identity, else From.
-// DefaultPhoneNumber takes the place of one that is missing or not held.
+// DefaultPhoneNumber takes the place of one that is missing or not held. Only a number that is chosen has a name.
 func callerID(v View, c *trunk.Connector, f Facts, p *Plan) *call.Refusal {
 	shown := ""
 	for _, user := range []string{f.Asserted, f.Preferred, f.From} {
@@ -71,12 +86,12 @@ func callerID(v View, c *trunk.Connector, f Facts, p *Plan) *call.Refusal {
 			shown = user
 		}
 		if n, ok := trunk.ParseNumber(user); ok && v.OwnsNumber(c.Account, n) {
-			p.From, p.FromCountry = string(n), numbering.Country(n)
+			showAs(v, c, n, p)
 			return nil
 		}
 	}
-	if n, ok := trunk.ParseNumber(c.Termination.DefaultPhoneNumber); ok {
-		p.From, p.FromCountry = string(n), numbering.Country(n)
+	if n, ok := trunk.ParseNumber(c.Termination.DefaultPhoneNumber); ok && mayShow(v, c, n) {
+		showAs(v, c, n, p)
 		p.Replaced = "none"
 		if shown != "" {
 			p.Replaced = Printable(shown)
@@ -89,6 +104,25 @@ func callerID(v View, c *trunk.Connector, f Facts, p *Plan) *call.Refusal {
 		return nil
 	}
 	return call.Refuse(call.ReasonCallerIDNotOwned, Printable(shown))
+}
+
+// mayShow reports whether a connector's default number may be its caller id. One that the installation knows must be the
+// account's own, and not on its way to somebody else; of one that it does not know the account says so.
+func mayShow(v View, c *trunk.Connector, n trunk.Number) bool {
+	_, known := v.Number(n)
+	return !known || v.OwnsNumber(c.Account, n)
+}
+
+// showAs makes a number the caller id, with the name that its account gave it.
+func showAs(v View, c *trunk.Connector, n trunk.Number, p *Plan) {
+	p.From, p.FromCountry = string(n), numbering.Country(n)
+	number, known := v.Number(n)
+	if !known || p.Private {
+		return
+	}
+	if p.Name = number.CallingName; p.Name == "" {
+		p.Name = v.AccountSettings(c.Account).CallingName
+	}
 }
 
 func appendCarrier(targets []Target, c *trunk.Carrier, user string) []Target {

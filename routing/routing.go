@@ -20,6 +20,8 @@ type View interface {
 	ConnectorByHost(host string) (*trunk.Connector, bool)
 	Number(trunk.Number) (*trunk.PhoneNumber, bool)
 	OwnsNumber(account string, n trunk.Number) bool
+	Group(id string) (*trunk.Group, bool)
+	AccountSettings(account string) *trunk.AccountSettings
 	CarrierFor(trunk.Number) []*trunk.Carrier
 	CarrierBySource(netip.AddrPort) (*trunk.Carrier, bool)
 }
@@ -89,7 +91,7 @@ func Screen(c *trunk.Connector, f Facts) (Screening, *call.Refusal) {
 	if !s.Listed && !s.NeedCredentials {
 		return s, call.Refuse(call.ReasonSourceNotAllowed, f.Source.Unmap().String())
 	}
-	if c.RequireEncryption && !f.TLS && !(c.Settings.PlainEmergency && numbering.Emergency(f.User)) {
+	if c.RequireEncryption && !f.TLS && !(c.Settings.PlainEmergency && Emergency(c, f.User)) {
 		return s, call.Refuse(call.ReasonSignallingNotEncrypted, "")
 	}
 	if t.Disabled {
@@ -98,17 +100,27 @@ func Screen(c *trunk.Connector, f Facts) (Screening, *call.Refusal) {
 	return s, nil
 }
 
+// Emergency reports whether a connector's customer who dials that user wants an emergency service: a number that is one
+// everywhere, or one of the connector's own (EmergencyCallingConfiguration).
+func Emergency(c *trunk.Connector, user string) bool {
+	return numbering.Emergency(user) || c.Emergency().Routes(user)
+}
+
 // Plan is a call that may be placed.
 type Plan struct {
 	Direction call.Direction
-	// Connector rules the call.
+	// Connector rules the call: the caller's, or of an inbound call that of the first target. A number of a group may lead
+	// to several; whose target is called, rules then.
 	Connector *trunk.Connector
-	// Inside is the connector at the other end of a call that stays inside the installation; nil for others.
+	// Inside is the connector at the other end of a call that stays inside the installation, that of the first target; nil
+	// for others.
 	Inside *trunk.Connector
 	// Revision is that of the snapshot the plan was made from.
 	Revision int64
 	// From is the caller id that is sent on and To the number dialled, "+" and digits where they are numbers.
 	From, To string
+	// Name is shown with From: what the account says of the number, or of all of its numbers; may be empty.
+	Name string
 	// Replaced is the caller id of the customer where DefaultPhoneNumber took its place; "none" stands for a missing one.
 	Replaced string
 	// FromCountry and ToCountry are ISO 3166-1 alpha-2, empty where unknown.
@@ -138,8 +150,9 @@ type Target struct {
 	SRTP call.SRTP
 	// Peer says how the target's certificate is checked.
 	Peer trunk.PeerPolicy
-	// Carrier is set for a target of a carrier.
-	Carrier *trunk.Carrier
+	// Carrier is set for a target of a carrier, Connector for one of a connector's customer.
+	Carrier   *trunk.Carrier
+	Connector *trunk.Connector
 }
 
 // String returns the target as a SIP URI without a user.

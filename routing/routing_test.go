@@ -30,11 +30,12 @@ func (s source) Follow(_ context.Context, apply func(trunk.Change) error) error 
 	return apply(trunk.Change{Revision: 42, Reset: true, Put: s})
 }
 
-// snapshot builds what is configured: connector, and beside it one of another account and two carriers.
-func snapshot(t *testing.T, connector *trunk.Connector) *directory.Snapshot {
+// snapshot builds what is configured: connector, and beside it one of another account, two carriers, and more, which may
+// take the place of any of them.
+func snapshot(t *testing.T, connector *trunk.Connector, more ...trunk.Entity) *directory.Snapshot {
 	t.Helper()
 	d := directory.New(directory.Config{})
-	err := d.Follow(context.Background(), source{
+	err := d.Follow(context.Background(), append(source{
 		connector,
 		&trunk.Connector{ID: "b", Account: other, HostName: "b.voiceconnector.example.com", RequireEncryption: true,
 			Origination: &trunk.Origination{Routes: []trunk.Route{{Host: "pbx.other.example", Protocol: "UDP", Priority: 1, Weight: 1}}}},
@@ -46,7 +47,7 @@ func snapshot(t *testing.T, connector *trunk.Connector) *directory.Snapshot {
 		&trunk.Carrier{Name: "big", SRTP: call.SRTPOffer, Targets: []trunk.Target{{Host: "198.51.100.1", Transport: trunk.TLS, Port: 5071}, {Host: "198.51.100.2", Transport: trunk.UDP}},
 			Sources: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}},
 		&trunk.Carrier{Name: "local", Prefixes: []string{"+1206"}, Targets: []trunk.Target{{Host: "198.51.100.9", Transport: trunk.TCP}}},
-	})
+	}, more...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +133,10 @@ func TestScreen(t *testing.T) {
 		"emergency in the clear":       {change: []func(*trunk.Connector){encrypted}, source: "192.0.2.1", user: "911", want: "signalling_not_encrypted", listed: true},
 		"emergency in the clear, allowed": {change: []func(*trunk.Connector){encrypted, func(c *trunk.Connector) { c.Settings.PlainEmergency = true }},
 			source: "192.0.2.1", user: "911", listed: true},
+		"the connector's emergency number in the clear": {change: []func(*trunk.Connector){encrypted, withDNIS},
+			source: "192.0.2.1", user: dnis, want: "signalling_not_encrypted", listed: true},
+		"the connector's emergency number in the clear, allowed": {change: []func(*trunk.Connector){encrypted, withDNIS, func(c *trunk.Connector) { c.Settings.PlainEmergency = true }},
+			source: "192.0.2.1", user: dnis, listed: true},
 		"other call where emergency may be in the clear": {change: []func(*trunk.Connector){encrypted, func(c *trunk.Connector) { c.Settings.PlainEmergency = true }},
 			source: "192.0.2.1", user: "+12125550123", want: "signalling_not_encrypted", listed: true},
 	} {

@@ -182,6 +182,11 @@ func (s *Server) giveBack(a *arrival) {
 	}
 }
 
+// emergency reports whether a customer calls an emergency service.
+func (a *arrival) emergency() bool {
+	return a.owner.Direction == call.Outbound && routing.Emergency(a.connector, a.facts.User)
+}
+
 // fromListed is the standing of a sender at an address that was listed: that of a datagram can be forged, that of a
 // connection cannot.
 func (a *arrival) fromListed() standing {
@@ -214,7 +219,7 @@ func room(s *Server, a *arrival) *call.Refusal {
 	switch {
 	case s.draining.Load():
 		return call.Refuse(call.ReasonDraining, "")
-	case s.cfg.Stale != nil && s.cfg.Stale() && !isEmergency(a.facts.User):
+	case s.cfg.Stale != nil && s.cfg.Stale() && !a.emergency():
 		return call.Refuse(call.ReasonStoreStale, "")
 	case a.tx.Overloaded():
 		return call.Refuse(call.ReasonNodeFull, "it holds as many transactions as it may")
@@ -224,7 +229,7 @@ func room(s *Server, a *arrival) *call.Refusal {
 
 // limit spends a call of the connector's rate and counts the call in. Emergency calls pass.
 func limit(s *Server, a *arrival) *call.Refusal {
-	emergency := a.owner.Direction == call.Outbound && isEmergency(a.facts.User)
+	emergency := a.emergency()
 	if a.owner.Direction == call.Outbound && !emergency {
 		cps := a.connector.Termination.CpsLimit
 		if !s.rates.take(a.connector.ID, cps, a.at) {

@@ -54,7 +54,7 @@ type activeCall struct {
 	mailbox    mailbox
 	repeats    [2]throttle       // of what peers can send at will, by call.Side
 	shared     bool              // counted for the account at its other end, too
-	doubted    bool              // counted as unproven
+	doubted    string            // connector that counts it as unproven; empty for none
 	offered    bool              // the caller was sent an offer before the 2xx
 	redirected int               // targets that a 3xx added
 	transfers  map[uint32]uint32 // CSeq numbers of REFERs that were relayed, ours to the sender's
@@ -95,10 +95,13 @@ func (s *Server) begin(a *arrival) {
 		return
 	}
 	c := &activeCall{
-		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, doubted: a.doubted, timers: make(map[timerName]timer), merge: keyOf(a.req),
+		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), merge: keyOf(a.req),
+	}
+	if a.doubted {
+		c.doubted = a.connector.ID
 	}
 	c.mailbox.work, c.mailbox.busy = c.work, true
-	c.log = s.log.With("call", string(c.id), "connector", a.connector.ID)
+	c.log = s.log.With("call", string(c.id), "connector", c.plan.Connector.ID)
 	if c.caller, err = callerLeg(c, a); err != nil {
 		s.turnAway(a, 400)
 		return

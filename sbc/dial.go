@@ -109,7 +109,23 @@ func (c *activeCall) newAttempt(index int) *attempt {
 	a := &attempt{number: len(c.tried) + 1, index: index, target: c.plan.Targets[index]}
 	c.tried = append(c.tried, a)
 	c.attempt = a
+	c.ruleBy(a.target.Connector)
 	return a
+}
+
+// ruleBy makes the connector of the target that is called the one whose settings rule that side of the call and which
+// the record names. Those of a number's group take over from each other; they are of one account, so nothing that was
+// counted changes.
+func (c *activeCall) ruleBy(connector *trunk.Connector) {
+	switch {
+	case connector == nil:
+	case c.plan.Direction == call.Inbound && c.plan.Connector != connector:
+		c.plan.Connector = connector
+		ruledBy(&c.rec, connector)
+		c.log = c.s.log.With("call", string(c.id), "connector", connector.ID)
+	case c.plan.Direction == call.Outbound:
+		c.plan.Inside = connector
+	}
 }
 
 // find looks a target up, or goes on with the addresses left, and opens a flow to the first that can be reached.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"carillon/numbering"
 	"carillon/sip"
 	"carillon/sip/transport"
 )
@@ -51,8 +50,6 @@ func private(req *sip.Message) bool {
 	}
 	return false
 }
-
-func isEmergency(user string) bool { return numbering.Emergency(user) }
 
 // unsupported lists the options in Require that this node does not know (RFC 3261 section 8.2.2.3). What both sides
 // could do between themselves they cannot do through a B2BUA that does not join in.

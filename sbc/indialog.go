@@ -209,9 +209,9 @@ func (c *activeCall) answerLateOffer(e event) {
 
 // trust notes that the caller is where its datagrams said, or that the call is over.
 func (c *activeCall) trust() {
-	if c.doubted {
-		c.doubted = false
-		c.s.actives.trust(c.plan.Connector.ID)
+	if c.doubted != "" {
+		c.s.actives.trust(c.doubted)
+		c.doubted = ""
 	}
 }
 

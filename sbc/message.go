@@ -114,6 +114,9 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Header("Via", c.s.via(l.flow, branch))
 	b.HeaderUint("Max-Forwards", uint64(c.forwards()))
 	identity := "<sip:" + escapeUser(c.plan.From) + "@" + c.s.cfg.Domain + ">"
+	if c.plan.Name != "" {
+		identity = quoted(c.plan.Name) + " " + identity
+	}
 	from := identity
 	if c.plan.Private || c.plan.From == "" {
 		from = `"Anonymous" <sip:anonymous@anonymous.invalid>` // RFC 3323 section 4.1.1.3
@@ -139,24 +142,13 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	if credentials != nil {
 		b.Header(credentials.name, credentials.value)
 	}
-	if id := c.destination(); id != "" {
-		b.Header("X-VoiceConnector-ID", id)
+	if a.target.Connector != nil {
+		b.Header("X-VoiceConnector-ID", a.target.Connector.ID)
 	}
 	c.passHeaders(b, c.caller.req)
 	c.passDiversions(b, c.caller.req)
 	c.location.write(b)
 	return b
-}
-
-// destination is the connector whose customer is called, empty for a carrier.
-func (c *activeCall) destination() string {
-	switch {
-	case c.plan.Inside != nil:
-		return c.plan.Inside.ID
-	case c.plan.Direction == call.Inbound:
-		return c.plan.Connector.ID
-	}
-	return ""
 }
 
 // toURI is the target without transport, as a To header has it.

@@ -30,7 +30,10 @@ func newRecord(a *arrival, id call.ID, p routing.Plan) call.Record {
 		ID: id, Start: a.at, Direction: a.owner.Direction.String(), AuthUser: a.user, Revision: a.view.Revision(),
 		From: p.From, To: p.To, FromCountry: p.FromCountry, ToCountry: p.ToCountry, CallerIDReplaced: p.Replaced,
 	}
-	if a.connector != nil {
+	switch {
+	case p.Connector != nil:
+		ruledBy(&r, p.Connector)
+	case a.connector != nil:
 		ruledBy(&r, a.connector)
 	}
 	if p.Carrier != nil {

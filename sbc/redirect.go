@@ -37,8 +37,8 @@ func (c *activeCall) redirect(a *attempt, m *sip.Message) bool {
 
 // ruler is the connector whose settings say what a target of the call may do.
 func (c *activeCall) ruler(a *attempt) *trunk.Connector {
-	if a.target.Carrier == nil && c.plan.Inside != nil {
-		return c.plan.Inside
+	if a.target.Connector != nil {
+		return a.target.Connector
 	}
 	return c.plan.Connector
 }
@@ -80,8 +80,8 @@ func contactTarget(from routing.Target, uri *sip.URI) (routing.Target, bool) {
 		return routing.Target{}, false
 	}
 	t := routing.Target{
-		Host: host, Port: uri.Port, Transport: trunk.UDP, IPv4Only: from.IPv4Only,
-		SRTP: from.SRTP, Carrier: from.Carrier, User: from.User,
+		Host: host, Port: uri.Port, Transport: trunk.UDP, IPv4Only: from.IPv4Only, SRTP: from.SRTP, User: from.User,
+		Carrier: from.Carrier, Connector: from.Connector,
 	}
 	if host == from.Host {
 		t.Peer = from.Peer

@@ -19,6 +19,9 @@ func (s *Server) Rehearse(q call.Question) call.Rehearsal {
 	}
 	out := call.Rehearsal{Revision: a.view.Revision(), Rules: []call.RehearsedRule{}}
 	refusal := s.rehearse(a, q, &out)
+	if a.plan.Connector != nil {
+		a.connector = a.plan.Connector
+	}
 	if a.connector != nil {
 		out.ConnectorID, out.Account = a.connector.ID, a.connector.Account
 	}
@@ -38,6 +41,9 @@ func (s *Server) Rehearse(q call.Question) call.Rehearsal {
 		target := call.RehearsedTarget{URI: t.String(), SRTP: t.SRTP.String(), Failing: s.failures.failed(t.String(), a.at)}
 		if t.Carrier != nil {
 			target.Carrier = t.Carrier.Name
+		}
+		if t.Connector != nil {
+			target.ConnectorID = t.Connector.ID
 		}
 		out.Targets = append(out.Targets, target)
 	}
@@ -76,7 +82,7 @@ func rehearseRoom(s *Server, a *arrival) *call.Refusal {
 	switch {
 	case s.draining.Load():
 		return call.Refuse(call.ReasonDraining, "")
-	case s.cfg.Stale != nil && s.cfg.Stale() && !isEmergency(a.facts.User):
+	case s.cfg.Stale != nil && s.cfg.Stale() && !a.emergency():
 		return call.Refuse(call.ReasonStoreStale, "")
 	}
 	return nil
@@ -98,7 +104,7 @@ func rehearseCredentials(_ *Server, a *arrival) *call.Refusal {
 }
 
 func rehearseLimit(s *Server, a *arrival) *call.Refusal {
-	if a.owner.Direction == call.Outbound && isEmergency(a.facts.User) {
+	if a.emergency() {
 		return nil
 	}
 	if a.owner.Direction == call.Outbound {
