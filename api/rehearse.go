@@ -41,12 +41,21 @@ func rehearse(r *request) (any, error) {
 		return nil, notFound()
 	}
 	out.Targets = slices.Clone(out.Targets)
-	for i := range out.Targets { // carriers belong to the installation
-		if t := &out.Targets[i]; t.Carrier != "" {
+	for i := range out.Targets { // carriers belong to the installation, and other accounts' hosts to them
+		if t := &out.Targets[i]; t.Carrier != "" || !r.owns(t.ConnectorID) {
 			*t = call.RehearsedTarget{SRTP: t.SRTP, Carrier: "carrier"}
 		}
 	}
+	if !r.owns(out.Inside) {
+		out.Inside = ""
+	}
 	return &out, nil
+}
+
+// owns reports whether a connector is the caller's own.
+func (r *request) owns(connectorID string) bool {
+	c, ok := r.snapshot.Connector(connectorID)
+	return ok && c.Account == r.principal.Account
 }
 
 func question(in *v1.Rehearse) (call.Question, error) {

@@ -34,6 +34,14 @@ func TestRehearse(t *testing.T) {
 	if got.Targets[0].URI != "" || got.Targets[0].Carrier == "north" {
 		t.Errorf("a tenant is shown the carrier %+v", got.Targets[0])
 	}
+	theirs := n.create(t, accountB, false)
+	own := call.RehearsedTarget{URI: "sip:192.0.2.7;transport=udp", SRTP: "off", ConnectorID: one}
+	n.rehearser.answer.Inside, n.rehearser.answer.Targets = theirs, []call.RehearsedTarget{own, {URI: "sip:192.0.2.8;transport=udp", SRTP: "off", ConnectorID: theirs}}
+	got = decode[v1.Rehearsal](t, ask("mine", `{"to":"+12125550123","source":"203.0.113.7"}`).want(t, 200))
+	if got.Inside != "" || got.Targets[0] != own || got.Targets[1].URI != "" || got.Targets[1].ConnectorID != "" {
+		t.Errorf("a tenant is shown another account's hosts: inside %s, %+v", got.Inside, got.Targets)
+	}
+	n.rehearser.answer.Inside, n.rehearser.answer.Targets = "", []call.RehearsedTarget{{URI: "sip:192.0.2.1;transport=udp", SRTP: "off", Carrier: "north"}}
 	two := n.create(t, accountA, false)
 	ask("mine", `{"to":"+12125550123","source":"203.0.113.7"}`).want(t, 400) // which one?
 	n.put(t, &trunk.PhoneNumber{E164: "+12065550100", Account: accountA, ConnectorID: two})
