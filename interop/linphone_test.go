@@ -126,7 +126,11 @@ func TestLinphone(t *testing.T) {
 			p.say("call sip:" + labEcho + "@" + vc.Host)
 			p.wait(c.says)
 			if c.status == 200 {
-				time.Sleep(1500 * time.Millisecond) // of audio, which is what the call is for
+				for _, change := range []string{"pause", "resume"} {
+					p.say(change)
+					p.wait(map[string]string{"pause": "Call 1 with sip:" + labEcho + "@" + vc.Host + " is now paused", "resume": "Resuming call 1"}[change])
+				}
+				time.Sleep(talk) // of audio after hold, which is what the call is for
 				p.say("terminate")
 			}
 			r := n.records(t, vc, 1)[0]
