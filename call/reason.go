@@ -40,6 +40,10 @@ const (
 	ReasonCountryNotAllowed
 	// ReasonSignallingNotEncrypted: RequireEncryption and the request came over UDP or TCP.
 	ReasonSignallingNotEncrypted
+	// ReasonSIPSNotOverTLS: a request for a sips URI came over UDP or TCP.
+	ReasonSIPSNotOverTLS
+	// ReasonSIPSNotAllowed: a call to a sips URI has no target that is reached over TLS.
+	ReasonSIPSNotAllowed
 	// ReasonMediaNotEncrypted: RequireEncryption and the description offers or answers plain RTP.
 	ReasonMediaNotEncrypted
 	// ReasonKeyInCleartext: a key was offered over UDP or TCP.
@@ -98,6 +102,8 @@ var reasonNames = [reasonCount]string{
 	ReasonTerminationDisabled:    "termination_disabled",
 	ReasonCountryNotAllowed:      "country_not_allowed",
 	ReasonSignallingNotEncrypted: "signalling_not_encrypted",
+	ReasonSIPSNotOverTLS:         "sips_not_over_tls",
+	ReasonSIPSNotAllowed:         "sips_not_allowed",
 	ReasonMediaNotEncrypted:      "media_not_encrypted",
 	ReasonKeyInCleartext:         "key_in_cleartext",
 	ReasonNoCommonSuite:          "no_common_suite",

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -241,6 +242,59 @@ func TestCustomerBehindFirewall(t *testing.T) {
 			case <-handler.invites:
 				t.Error("the call came over a connection whose peer has proven nothing")
 			default:
+			}
+		})
+	}
+}
+
+// TestSIPS: a call to a sips URI goes through on TLS at both ends, is refused where the carrier has no TLS, and where it
+// comes in the clear.
+func TestSIPS(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	trust := ca.file()
+	w := newWorld(t, func(c *config.Config) { c.TLSTrust = trust })
+	const secureNumber, plainNumber = "+12125550145", "+12125550146"
+	handle, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(450)} })
+	tel := w.phone(phone.Config{Proto: transport.TLS, Certificate: ca.issue("127.0.0.1")})
+	tel.Handle(handle)
+	w.must("carrier", "put", "secure", "--target", "sip:"+tel.Addr().String()+";transport=tls", "--prefix", secureNumber)
+	w.carrier("plain", handle, plainNumber)
+	for _, tt := range []struct {
+		name, number string
+		proto        transport.Proto
+		status       int // 0: answered
+		reason       string
+	}{
+		{"TLS at both ends", secureNumber, transport.TLS, 0, "hangup"},
+		{"a carrier in the clear", plainNumber, transport.TLS, 480, "sips_not_allowed"},
+		{"a customer in the clear", secureNumber, transport.TCP, 403, "sips_not_over_tls"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := w.in(t)
+			c := w.connector(false)
+			inv := w.invite(c, tt.proto, tt.number)
+			inv.To = strings.Replace(inv.To, "sip:", "sips:", 1)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			call, err := w.phone(phone.Config{Proto: tt.proto}).Dial(ctx, inv)
+			if tt.status != 0 {
+				if err == nil || !strings.Contains(err.Error(), strconv.Itoa(tt.status)) {
+					t.Errorf("the call ended with %v, want %d", err, tt.status)
+				}
+			} else {
+				if err != nil {
+					t.Fatal(err)
+				}
+				callee := receive(t, "the answer", taken)
+				if err := call.Hangup(ctx); err != nil {
+					t.Error(err)
+				}
+				receive(t, "the carrier's BYE", callee.Done())
+			}
+			r := w.records(c, 1)[0]
+			if r.Reason != tt.reason || tt.status == 0 && (r.CarrierLeg.Transport != "tls" || r.CarrierLeg.Peer != "verified") {
+				t.Errorf("record %+v", r)
 			}
 		})
 	}

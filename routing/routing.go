@@ -142,6 +142,8 @@ type Target struct {
 	Port uint16
 	// Transport is the way to reach it; AnyTransport leaves it to the DNS. A target over TLS is never tried in the clear.
 	Transport trunk.Transport
+	// SIPS makes the Request-URI a sips URI; only a target over TLS may be one.
+	SIPS bool
 	// IPv4Only keeps to IPv4 addresses.
 	IPv4Only bool
 	// User is the user part of the Request-URI.

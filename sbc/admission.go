@@ -33,6 +33,8 @@ type arrival struct {
 	screening routing.Screening
 	// standing decides what the sender may be told.
 	standing standing
+	// sips is true when the Request-URI is a sips URI.
+	sips bool
 	// user is the digest user that was proven.
 	user string
 	// challenge holds the challenges to answer with, when the refusal asks for credentials.
@@ -70,17 +72,19 @@ var (
 	screening = step{"source, transport and termination", screen, nil}
 	hasRoom   = step{"node", room, rehearseRoom}
 	isKnown   = step{"source", known, nil}
+	scheme    = step{"scheme", overTLS, nil}
+	secure    = step{"TLS on every hop", secureTargets, nil}
 	rate      = step{"limits", limit, rehearseLimit}
 
 	outboundSteps = []step{
-		screening, hasRoom, {"credentials", authenticate, rehearseCredentials}, rate,
-		{"number, caller id and route", planOutbound, nil}, {"limits of the called side", limitInside, rehearseInside},
+		screening, scheme, hasRoom, {"credentials", authenticate, rehearseCredentials}, rate,
+		{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, rehearseInside},
 	}
-	inboundSteps = []step{isKnown, {"number", findConnector, nil}, hasRoom, rate, {"route", planInbound, nil}}
+	inboundSteps = []step{isKnown, scheme, {"number", findConnector, nil}, hasRoom, rate, {"route", planInbound, nil}, secure}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
-	outboundOptionsSteps = []step{screening, hasRoom, {"credentials", authenticateUnlisted, nil}}
-	inboundOptionsSteps  = []step{isKnown, hasRoom}
+	outboundOptionsSteps = []step{screening, scheme, hasRoom, {"credentials", authenticateUnlisted, nil}}
+	inboundOptionsSteps  = []step{isKnown, scheme, hasRoom}
 )
 
 // newArrival reads the facts of a request.
@@ -88,6 +92,7 @@ func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
 	f := tx.Flow()
 	uri := req.RequestURI()
 	a := &arrival{tx: tx, req: req, flow: f, reliable: f.Proto().Reliable(), at: s.clock.Now(), view: s.cfg.Directory.Snapshot()}
+	a.sips = uri.Scheme == sip.SchemeSIPS
 	from := sourceOf(f, req)
 	a.facts = routing.Facts{
 		Host:      strings.ToLower(string(uri.Host)),

@@ -191,7 +191,7 @@ func (c *activeCall) invite(a *attempt, f transport.Flow) {
 func (c *activeCall) newCallee(a *attempt, f transport.Flow) *leg {
 	l := &leg{call: c, tag: c.s.random.token(8), side: c.caller.side.Other(), flow: f}
 	l.mustTLS = f.Proto() == transport.TLS
-	l.host, l.peer = a.target.Host, a.target.Peer
+	l.host, l.peer, l.sips = a.target.Host, a.target.Peer, a.target.SIPS
 	l.policy = call.Leg{
 		SRTP: a.target.SRTP, SecureSignalling: l.mustTLS, Signalling: f.Remote().Addr().Unmap(),
 	}

@@ -62,7 +62,7 @@ func (c *activeCall) onUpdate(e event) {
 	if sdp == nil {
 		e.leg.dialog.Refresh(e.msg)
 		b := c.replyTo(e, 200, "")
-		b.Header("Contact", c.contact(e.flow))
+		b.Header("Contact", e.leg.contact())
 		b.Header("Allow", allowed)
 		if c.phase == up {
 			e.leg.session = session
@@ -194,7 +194,7 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 	}
 	c.noteExchange(x, m)
 	b := c.replyTo(e, 200, "")
-	b.Header("Contact", c.contact(x.from.flow))
+	b.Header("Contact", x.from.contact())
 	b.Header("Allow", allowed)
 	x.from.session.writeAnswer(b)
 	if out := withBody(b, sdp).Bytes(); out != nil {

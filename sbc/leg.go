@@ -23,6 +23,8 @@ type leg struct {
 	// mustTLS is true on a leg that began over TLS: nothing of its dialog is sent or taken in the clear, whatever a
 	// Contact says.
 	mustTLS bool
+	// sips is true where our Contact is a sips URI.
+	sips bool
 	// host and peer are whom a target's certificate must prove it to be; empty on the caller's leg.
 	host string
 	peer trunk.PeerPolicy

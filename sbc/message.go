@@ -25,6 +25,7 @@ const hops = 70
 func callerLeg(c *activeCall, a *arrival) (*leg, error) {
 	l := &leg{call: c, tag: c.s.random.token(8), side: call.Customer, flow: a.flow, invite: a.tx, req: a.req.Clone(), open: true}
 	l.mustTLS = a.facts.TLS
+	l.sips = a.facts.TLS && dialogSIPS(a.req)
 	l.policy = call.Leg{
 		SecureSignalling: a.facts.TLS, Signalling: a.facts.Source,
 	}
@@ -47,13 +48,16 @@ func callerLeg(c *activeCall, a *arrival) (*leg, error) {
 }
 
 // contact returns our Contact on a leg: the node's own name, and the port of the leg's transport.
-func (c *activeCall) contact(f transport.Flow) string {
-	return "<" + c.s.ownURI(f) + ">"
+func (l *leg) contact() string {
+	return "<" + l.call.s.ownURI(l.flow, l.sips) + ">"
 }
 
 // ownURI is where requests of the dialogs on a flow reach this node.
-func (s *Server) ownURI(f transport.Flow) string {
+func (s *Server) ownURI(f transport.Flow, sips bool) string {
 	host, port := s.hostPort(f)
+	if sips {
+		return "sips:" + host + ":" + strconv.Itoa(int(port))
+	}
 	uri := "sip:" + host + ":" + strconv.Itoa(int(port))
 	switch f.Proto() {
 	case transport.TCP:
@@ -91,15 +95,11 @@ func (s *Server) via(f transport.Flow, branch string) string {
 
 // targetURI is the Request-URI for a target.
 func targetURI(t routing.Target) string {
-	host := t.Host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	uri := "sip:" + t.User + "@" + host
+	uri := toURI(t)
 	if t.Port != 0 {
 		uri += ":" + strconv.Itoa(int(t.Port))
 	}
-	if t.Transport != trunk.UDP && t.Transport != trunk.AnyTransport {
+	if t.Transport != trunk.UDP && t.Transport != trunk.AnyTransport && !t.SIPS {
 		uri += ";transport=" + string(t.Transport)
 	}
 	return uri
@@ -125,7 +125,7 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Header("To", "<"+toURI(a.target)+">")
 	b.Header("Call-ID", l.record.SIPCallID)
 	b.Header("CSeq", strconv.Itoa(int(l.seq))+" INVITE")
-	b.Header("Contact", c.contact(l.flow))
+	b.Header("Contact", l.contact())
 	b.Header("User-Agent", userAgent)
 	b.Header("Allow", allowed)
 	if c.offer == nil && !c.caller.reliable.known {
@@ -153,11 +153,14 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 
 // toURI is the target without transport, as a To header has it.
 func toURI(t routing.Target) string {
-	host := t.Host
+	host, scheme := t.Host, "sip:"
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return "sip:" + t.User + "@" + host
+	if t.SIPS {
+		scheme = "sips:"
+	}
+	return scheme + t.User + "@" + host
 }
 
 // escapeUser writes the user part of a URI (RFC 3261 section 25.1): what is not a plain character there is escaped, so
@@ -188,7 +191,7 @@ func (c *activeCall) forwards() int {
 // establishing writes what our provisional and final answers need to make a dialog (RFC 3261 section 12.1.1).
 func (c *activeCall) establishing(b *sip.Builder) {
 	b.Copy(c.caller.req, sip.HdrRecordRoute)
-	b.Header("Contact", c.contact(c.caller.flow))
+	b.Header("Contact", c.caller.contact())
 	b.Header("Allow", allowed)
 	b.Header("Supported", supported)
 }

@@ -101,7 +101,7 @@ func (c *activeCall) send(o *outbound) {
 	b.HeaderUint("Max-Forwards", hops)
 	b.Header("User-Agent", userAgent)
 	if o.method == "INVITE" || o.method == "UPDATE" {
-		b.Header("Contact", c.contact(l.flow))
+		b.Header("Contact", l.contact())
 		b.Header("Allow", allowed)
 		b.Header("Supported", supported)
 		l.session.writeRequest(b, c.s.limits.Session, true)

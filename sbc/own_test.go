@@ -31,7 +31,7 @@ func TestOwnURI(t *testing.T) {
 				t.Fatal(err)
 			}
 			near, _ := siptest.WireBetween(tt.proto, clock.System(), mustAddr(tt.local), mustAddr(tt.remote))
-			if got := s.ownURI(near.Flow()); got != tt.want {
+			if got := s.ownURI(near.Flow(), false); got != tt.want {
 				t.Errorf("%s and %q towards %s: %s, want %s", tt.name, tt.name6, tt.remote, got, tt.want)
 			}
 		})

@@ -124,7 +124,7 @@ func (s *Server) askOptions(ctx context.Context, t trunk.Target, f transport.Flo
 	b.Header("To", "<"+uri+">")
 	b.Header("Call-ID", s.random.token(16))
 	b.Header("CSeq", "1 OPTIONS")
-	b.Header("Contact", "<"+s.ownURI(f)+">")
+	b.Header("Contact", "<"+s.ownURI(f, false)+">")
 	b.Header("User-Agent", userAgent)
 	b.Body("", nil)
 	_, err := s.layer.Start(transaction.Outgoing{

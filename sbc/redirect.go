@@ -80,8 +80,8 @@ func contactTarget(from routing.Target, uri *sip.URI) (routing.Target, bool) {
 		return routing.Target{}, false
 	}
 	t := routing.Target{
-		Host: host, Port: uri.Port, Transport: trunk.UDP, IPv4Only: from.IPv4Only, SRTP: from.SRTP, User: from.User,
-		Carrier: from.Carrier, Connector: from.Connector,
+		Host: host, Port: uri.Port, Transport: trunk.UDP, IPv4Only: from.IPv4Only, SIPS: from.SIPS, SRTP: from.SRTP,
+		User: from.User, Carrier: from.Carrier, Connector: from.Connector,
 	}
 	if host == from.Host {
 		t.Peer = from.Peer

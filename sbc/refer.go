@@ -43,7 +43,7 @@ func (c *activeCall) onRefer(e event) {
 	}
 	out := &outbound{leg: to, method: "REFER"}
 	out.fill = func(b *sip.Builder) {
-		b.Header("Contact", c.contact(to.flow))
+		b.Header("Contact", to.contact())
 		b.Header("Refer-To", target)
 		if addr, uri := c.ownForm(e.msg.Get(sip.HdrReferredBy)); uri != "" && len(addr.URI.Host) > 0 {
 			b.Header("Referred-By", "<"+uri+">")
@@ -64,7 +64,7 @@ func (c *activeCall) onReferAnswer(e event, m *sip.Message) {
 		c.reply(e, 408, "")
 	case m.Status()/100 == 2:
 		b := c.replyTo(e, m.Status(), "")
-		b.Header("Contact", c.contact(e.leg.flow))
+		b.Header("Contact", e.leg.contact())
 		_ = e.tx.Respond(withoutBody(b).Bytes())
 	default:
 		c.reply(e, passedOn(m.Status()), causeOf(m))
@@ -120,7 +120,7 @@ func (c *activeCall) onNotify(e event) {
 	}
 	status := fragStatus(e.msg.Body())
 	c.send(&outbound{leg: to, method: "NOTIFY", fill: func(b *sip.Builder) {
-		b.Header("Contact", c.contact(to.flow))
+		b.Header("Contact", to.contact())
 		b.Header("Event", "refer;id="+strconv.FormatUint(uint64(seq), 10))
 		b.Header("Subscription-State", state)
 		b.Body("message/sipfrag;version=2.0", fmt.Appendf(nil, "SIP/2.0 %d %s\r\n", status, sip.ReasonPhrase(status)))

@@ -86,8 +86,8 @@ func camel(s string) string {
 		switch part {
 		case "id":
 			b.WriteString("ID")
-		case "cps":
-			b.WriteString("CPS")
+		case "cps", "sips", "tls":
+			b.WriteString(strings.ToUpper(part))
 		default:
 			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
 		}
