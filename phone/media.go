@@ -183,7 +183,7 @@ func (m *media) pace() {
 		}
 		now := m.clock.Now()
 		if next = next.Add(frameTime); now.Sub(next) > maxBehind {
-			next = now
+			next = now.Add(frameTime) // one has just been sent
 		}
 		timer.Reset(max(0, next.Sub(now)))
 	}
