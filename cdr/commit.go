@@ -191,7 +191,11 @@ func (l *Log) write(batch []*request) error {
 		}
 	}
 	s := l.active
-	var buf []byte
+	size := 0
+	for _, r := range batch {
+		size += frameSize + len(r.payload)
+	}
+	buf := make([]byte, 0, size)
 	entries := make([]entry, 0, len(batch))
 	for _, r := range batch {
 		entries = append(entries, entry{l.next, r.id, s, s.size + int64(len(buf)), len(r.payload)})

@@ -212,7 +212,9 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	l.seq++
 	a.uri = targetURI(a.target)
 	branch := c.s.layer.NewBranch()
-	out := c.location.withLocation(c.inviteRequest(a, branch, credentials), a.body, branch).Bytes()
+	b := c.inviteRequest(a, branch, credentials)
+	defer c.s.builders.put(b)
+	out := c.location.withLocation(b, a.body, branch).Bytes()
 	if out == nil {
 		c.failTarget(a, outcome{status: 500, ours: true, text: "got no request, because it could not be written"})
 		return

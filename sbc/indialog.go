@@ -102,6 +102,7 @@ func (c *activeCall) onRequest(e event) {
 // reply answers an in-dialog request without a body.
 func (c *activeCall) reply(e event, status int, reason string) {
 	b := c.replyTo(e, status, "")
+	defer c.s.builders.put(b)
 	if status == 405 || status == 200 {
 		b.Header("Allow", allowed)
 	}
@@ -115,7 +116,7 @@ func (c *activeCall) reply(e event, status int, reason string) {
 }
 
 func (c *activeCall) replyTo(e event, status int, phrase string) *sip.Builder {
-	b := sip.NewBuilder(make([]byte, 0, 2048))
+	b := c.s.builders.get()
 	if phrase == "" {
 		phrase = sip.ReasonPhrase(status)
 	}

@@ -130,16 +130,17 @@ func (l *leg) repeatAck() {
 	}
 }
 
-// respond sends a response to the caller's INVITE.
+// respond sends a response to the caller's INVITE, which is gone then.
 func (l *leg) respond(b *sip.Builder) {
 	if out := b.Bytes(); out != nil {
 		_ = l.invite.Respond(out)
 	}
+	l.call.s.builders.put(b)
 }
 
 // response begins a response to the caller's INVITE, with the one To-tag the caller ever sees.
 func (l *leg) response(status int, phrase string) *sip.Builder {
-	b := sip.NewBuilder(make([]byte, 0, 2048))
+	b := l.call.s.builders.get()
 	if phrase == "" {
 		phrase = sip.ReasonPhrase(status)
 	}

@@ -109,7 +109,7 @@ func targetURI(t routing.Target) string {
 // Contact and hosts are ours, and of the other headers only those of passed.
 func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *authorization) *sip.Builder {
 	l := a.leg
-	b := sip.NewBuilder(make([]byte, 0, 4096))
+	b := c.s.builders.get()
 	b.Request("INVITE", []byte(a.uri))
 	b.Header("Via", c.s.via(l.flow, branch))
 	b.HeaderUint("Max-Forwards", uint64(c.forwards()))

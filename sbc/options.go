@@ -26,5 +26,6 @@ func (s *Server) onOptions(tx *transaction.Server, req *sip.Message) {
 	b.Header("Allow", allowed)
 	b.Header("Accept", "application/sdp")
 	b.Body("", nil)
+	defer s.builders.put(b)
 	_ = tx.RespondOnce(b.Bytes()) // a repeated OPTIONS gets the same answer (RFC 3261 section 8.2.7)
 }

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"context"
+	"slices"
 
 	"carillon/sip"
 	"carillon/sip/transaction"
@@ -43,14 +44,15 @@ func (c *activeCall) sendOwedAck(l *leg) {
 func (c *activeCall) sendAck(l *leg, seq uint32, sdp []byte) {
 	l.unacked = 0
 	f := c.wayTo(l)
-	b := sip.NewBuilder(make([]byte, 0, 2048))
+	b := c.s.builders.get()
+	defer c.s.builders.put(b)
 	if err := l.dialog.Ack(b, []byte(c.s.via(f, c.s.layer.NewBranch())), seq); err != nil {
 		c.log.Info("write ACK", "error", err)
 		return
 	}
 	b.HeaderUint("Max-Forwards", hops)
 	if out := withBody(b, sdp).Bytes(); out != nil {
-		l.ack, l.ackFlow = out, f
+		l.ack, l.ackFlow = slices.Clone(out), f
 		_ = f.Send(out)
 	}
 }
@@ -92,7 +94,8 @@ func (c *activeCall) send(o *outbound) {
 		f = c.wayTo(l)
 	}
 	branch := c.s.layer.NewBranch()
-	b := sip.NewBuilder(make([]byte, 0, 2048))
+	b := c.s.builders.get()
+	defer c.s.builders.put(b)
 	before := l.dialog
 	if err := l.dialog.NextRequest(b, o.method, []byte(c.s.via(f, branch))); err != nil {
 		c.unsent(o, err)

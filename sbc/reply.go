@@ -52,6 +52,7 @@ func (s *Server) answerStranger(a *arrival, v verdict) {
 		out := b.Bytes()
 		if n <= 1 || a.flow.Proto().Reliable() || len(out) <= len(a.req.Bytes()) {
 			s.sendOnce(a.tx, a.req, out)
+			s.builders.put(b)
 			return
 		}
 	}
@@ -59,7 +60,9 @@ func (s *Server) answerStranger(a *arrival, v verdict) {
 
 // answerProven says which rule fired, as often as it takes until the ACK.
 func (s *Server) answerProven(a *arrival, v verdict) {
-	if out := s.verdictResponse(a, v, true).Bytes(); out != nil {
+	b := s.verdictResponse(a, v, true)
+	defer s.builders.put(b)
+	if out := b.Bytes(); out != nil {
 		_ = a.tx.Respond(out)
 		return
 	}
@@ -69,10 +72,13 @@ func (s *Server) answerProven(a *arrival, v verdict) {
 // answerClaimed answers a datagram from a listed source once, with the sentence where that fits into what came: the source
 // may be forged, and then it must be no amplifier.
 func (s *Server) answerClaimed(a *arrival, v verdict) {
-	out := s.verdictResponse(a, v, true).Bytes()
-	if out == nil || len(out) > len(a.req.Bytes()) {
-		out = s.verdictResponse(a, v, false).Bytes()
+	b := s.verdictResponse(a, v, true)
+	if out := b.Bytes(); out == nil || len(out) > len(a.req.Bytes()) {
+		s.builders.put(b)
+		b = s.verdictResponse(a, v, false)
 	}
+	defer s.builders.put(b)
+	out := b.Bytes()
 	if out == nil {
 		a.tx.Drop()
 		return
@@ -113,7 +119,7 @@ func (s *Server) retryAfter() string {
 
 // response begins a response with a To-tag of its own.
 func (s *Server) response(req *sip.Message, status int, phrase string) *sip.Builder {
-	b := sip.NewBuilder(make([]byte, 0, 1024))
+	b := s.builders.get()
 	if phrase == "" {
 		phrase = sip.ReasonPhrase(status)
 	}
@@ -140,6 +146,7 @@ func (s *Server) answerStateless(tx *transaction.Server, req *sip.Message, statu
 	}
 	b.Body("", nil)
 	s.sendOnce(tx, req, b.Bytes())
+	s.builders.put(b)
 }
 
 // sendOnce sends an answer without keeping state, or nothing where it would be larger than the request.

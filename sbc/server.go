@@ -95,6 +95,7 @@ type Server struct {
 	logBudget throttle // of log lines about them
 
 	random   lockedRand
+	builders builders
 	draining atomic.Bool
 	calls    tasks // calls, until nothing of theirs can come any more
 	records  tasks // calls that have not left their record yet
