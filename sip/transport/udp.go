@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"time"
-
-	"carillon/sip"
 )
 
 // readRetry is the pause after an error reading a UDP socket, so that one that persists costs
@@ -44,12 +42,15 @@ func (t *Transport) openUDP(addr netip.AddrPort) (*udpSocket, error) {
 		t.log.Warn("UDP receive buffer stays small", "addr", addr, "err", err)
 	}
 	s := &udpSocket{t: t, conn: conn, local: unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())}
+	if s.udpSender, err = newUDPSender(conn); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("listen on UDP %v: %w", addr, err)
+	}
 	s.any = &udpLink{s: s, local: s.local}
 	if s.local.Addr().IsUnspecified() {
 		if err := tellDestinations(conn, s.local.Addr().Is6()); err != nil {
 			t.log.Warn("UDP answers come from the address that the system prefers", "addr", addr, "err", err)
 		} else {
-			s.control = make([]byte, controlSize)
 			s.links = make(map[netip.Addr]*udpLink)
 		}
 	}
@@ -89,10 +90,11 @@ type udpSocket struct {
 	local netip.AddrPort
 	any   *udpLink // from whichever address the system prefers
 
+	udpSender
+
 	// Used by serve only:
-	stun    rateGate
-	control []byte                  // what the system tells of a datagram; nil where it is not asked
-	links   map[netip.Addr]*udpLink // by our address, on a socket bound to all of them
+	stun  rateGate
+	links map[netip.Addr]*udpLink // by our address, on a socket bound to all of them; else nil
 }
 
 func (s *udpSocket) reaches(target Target) bool {
@@ -107,37 +109,15 @@ func (s *udpSocket) reaches(target Target) bool {
 // Close closes the socket; the transport calls it.
 func (s *udpSocket) Close() error { return s.conn.Close() }
 
-// serve reads until the socket is closed; no other error ends it. One goroutine and one buffer
-// serve all sources, so that messages of one source stay in order: a BYE must not overtake the ACK.
-func (s *udpSocket) serve() {
-	buf := make([]byte, maxDatagram)
-	m := new(sip.Message)
-	for {
-		n, link, from, err := s.read(buf)
-		switch {
-		case err == nil:
-			s.receive(m, buf[:n], NewFlow(link, unmap(from)))
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			s.t.stats.ReadErrors.Add(1)
-			s.t.log.Warn("read UDP", "local", s.local, "err", err)
-			s.t.pause(readRetry)
-		}
+// readFailed notes an error of reading, and reports whether it is the end of the socket.
+func (s *udpSocket) readFailed(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return true
 	}
-}
-
-// read reads one datagram and finds the link to answer it over.
-func (s *udpSocket) read(buf []byte) (int, *udpLink, netip.AddrPort, error) {
-	if s.control == nil {
-		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
-		return n, s.any, from, err
-	}
-	n, told, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, s.control)
-	if err != nil {
-		return 0, nil, from, err
-	}
-	return n, s.linkFrom(destination(s.control[:told])), from, nil
+	s.t.stats.ReadErrors.Add(1)
+	s.t.log.Warn("read UDP", "local", s.local, "err", err)
+	s.t.pause(readRetry)
+	return false
 }
 
 // linkFrom returns the link that sends from one of our addresses.
@@ -156,7 +136,8 @@ func (s *udpSocket) linkFrom(local netip.Addr) *udpLink {
 	return link
 }
 
-func (s *udpSocket) receive(m *sip.Message, b []byte, f Flow) {
+// take handles a datagram that is no SIP message, and reports whether it was none.
+func (s *udpSocket) take(b []byte, f Flow) bool {
 	switch {
 	case f.remote.Port() == 0 || len(b) == 0:
 		s.t.stats.Garbage.Add(1) // nobody can be answered there
@@ -165,8 +146,9 @@ func (s *udpSocket) receive(m *sip.Message, b []byte, f Flow) {
 	case isKeepAlive(b):
 		s.t.stats.KeepAlives.Add(1)
 	default:
-		s.t.deliver(f, m, b)
+		return false
 	}
+	return true
 }
 
 // isKeepAlive reports whether a datagram only keeps a NAT binding open: phones send CRLFs or NULs.
@@ -198,15 +180,6 @@ func (l *udpLink) TLS() *TLSInfo { return nil }
 
 // Close does nothing: the socket is everybody's.
 func (l *udpLink) Close() error { return nil }
-
-func (l *udpLink) write(b []byte, to netip.AddrPort) (err error) {
-	if l.control == nil {
-		_, err = l.s.conn.WriteToUDPAddrPort(b, to)
-	} else {
-		_, _, err = l.s.conn.WriteMsgUDPAddrPort(b, l.control, to)
-	}
-	return err
-}
 
 // Send sends one datagram, whatever its size; fragmenting it is the caller's choice.
 func (l *udpLink) Send(b []byte, to netip.AddrPort) error {

@@ -83,9 +83,8 @@ func TestUDPGarbage(t *testing.T) {
 		t.Errorf("got %v, want 400", g.err)
 	}
 	wantRead(t, c, "SIP/2.0 400")
-	if got := tr.stats.Garbage.Load(); got != 5 {
-		t.Errorf("counted %d garbage, want 5", got)
-	}
+	// Datagrams that came together may be handled side by side.
+	eventually(t, "5 counted as garbage", func() bool { return tr.stats.Garbage.Load() == 5 })
 	if got := tr.stats.KeepAlives.Load(); got != 2 {
 		t.Errorf("counted %d keep-alives, want 2", got)
 	}
