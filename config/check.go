@@ -89,6 +89,11 @@ func (c *Config) checkListeners(fail failFunc) {
 	if len(c.ProxyProtocol) > 0 && !c.SIPTCP.Enabled() && !c.SIPTLS.Enabled() {
 		fail("--proxy-protocol is for SIP over TCP and TLS, which are both off")
 	}
+	for _, r := range c.Resolver {
+		if !r.IsValid() || r.Port() == 0 || r.Addr().IsUnspecified() {
+			fail("--resolver %s is not the address and port of a name server", r)
+		}
+	}
 	c.checkAdvertise(fail)
 }
 

@@ -37,14 +37,15 @@ type Config struct {
 	APIProxyProtocol []netip.Prefix `name:"api-proxy-protocol" group:"Listeners" placeholder:"CIDR" help:"The same for connections to the API; may be repeated."`
 	Metrics          Listen         `name:"metrics" group:"Listeners" placeholder:"ADDR" default:"127.0.0.1:9090" help:"Address of the metrics in Prometheus form."`
 
-	SIPAdvertise   []string     `name:"sip-advertise" group:"Addresses" placeholder:"NAME" help:"Host name or address that peers reach SIP under, where it is not the one listened on (cloud NAT). It must be in the certificate. May be repeated: one host name, which Contact and Via then have, and one address of each family, which connectors' host names resolve to."`
-	MediaIP        []netip.Addr `name:"media-ip" group:"Addresses" placeholder:"IP" dev:"127.0.0.1" help:"Address that media is sent from and received on; may be repeated. Required without --dev."`
-	MediaPorts     Ports        `name:"media-ports" group:"Addresses" placeholder:"LO-HI" default:"20000-29999" help:"UDP ports of media; each leg of a call takes two."`
-	MediaAdvertise []netip.Addr `name:"media-advertise" group:"Addresses" placeholder:"IP" help:"Address that peers reach media under, where it is not --media-ip; may be repeated, one of each family."`
-	MediaDSCP      int          `name:"media-dscp" group:"Addresses" placeholder:"N" default:"46" min:"0" max:"63" help:"Mark of media packets for the network's priorities (DSCP, RFC 2474): 46 is EF, expedited forwarding. 0 marks none."`
-	SIPDSCP        int          `name:"sip-dscp" group:"Addresses" placeholder:"N" default:"24" min:"0" max:"63" help:"Mark of SIP packets: 24 is CS3, call signalling. 0 marks none."`
-	AllowPrivate   bool         `name:"allow-private" group:"Addresses" help:"Allow calls to and media at private addresses also where several accounts share the installation."`
-	AllowLoopback  bool         `name:"allow-loopback" group:"Addresses" help:"Allow calls to and media at loopback addresses; always on with --dev."`
+	SIPAdvertise   []string         `name:"sip-advertise" group:"Addresses" placeholder:"NAME" help:"Host name or address that peers reach SIP under, where it is not the one listened on (cloud NAT). It must be in the certificate. May be repeated: one host name, which Contact and Via then have, and one address of each family, which connectors' host names resolve to."`
+	MediaIP        []netip.Addr     `name:"media-ip" group:"Addresses" placeholder:"IP" dev:"127.0.0.1" help:"Address that media is sent from and received on; may be repeated. Required without --dev."`
+	MediaPorts     Ports            `name:"media-ports" group:"Addresses" placeholder:"LO-HI" default:"20000-29999" help:"UDP ports of media; each leg of a call takes two."`
+	MediaAdvertise []netip.Addr     `name:"media-advertise" group:"Addresses" placeholder:"IP" help:"Address that peers reach media under, where it is not --media-ip; may be repeated, one of each family."`
+	MediaDSCP      int              `name:"media-dscp" group:"Addresses" placeholder:"N" default:"46" min:"0" max:"63" help:"Mark of media packets for the network's priorities (DSCP, RFC 2474): 46 is EF, expedited forwarding. 0 marks none."`
+	SIPDSCP        int              `name:"sip-dscp" group:"Addresses" placeholder:"N" default:"24" min:"0" max:"63" help:"Mark of SIP packets: 24 is CS3, call signalling. 0 marks none."`
+	Resolver       []netip.AddrPort `name:"resolver" group:"Addresses" placeholder:"ADDR" help:"Name server, as IP:PORT, that is asked for the hosts of carriers and routes; may be repeated, the first that answers counts. Without any those of /etc/resolv.conf are asked."`
+	AllowPrivate   bool             `name:"allow-private" group:"Addresses" help:"Allow calls to and media at private addresses also where several accounts share the installation."`
+	AllowLoopback  bool             `name:"allow-loopback" group:"Addresses" help:"Allow calls to and media at loopback addresses; always on with --dev."`
 
 	TLSCert  []string `name:"tls-cert" group:"TLS" placeholder:"FILE" help:"Certificate chain of this node in PEM; may be repeated, each with its --tls-key. Clients get the first that has the name they ask for and that they can verify, else the first of all. Without any an own CA signs one. SIGHUP reads the files again."`
 	TLSKey   []string `name:"tls-key" group:"TLS" placeholder:"FILE" help:"Private key of the --tls-cert at the same place, in PEM."`

@@ -88,6 +88,11 @@ func TestMain(m *testing.M) {
 
 func startShared() (*process, error) {
 	started.Store(true)
+	return startNode("--proxy-protocol", balancerIP+"/32", "--api-proxy-protocol", balancerIP+"/32")
+}
+
+// startNode starts a node of its own with further flags.
+func startNode(more ...string) (*process, error) {
 	dir, err := os.MkdirTemp("", "carillon-interop-")
 	if err != nil {
 		return nil, err
@@ -108,15 +113,15 @@ func startShared() (*process, error) {
 	}
 	n := &process{dir: dir, binary: binary, readyFile: filepath.Join(dir, "ready.json"), peers: peers,
 		log: &syncBuffer{}, exited: make(chan struct{})}
-	return n, n.start()
+	return n, n.start(more)
 }
 
-func (n *process) start() error {
-	n.cmd = exec.Command(n.binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", n.readyFile,
+func (n *process) start(more []string) error {
+	args := append([]string{"serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", n.readyFile,
 		"--tls-trust", n.peers.file, "--log-level", "debug",
-		"--proxy-protocol", balancerIP+"/32", "--api-proxy-protocol", balancerIP+"/32",
 		"--api", "127.0.0.1:0", "--sip-udp", "127.0.0.1:0", "--sip-tcp", "127.0.0.1:0", "--sip-tls", "127.0.0.1:0",
-		"--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+		"--dns", "127.0.0.1:0", "--metrics", "127.0.0.1:0"}, more...)
+	n.cmd = exec.Command(n.binary, args...)
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start the node: %w", err)

@@ -44,7 +44,7 @@ func byReason(name, help string, read func(*Node, call.Reason) uint64) metric {
 
 // metrics returns the table of a node's metrics. docs/metrics.md is made from it.
 func metrics() []metric {
-	return slices.Concat(callMetrics(), mediaMetrics(), sipMetrics(), stateMetrics())
+	return slices.Concat(callMetrics(), mediaMetrics(), sipMetrics(), resolverMetrics(), stateMetrics())
 }
 
 func callMetrics() []metric {
@@ -129,7 +129,17 @@ func sipMetrics() []metric {
 				"total": float64(s.OverAccepted.Load()), "per_address": float64(s.OverPerIP.Load()),
 				"handshake": float64(s.LateHandshake.Load()), "first_message": float64(s.LateFirst.Load()),
 				"message": float64(s.LateMessage.Load()), "idle": float64(s.IdleClosed.Load()), "write": float64(s.WriteStalled.Load()),
+				"write_queue": float64(s.QueueFull.Load()), "outgoing": float64(s.OverDialed.Load()), "framing": float64(s.FramingLost.Load()),
 			}
+		}},
+		{"carillon_sip_connects_total", "Connections made to others, and those that could not be made.", prometheus.CounterValue, "result", func(n *Node) map[string]float64 {
+			s := n.transport.Stats()
+			return map[string]float64{"made": float64(s.Dialed.Load()), "failed": float64(s.DialErrors.Load())}
+		}},
+		gauge("carillon_sip_connects", "SIP connections to others, open or being made.", func(n *Node) int { return int(n.transport.Stats().DialedNow.Load()) }),
+		{"carillon_sip_keepalives_total", "Keep-alives: CRLFs taken, STUN requests answered, and those above the limit of a socket.", prometheus.CounterValue, "kind", func(n *Node) map[string]float64 {
+			s := n.transport.Stats()
+			return map[string]float64{"crlf": float64(s.KeepAlives.Load()), "stun": float64(s.STUN.Load()), "stun_dropped": float64(s.STUNDropped.Load())}
 		}},
 		counter("carillon_sip_proxied_total", "SIP connections that a load balancer of --proxy-protocol gave a source.",
 			func(n *Node) uint64 { return n.transport.Stats().Proxied.Load() }),
@@ -144,6 +154,25 @@ func sipMetrics() []metric {
 		counter("carillon_sip_connections_reused_total", "Calls sent over a connection that the customer had opened and proven its name on.",
 			func(n *Node) uint64 { return n.transport.Stats().Reused.Load() }),
 		counter("carillon_sip_handshakes_failed_total", "TLS handshakes that ended badly.", func(n *Node) uint64 { return n.transport.Stats().HandshakeFail.Load() }),
+	}
+}
+
+// resolverMetrics are those of the look-ups that find where to send a call.
+func resolverMetrics() []metric {
+	return []metric{
+		{"carillon_resolver_lookups_total", "Record sets looked for: found in the cache, not there, past their time and used because servers failed, not asked for because too many look-ups were under way.",
+			prometheus.CounterValue, "result", func(n *Node) map[string]float64 {
+				s := n.resolver.Stats()
+				return map[string]float64{"hit": float64(s.Hits), "miss": float64(s.Misses), "stale": float64(s.Stale), "busy": float64(s.Busy)}
+			}},
+		{"carillon_resolver_queries_total", "Questions to name servers: all, those repeated, those that nobody answered, and answers to another question.",
+			prometheus.CounterValue, "kind", func(n *Node) map[string]float64 {
+				s := n.resolver.Stats()
+				return map[string]float64{
+					"sent": float64(s.Queries), "repeated": float64(s.Retries), "failed": float64(s.Failures), "mismatched": float64(s.Mismatched),
+				}
+			}},
+		gauge("carillon_resolver_cached", "Record sets in the cache.", func(n *Node) int { return n.resolver.Stats().Entries }),
 	}
 }
 

@@ -31,8 +31,7 @@ func (n *Node) startSignalling(context.Context) error {
 	if err != nil {
 		return err
 	}
-	resolver, err := resolve.New(resolve.Config{Clock: n.clock, Rand: n.random})
-	if err != nil {
+	if n.resolver, err = resolve.New(resolve.Config{Clock: n.clock, Rand: n.random, Servers: n.config.Resolver}); err != nil {
 		return err
 	}
 	name, name6 := n.sipName()
@@ -41,7 +40,7 @@ func (n *Node) startSignalling(context.Context) error {
 	n.sweeper = &sweeper{store: n.store, view: n.directory.Snapshot, clock: n.clock, log: n.log}
 	n.running.Go(func() { n.sweeper.run(n.background) })
 	n.sbc, err = sbc.New(sbc.Config{
-		Directory: n.directory, Media: mediaPlane{n.media}, Records: n.records, Digest: nonces, Resolver: resolver,
+		Directory: n.directory, Media: mediaPlane{n.media}, Records: n.records, Digest: nonces, Resolver: n.resolver,
 		Health: n.health, Stale: n.stale, Egress: n.policy(), Name: name, Name6: name6, Domain: n.ready.Domain, Ports: n.port,
 		Roots: n.identity.roots.Load, Certificate: n.identity.own, Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "sbc"),
 		Limits: sbc.Limits{

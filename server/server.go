@@ -29,6 +29,7 @@ import (
 	"carillon/lab"
 	"carillon/media"
 	"carillon/sbc"
+	"carillon/sip/resolve"
 	"carillon/sip/transaction"
 	"carillon/sip/transport"
 	"carillon/store"
@@ -65,6 +66,7 @@ type Node struct {
 	transport *transport.Transport
 	layer     *transaction.Layer
 	media     *media.Plane
+	resolver  *resolve.Resolver
 	sbc       *sbc.Server
 	health    *health
 	sweeper   *sweeper

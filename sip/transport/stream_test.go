@@ -2,7 +2,9 @@ package transport
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -286,6 +288,10 @@ func TestConnectionLimits(t *testing.T) {
 	if a, b := tr.stats.OverPerIP.Load(), tr.stats.OverAccepted.Load(); a != 1 || b != 1 {
 		t.Errorf("counted %d per IP and %d in all, want 1 and 1", a, b)
 	}
+	for _, c := range open { // the old work goes on
+		c.Write(options("TCP 192.0.2.9;rport", ""))
+		r.next("message")
+	}
 	open[0].Close()
 	r.next("closed")
 	eventually(t, "room", func() bool { return tr.stats.AcceptedNow.Load() == 2 })
@@ -293,6 +299,77 @@ func TestConnectionLimits(t *testing.T) {
 	defer c.Close()
 	c.Write(options("TCP 192.0.2.9;rport", ""))
 	r.next("message")
+}
+
+// What a peer sends in one order is handed on in that order, and answered in it: a BYE must not overtake an ACK.
+func TestOrderIsKept(t *testing.T) {
+	const n = 500
+	ca := newAuthority()
+	for _, proto := range []Proto{UDP, TCP, TLS} {
+		t.Run(proto.String(), func(t *testing.T) {
+			tr, r, _ := start(t, Limits{})
+			var c io.ReadWriter
+			switch proto {
+			case UDP:
+				c = peer(t, must(tr.ListenUDP(loopback)))
+			case TCP:
+				c = connect(t, listenTCP(t, tr))
+			case TLS:
+				over := tls.Client(connect(t, listenTLS(t, tr, ServerTLS{}, ca.issue("sbc.test"))), &tls.Config{RootCAs: ca.pool, ServerName: "sbc.test"})
+				c = over
+			}
+			answers := make(chan string, n)
+			go func() {
+				defer close(answers)
+				if proto == UDP {
+					b := make([]byte, 4096)
+					for range n {
+						size, err := c.Read(b)
+						if err != nil {
+							return
+						}
+						answers <- string(b[:size])
+					}
+					return
+				}
+				var f sip.Framer
+				for got := 0; got < n; {
+					if _, err := f.Fill(c); err != nil {
+						return
+					}
+					for {
+						b, ok, err := f.Next()
+						if err != nil || !ok {
+							break
+						}
+						got++
+						answers <- string(b)
+					}
+				}
+			}()
+			for i := range n {
+				c.Write(bytes.Replace(options(proto.String()+" 192.0.2.9;rport", ""), []byte("CSeq: 1 "), fmt.Appendf(nil, "CSeq: %d ", i), 1))
+				if proto == UDP && i%50 == 49 { // a socket's buffer may lose datagrams, which is not what this is about
+					eventually(t, "the datagrams so far", func() bool { return tr.stats.Received.Load() == uint64(i+1) })
+				}
+			}
+			for i := range n {
+				if got := r.next("message").m.CSeq(); got != uint32(i) {
+					t.Fatalf("message %d has CSeq %d", i, got)
+				}
+			}
+			i := 0
+			for a := range answers {
+				if !strings.Contains(a, fmt.Sprintf("CSeq: %d OPTIONS", i)) {
+					t.Fatalf("answer %d is %q", i, a)
+				}
+				i++
+			}
+			if i != n {
+				t.Errorf("%d answers, want %d", i, n)
+			}
+		})
+	}
 }
 
 // A limit per IPv6 address would be none: everybody has 2^64 of them.
