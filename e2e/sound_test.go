@@ -1,0 +1,317 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	pion "github.com/pion/srtp/v3"
+
+	"carillon/rtp"
+)
+
+// cipher is a crypto suite as pion knows it.
+type cipher struct {
+	profile   pion.ProtectionProfile
+	key, salt int
+}
+
+var ciphers = map[string]cipher{
+	"AEAD_AES_128_GCM":        {pion.ProtectionProfileAeadAes128Gcm, 16, 12},
+	"AES_CM_128_HMAC_SHA1_80": {pion.ProtectionProfileAes128CmHmacSha1_80, 16, 14},
+}
+
+func (c cipher) context(t *testing.T, keySalt []byte) *pion.Context {
+	t.Helper()
+	ctx, err := pion.CreateContext(keySalt[:c.key], keySalt[c.key:], c.profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// judge knows every key that was agreed on, by the customer's port and the way, and nothing else.
+type judge struct {
+	t    *testing.T
+	mu   sync.Mutex
+	keys map[string][]agreedKey
+}
+
+// agreedKey is one key with the place of the word whose first bit says that SRTCP is encrypted, counted from the end.
+type agreedKey struct {
+	ctx  *pion.Context
+	word int
+}
+
+func way(port uint16, fromNode bool) string { return fmt.Sprint(port&^1, fromNode) }
+
+// learn takes a key for the packets of a pair of the customer's ports.
+func (j *judge) learn(port uint16, fromNode bool, suite string, keySalt []byte) {
+	k := agreedKey{ciphers[suite].context(j.t, keySalt), 4}
+	if strings.HasSuffix(suite, "SHA1_80") {
+		k.word += 10
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.keys[way(port, fromNode)] = append(j.keys[way(port, fromNode)], k)
+}
+
+// authentic reports whether a datagram is SRTP or SRTCP under one of the keys.
+func (j *judge) authentic(port uint16, fromNode bool, b []byte) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, k := range j.keys[way(port, fromNode)] {
+		var err error
+		switch {
+		case !rtp.IsRTCP(b):
+			_, err = k.ctx.DecryptRTP(nil, bytes.Clone(b), nil)
+		case len(b) < 8+k.word || b[len(b)-k.word]&0x80 == 0:
+			continue // authentic perhaps, but not encrypted
+		default:
+			_, err = k.ctx.DecryptRTCP(nil, bytes.Clone(b), nil)
+		}
+		if err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sound is a party's media: it sends a tone's worth of packets and counts what it hears. suite "" is plain RTP.
+type sound struct {
+	t         *testing.T
+	judge     *judge // nil on the plain side
+	suite     string
+	rtp, rtcp *net.UDPConn
+	keySalt   []byte
+	version   int
+	direction string
+	stop      chan struct{}
+	running   sync.WaitGroup
+
+	mu      sync.Mutex
+	out, in *pion.Context
+	nodeKey string
+	far     netip.AddrPort
+	sends   bool
+	heard   int
+	reports int
+}
+
+// newSound opens a pair of ports, the lower one even, at an address of the calling thread's network.
+func newSound(t *testing.T, j *judge, ip, suite string) *sound {
+	t.Helper()
+	s := &sound{t: t, judge: j, suite: suite, stop: make(chan struct{})}
+	for s.rtp == nil {
+		a, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := a.LocalAddr().(*net.UDPAddr)
+		if b, err := net.ListenUDP("udp4", &net.UDPAddr{IP: at.IP, Port: at.Port + 1}); err == nil && at.Port%2 == 0 {
+			s.rtp, s.rtcp = a, b
+		} else {
+			a.Close()
+			if err == nil {
+				b.Close()
+			}
+		}
+	}
+	s.running.Go(s.send)
+	s.running.Go(func() { s.listen(s.rtp, &s.heard) })
+	s.running.Go(func() { s.listen(s.rtcp, &s.reports) })
+	t.Cleanup(s.close)
+	s.rekey()
+	return s
+}
+
+func (s *sound) close() {
+	select {
+	case <-s.stop:
+		return
+	default:
+	}
+	close(s.stop)
+	s.rtp.Close()
+	s.rtcp.Close()
+	s.running.Wait()
+}
+
+func (s *sound) port() uint16 { return uint16(s.rtp.LocalAddr().(*net.UDPAddr).Port) }
+
+// rekey draws a new key for what is sent.
+func (s *sound) rekey() {
+	if s.suite == "" {
+		return
+	}
+	c := ciphers[s.suite]
+	s.keySalt = make([]byte, c.key+c.salt)
+	_, _ = rand.Read(s.keySalt)
+	s.judge.learn(s.port(), false, s.suite, s.keySalt)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out = c.context(s.t, s.keySalt)
+}
+
+// sdp describes the sound, as an offer or as an answer; crypto tag 1 is ours and the one we take.
+func (s *sound) sdp() []byte { return s.describe(s.suite != "") }
+
+// inTheClear describes the sound as plain RTP, whatever it is.
+func (s *sound) inTheClear() []byte { return s.describe(false) }
+
+func (s *sound) describe(secure bool) []byte {
+	s.version++
+	ip := s.rtp.LocalAddr().(*net.UDPAddr).IP
+	profile, crypto := "RTP/AVP", ""
+	if secure {
+		profile, crypto = "RTP/SAVP", fmt.Sprintf("a=crypto:1 %s inline:%s\r\n", s.suite, base64.StdEncoding.EncodeToString(s.keySalt))
+	}
+	if s.direction != "" {
+		crypto += "a=" + s.direction + "\r\n"
+	}
+	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d %s 0\r\na=rtpmap:0 PCMU/8000\r\n%s",
+		s.version, ip, ip, s.port(), profile, crypto)
+}
+
+// answer describes the sound in answer to an offer whose line with this tag is taken.
+func (s *sound) answer(tag string) []byte {
+	return bytes.Replace(s.sdp(), []byte("a=crypto:1 "), []byte("a=crypto:"+tag+" "), 1)
+}
+
+// fax describes a switch to T.38 on the sound's port.
+func (s *sound) fax() []byte {
+	s.version++
+	ip := s.rtp.LocalAddr().(*net.UDPAddr).IP
+	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=image %d udptl t38\r\na=T38FaxVersion:0\r\n",
+		s.version, ip, ip, s.port())
+}
+
+// learn takes the node's description: where it listens and, of its keys, the one of our suite. It returns the tag of that
+// key's line.
+func (s *sound) learn(description []byte) (tag string) {
+	s.t.Helper()
+	var ip netip.Addr
+	port, key := 0, ""
+	for line := range strings.Lines(string(description)) {
+		f := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "m=audio"):
+			port, _ = strconv.Atoi(f[1])
+			if want := map[bool]string{true: "RTP/AVP", false: "RTP/SAVP"}[s.suite == ""]; f[2] != want {
+				s.t.Errorf("the node describes %s, want %s:\n%s", f[2], want, description)
+			}
+		case strings.HasPrefix(line, "c="):
+			ip = netip.MustParseAddr(f[2])
+		case strings.HasPrefix(line, "a=crypto:") && f[1] == s.suite:
+			tag, key = strings.TrimPrefix(f[0], "a=crypto:"), strings.TrimPrefix(f[2], "inline:")
+		}
+	}
+	if port == 0 || !ip.IsValid() || (key == "") != (s.suite == "") {
+		s.t.Fatalf("the node's description has no media or no key for %q:\n%s", s.suite, description)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.far = netip.AddrPortFrom(ip, uint16(port))
+	if key != s.nodeKey {
+		s.nodeKey = key
+		keySalt, err := base64.StdEncoding.DecodeString(key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.in = ciphers[s.suite].context(s.t, keySalt)
+		s.judge.learn(s.port(), true, s.suite, keySalt)
+	}
+	return tag
+}
+
+// play begins or stops to send.
+func (s *sound) play(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sends = on
+}
+
+func (s *sound) send() {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	var random [4]byte
+	_, _ = rand.Read(random[:])
+	ssrc := binary.BigEndian.Uint32(random[:])
+	for n := uint32(0); ; n++ {
+		select {
+		case <-s.stop:
+			return
+		case <-ticker.C:
+		}
+		packet := make([]byte, rtp.HeaderSize, rtp.HeaderSize+160)
+		rtp.Header{SSRC: ssrc, Sequence: uint16(n), Timestamp: n * 160}.Put(packet)
+		packet = append(packet, bytes.Repeat([]byte{rtp.MuLaw(loud)}, 160)...)
+		report := rtp.AppendCNAME(rtp.AppendSR(nil, ssrc, rtp.SenderInfo{NTP: rtp.NTPTime(time.Now()), RTP: n * 160, Packets: n}), ssrc, "party")
+		s.mu.Lock()
+		sends, far := s.sends, s.far
+		if sends && s.out != nil {
+			packet, _ = s.out.EncryptRTP(nil, packet, nil)
+			report, _ = s.out.EncryptRTCP(nil, report, nil)
+		}
+		s.mu.Unlock()
+		if !sends {
+			continue
+		}
+		_, _ = s.rtp.WriteToUDPAddrPort(packet, far)
+		if n%25 == 0 {
+			_, _ = s.rtcp.WriteToUDPAddrPort(report, netip.AddrPortFrom(far.Addr(), far.Port()+1))
+		}
+	}
+}
+
+// listen counts what can be understood.
+func (s *sound) listen(conn *net.UDPConn, count *int) {
+	buf := make([]byte, 4096)
+	for {
+		n, _, err := conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		ok := s.suite == "" && s.in == nil
+		switch {
+		case s.in == nil:
+		case conn == s.rtcp:
+			_, err = s.in.DecryptRTCP(nil, bytes.Clone(buf[:n]), nil)
+			ok = err == nil
+		default:
+			_, err = s.in.DecryptRTP(nil, bytes.Clone(buf[:n]), nil)
+			ok = err == nil
+		}
+		if ok {
+			*count++
+		}
+		s.mu.Unlock()
+	}
+}
+
+// counts returns what was heard so far.
+func (s *sound) counts() (packets, reports int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard, s.reports
+}
+
+// hears waits for some more packets, and for a report where there are to be any.
+func (s *sound) hears(what string, reports int) {
+	s.t.Helper()
+	packets, before := s.counts()
+	eventually(s.t, what, func() bool {
+		p, r := s.counts()
+		return p >= packets+10 && r >= before+reports
+	})
+}
