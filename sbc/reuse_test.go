@@ -50,6 +50,24 @@ func TestCallOverTheCustomersConnection(t *testing.T) {
 	})
 }
 
+// When that connection is lost in the middle of the call and the PBX has opened another, the call goes on there.
+func TestCallMovesToTheCustomersNextConnection(t *testing.T) {
+	scenario(t, (*world).encrypted, func(r *rig) {
+		first := r.opened(routeHost)
+		caller := r.tel().inboundCall(sdpPlain)
+		callee := connect(caller, first, sdpSecure)
+		first.near.Cut()
+		second := r.opened(routeHost)
+		hangUpAlone(caller)
+		second.bye()
+		callee.quiet()
+		if len(r.net.dialed) != 0 {
+			t.Errorf("dialled %v", r.net.dialed)
+		}
+		r.record()
+	})
+}
+
 // A connection that the peer has opened and lets nothing come of is no reason to give the host up: it is connected to.
 func TestDeafConnectionOfTheCustomer(t *testing.T) {
 	for name, happen := range map[string]func(r *rig, p *peer){

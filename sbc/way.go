@@ -35,7 +35,11 @@ func (c *activeCall) wayTo(l *leg) transport.Flow {
 	if to == from || egress.IsPrivate(to.Addr()) && to.Addr() != from.Addr() || c.s.checkAddress(to) != nil {
 		return l.flow
 	}
-	f, err := c.s.dialer.Dial(context.Background(), transport.Target{Proto: transport.UDP, Addr: to})
+	way := transport.Target{Proto: transport.UDP, Addr: to}
+	if local := l.flow.Local().Addr(); !local.IsUnspecified() {
+		way.From = local // the address the peer knows, where we have several
+	}
+	f, err := c.s.dialer.Dial(context.Background(), way)
 	if err != nil {
 		return l.flow
 	}
@@ -56,9 +60,14 @@ func (l *leg) dialogTarget() (routing.Target, error) {
 	return t, nil
 }
 
-// reachDialog opens a new connection to the next hop of a dialog; identity, where it is not empty, is whom the
-// certificate must name.
+// reachDialog finds another connection for a dialog: one that the target has opened since and proven its name on, else
+// a new one to the dialog's next hop. identity, where it is not empty, is whom the certificate must name.
 func (s *Server) reachDialog(ctx context.Context, t routing.Target, identity string) (transport.Flow, error) {
+	if identity != "" && t.Transport == trunk.TLS {
+		if f, ok := s.dialer.Reuse(s.clientTLS(t.Peer, identity), 0); ok {
+			return f, nil
+		}
+	}
 	targets, err := s.lookUp(ctx, t)
 	if err != nil {
 		return transport.Flow{}, err

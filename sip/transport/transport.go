@@ -77,7 +77,8 @@ type Target struct {
 	// Addr is an address that the caller has resolved and allowed; it is used as it is.
 	Addr netip.AddrPort
 	// From chooses the local address; the zero Addr leaves it to the system, and for UDP means
-	// the first socket that was opened for the family of Addr.
+	// the first socket that was opened for the family of Addr. A UDP socket bound to all addresses
+	// sends from any of them.
 	From netip.Addr
 	// TLS is required when Proto is TLS and ignored otherwise.
 	TLS *ClientTLS

@@ -76,8 +76,8 @@ func (t *Transport) udpFlow(target Target) (Flow, error) {
 		return Flow{}, ErrClosed
 	}
 	for _, s := range t.sockets {
-		if s.reaches(target) {
-			return NewFlow(s.any, target.Addr), nil
+		if link := s.linkTo(target); link != nil {
+			return NewFlow(link, target.Addr), nil
 		}
 	}
 	return Flow{}, fmt.Errorf("dial UDP %v: %w", target.Addr, ErrNoSocket)
@@ -97,13 +97,20 @@ type udpSocket struct {
 	links map[netip.Addr]*udpLink // by our address, on a socket bound to all of them; else nil
 }
 
-func (s *udpSocket) reaches(target Target) bool {
-	local := s.local.Addr()
-	if target.From.IsValid() && target.From.Unmap() != local {
-		return false
-	}
+// linkTo returns the link that reaches a target from the address it asks for, nil when this socket cannot.
+func (s *udpSocket) linkTo(target Target) *udpLink {
+	local, from, to := s.local.Addr(), target.From.Unmap(), target.Addr.Addr()
 	// A socket bound to [::] is open for both families.
-	return local.Is4() == target.Addr.Addr().Is4() || local == netip.IPv6Unspecified()
+	if local.Is4() != to.Is4() && local != netip.IPv6Unspecified() {
+		return nil
+	}
+	switch {
+	case !from.IsValid() || from == local:
+		return s.any
+	case s.links != nil && from.Is4() == to.Is4():
+		return &udpLink{s: s, local: netip.AddrPortFrom(from, s.local.Port()), control: sendFrom(from, local.Is6())}
+	}
+	return nil
 }
 
 // Close closes the socket; the transport calls it.

@@ -135,6 +135,19 @@ func TestUDPAnswersFromWhereItWasAsked(t *testing.T) {
 			if got := len(tr.sockets[0].links); got != len(tt.asked) {
 				t.Errorf("%d addresses are remembered, want %d", got, len(tt.asked))
 			}
+			for _, ip := range tt.asked {
+				from := netip.MustParseAddr(ip)
+				c := must(net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))))
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(patience))
+				f, err := dial(t, tr, Target{Proto: UDP, Addr: addrPortOf(c), From: from})
+				if err != nil || f.Send([]byte("hello")) != nil {
+					t.Fatalf("from %v: %v", from, err)
+				}
+				if _, source, err := c.ReadFromUDPAddrPort(make([]byte, 10)); err != nil || unmap(source) != netip.AddrPortFrom(from, port) {
+					t.Errorf("what should leave from %v came from %v, %v", from, source, err)
+				}
+			}
 			f, err := dial(t, tr, Target{Proto: UDP, Addr: netip.MustParseAddrPort("127.0.0.1:9")})
 			if err != nil || !f.Local().Addr().IsUnspecified() {
 				t.Errorf("what we begin leaves from %v, %v", f.Local(), err)
@@ -142,6 +155,8 @@ func TestUDPAnswersFromWhereItWasAsked(t *testing.T) {
 		})
 	}
 }
+
+func addrPortOf(c *net.UDPConn) netip.AddrPort { return unmap(c.LocalAddr().(*net.UDPAddr).AddrPort()) }
 
 // One that the system tells of in vain does not make the table grow.
 func TestLocalsAreBounded(t *testing.T) {
