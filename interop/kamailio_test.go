@@ -151,3 +151,28 @@ func TestKamailioCalls(t *testing.T) {
 	}
 	judgeEcho(t, [2]legRecord{r.Customer, r.CarrierLeg}, true)
 }
+
+// TestKamailioLongInvite: an INVITE too long for a datagram reaches the carrier's proxy over TCP, although its target is
+// UDP, and the call stays there.
+func TestKamailioLongInvite(t *testing.T) {
+	n, err := startNode("--max-datagram", "512")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	vc := n.connect(t, false)
+	far := serveSIPp(t, "answer_hangup", "udp")
+	k := startKamailio(t, n, far.port)
+	number := n.carrier(t, fmt.Sprintf("sip:127.0.0.1:%d;transport=udp", k.port), "off")
+	near := callSIPp(t, "customer_called_off", "udp", n.SIP.UDP, number, vc.Host, vc.number, digestOptions(vc, number)...)
+	near.wait()
+	far.wait()
+	r := n.records(t, vc, 1)[0]
+	if r.Status != 200 || r.HungUpBy != "carrier" || r.CarrierLeg.Transport != "tcp" || r.CarrierLeg.Remote.Port() != uint16(k.port) {
+		t.Errorf("record %+v\n%s", r, k.out.tail(2000))
+	}
+}
