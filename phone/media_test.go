@@ -122,7 +122,7 @@ func TestRoundTrip(t *testing.T) {
 	now := time.Unix(1_800_000_000, 500_000_000)
 	sent := now.Add(-300 * time.Millisecond) // our SR left, was held for 200 ms, and the answer came now
 	const ours = 0xfeedface
-	block := rtp.ReportBlock{SSRC: ours, LastSR: middle(rtp.NTPTime(sent)), Delay: ticks(200 * time.Millisecond)}
+	block := rtp.ReportBlock{SSRC: ours, LastSR: rtp.MiddleNTP(rtp.NTPTime(sent)), Delay: rtp.ReportDelay(200 * time.Millisecond)}
 	other := rtp.ReportBlock{SSRC: 1, LastSR: 1, Delay: 1}
 	for name, packet := range map[string][]byte{
 		"sender report":           rtp.AppendSR(nil, 9, rtp.SenderInfo{NTP: rtp.NTPTime(now)}, other, block),
@@ -138,7 +138,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	var r reporter
 	r.read(rtp.AppendRR(nil, 9, rtp.ReportBlock{SSRC: ours}), ours, now)
-	r.read(rtp.AppendRR(nil, 9, rtp.ReportBlock{SSRC: ours, LastSR: middle(rtp.NTPTime(now)), Delay: ticks(time.Second)}), ours, now)
+	r.read(rtp.AppendRR(nil, 9, rtp.ReportBlock{SSRC: ours, LastSR: rtp.MiddleNTP(rtp.NTPTime(now)), Delay: rtp.ReportDelay(time.Second)}), ours, now)
 	if r.roundTrip != 0 {
 		t.Errorf("a report that cannot tell told %v", r.roundTrip)
 	}

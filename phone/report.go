@@ -14,53 +14,30 @@ type reporter struct {
 	roundTrip time.Duration
 }
 
-const (
-	senderInfoSize  = 20
-	reportBlockSize = 24
-)
-
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
-
-// middle returns the middle 32 bits of an NTP time: 1/65536 s.
-func middle(ntp uint64) uint32 { return uint32(ntp >> 16) }
-
-// ticks returns a duration in 1/65536 s.
-func ticks(d time.Duration) uint32 { return uint32(d * 65536 / time.Second) }
 
 // read takes a compound packet that CheckRTCP has passed.
 func (r *reporter) read(packet []byte, ours uint32, now time.Time) {
-	for len(packet) >= rtp.RTCPHeaderSize {
-		size := 4 * (int(binary.BigEndian.Uint16(packet[2:])) + 1)
-		if size > len(packet) {
-			return
+	for len(packet) > 0 {
+		var first []byte
+		first, packet = rtp.NextRTCP(packet)
+		report, ok := rtp.ParseReport(first)
+		if !ok {
+			continue
 		}
-		r.readOne(packet[:size], ours, now)
-		packet = packet[size:]
-	}
-}
-
-func (r *reporter) readOne(p []byte, ours uint32, now time.Time) {
-	blocks, count := p[min(rtp.RTCPHeaderSize, len(p)):], int(p[0]&0x1f)
-	switch p[1] {
-	case rtp.TypeSR:
-		if len(blocks) < senderInfoSize {
-			return
+		if report.Sender {
+			r.lastSR, r.lastSRAt = rtp.MiddleNTP(report.Info.NTP), now
 		}
-		r.lastSR, r.lastSRAt = middle(binary.BigEndian.Uint64(blocks)), now
-		blocks = blocks[senderInfoSize:]
-	case rtp.TypeRR:
-	default:
-		return
-	}
-	for ; count > 0 && len(blocks) >= reportBlockSize; count-- {
-		lastSR, delay := be32(blocks[16:]), be32(blocks[20:])
-		if be32(blocks) == ours && lastSR != 0 {
+		for i := range report.Len() {
+			b := report.Block(i)
+			if b.SSRC != ours || b.LastSR == 0 {
+				continue
+			}
 			// The difference is taken in 32 bits with wrap; a negative one comes from a clock that was set.
-			if trip := int32(middle(rtp.NTPTime(now)) - lastSR - delay); trip >= 0 {
-				r.roundTrip = time.Duration(trip) * time.Second / 65536
+			if trip := int32(rtp.MiddleNTP(rtp.NTPTime(now)) - b.LastSR - b.Delay); trip >= 0 {
+				r.roundTrip = rtp.DelayOf(uint32(trip))
 			}
 		}
-		blocks = blocks[reportBlockSize:]
 	}
 }
 
@@ -103,7 +80,7 @@ func (m *media) makeReport(buf []byte) []byte {
 	if m.stats.PacketsReceived > 0 {
 		b := m.account.Report()
 		if b.LastSR = m.report.lastSR; b.LastSR != 0 {
-			b.Delay = ticks(now.Sub(m.report.lastSRAt))
+			b.Delay = rtp.ReportDelay(now.Sub(m.report.lastSRAt))
 		}
 		blocks = append(blocks, b)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"carillon/rtp"
 	"carillon/sip/transport"
 )
 
@@ -36,4 +37,16 @@ type Stats struct {
 	WrongSource uint64
 	// Rejected counts packets that were malformed or of a payload type not agreed on.
 	Rejected uint64
+}
+
+// Quality derives the figures of an estimate of how the other side sounded.
+func (s Stats) Quality() rtp.Quality {
+	q := rtp.Quality{Delay: rtp.OneWay(s.RoundTrip, s.Jitter), Codec: s.Codec}
+	if expected := s.PacketsReceived + s.Lost; expected > 0 {
+		q.Loss = float64(s.Lost) / float64(expected)
+	}
+	if s.PacketsReceived == 0 {
+		q.Loss = 1
+	}
+	return q
 }
