@@ -295,6 +295,7 @@ type network struct {
 	dialed []transport.Target
 	// hang makes connecting wait until the caller gives up.
 	hang map[netip.AddrPort]bool
+	full bool // of connections to others
 	// opened are the connections that peers have opened and proven their names on.
 	opened map[string]transport.Flow
 	proofs []transport.ClientTLS // that were asked for
@@ -337,6 +338,9 @@ func (n *network) Dial(ctx context.Context, t transport.Target) (transport.Flow,
 	n.dialed = append(n.dialed, t)
 	p, hang := n.peers[destination{t.Proto, t.Addr}], n.hang[t.Addr] && t.Proto != transport.UDP
 	n.mu.Unlock()
+	if n.full && t.Proto != transport.UDP {
+		return transport.Flow{}, transport.ErrTooManyConnections
+	}
 	if hang {
 		<-ctx.Done()
 		return transport.Flow{}, context.Cause(ctx)

@@ -106,6 +106,24 @@ func TestServersAreNotRaced(t *testing.T) {
 	})
 }
 
+// A node that may open no more connections says nothing about its peers: none is taken for dead, a long request goes over
+// UDP, and the next call has every way again.
+func TestNodeFullOfConnections(t *testing.T) {
+	scenario(t, func(w *world) {
+		w.carriers[0].Targets = []trunk.Target{{Host: "dual.example", Transport: trunk.TCP}, {Host: carrierIP, Transport: trunk.UDP}}
+	}, func(r *rig) {
+		r.net.records("dual.example", [3]string{"TCP", "dual.example", deadV6}, [3]string{"TCP", "dual.example", aliveV4})
+		r.net.full = true
+		udp := r.tel()
+		caller := longCall(r)
+		busy(udp)
+		caller.refused("486")
+		if n := r.sbc.stats.NoTCP.Load(); len(r.sbc.dead.until) != 0 || n != 0 {
+			t.Errorf("dead are %v, %d peers take no TCP", r.sbc.dead.until, n)
+		}
+	})
+}
+
 // Over UDP a dead address shows by its silence alone: it costs one call the time of a silent target, and is then tried
 // last.
 func TestSilentAddressIsTriedLast(t *testing.T) {

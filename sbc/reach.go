@@ -65,8 +65,8 @@ func (s *Server) reach(ctx context.Context, t routing.Target, left []resolve.Tar
 			}
 			return found{flow: won.flow, addresses: append(untried(host, won.index, failed), left...)}, nil
 		}
-		if err = won.err; ctx.Err() != nil {
-			break
+		if err = won.err; ctx.Err() != nil || errors.Is(err, transport.ErrTooManyConnections) {
+			break // not for want of somebody there
 		}
 		for _, r := range host {
 			s.noteDead(r.Proto.String(), r.Addr)

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -34,7 +35,9 @@ func (s *Server) widen(ctx context.Context, to netip.AddrPort) (f transport.Flow
 		f, err = s.dialer.Dial(ctx, transport.Target{Proto: transport.TCP, Addr: to})
 	}
 	if err != nil {
-		s.noteNoTCP(to)
+		if !errors.Is(err, transport.ErrTooManyConnections) { // which says nothing about the peer
+			s.noteNoTCP(to)
+		}
 		return f, err
 	}
 	s.stats.Widened.Add(1)
