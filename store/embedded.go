@@ -13,155 +13,214 @@ import (
 	"syscall"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
-	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
+	"google.golang.org/grpc"
+
+	"carillon/clock"
 )
 
-// embedded is an etcd server inside this process. It has no peers and no sockets: its client calls it directly.
+const (
+	startTimeout = 2 * time.Minute
+	closeTimeout = 10 * time.Second
+	// failedTimeout is how long a server that a fault has ended may take to close its files itself.
+	failedTimeout = 2 * time.Second
+	// firstRestart and lastRestart bound the pause before a server that a fault has ended is started again.
+	firstRestart = 500 * time.Millisecond
+	lastRestart  = 15 * time.Second
+)
+
+// embedded keeps an etcd server running inside this process. It has no peers and no sockets: its client calls it
+// directly. A server that a fault of the disk has ended is started again on the same files once there is room; those
+// who hold the client need not know.
 type embedded struct {
-	etcd  *embed.Etcd
-	lock  *os.File
-	fatal *fatal
+	settings settings
+	lock     *os.File
+	room     room
+	client   *clientv3.Client // asks whichever server runs
+	now      atomic.Pointer[running]
+	crowded  chan struct{} // etcd has refused a write because of the size of its database
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when nothing watches over the server any more
+	restarts atomic.Uint64
+	mended   atomic.Uint64
 }
 
-// fatal keeps the first message after which etcd wanted to end the process.
-type fatal struct {
-	message atomic.Pointer[string]
-	noted   chan struct{}
+type settings struct {
+	dir     string
+	logger  *slog.Logger
+	clock   clock.Clock
+	reserve int64 // bytes of the file system that writes leave free; below 0 none
+	quota   int64 // bytes the database may have
 }
 
-func newFatal() *fatal { return &fatal{noted: make(chan struct{})} }
-
-func (f *fatal) note(message string) {
-	if f.message.CompareAndSwap(nil, &message) {
-		close(f.noted)
-	}
+// running is the server that runs now, or why none does.
+type running struct {
+	server  *server
+	why     error
+	changed chan struct{} // closed when something else is true
 }
 
-func (f *fatal) err() error {
-	if m := f.message.Load(); m != nil {
-		return errors.New("embedded etcd stopped: " + *m)
-	}
-	return nil
-}
-
-func startEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*embedded, error) {
-	lock, err := lockDir(dir)
+func startEmbedded(ctx context.Context, s settings) (*embedded, error) {
+	lock, err := lockDir(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{lock: lock, fatal: newFatal()}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	if err := e.start(ctx, embeddedConfig(filepath.Join(dir, "etcd"), logger, e.fatal)); err != nil {
-		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", dir, err), lock.Close())
+	e := &embedded{
+		settings: s, lock: lock, room: room{dir: s.dir, reserve: s.reserve, logger: s.logger},
+		crowded: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
+	srv, err := e.start(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start embedded etcd in %s: %w", s.dir, err), lock.Close())
+	}
+	e.now.Store(&running{server: srv, changed: make(chan struct{})})
+	e.client = relayClient(e)
+	watching, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	go e.watch(watching) // ends with stop
 	return e, nil
 }
 
-func embeddedConfig(dir string, logger *slog.Logger, f *fatal) *embed.Config {
-	c := embed.NewConfig()
-	c.Name = "carillon"
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.Dir = dir
-	c.ListenPeerUrls, c.ListenClientUrls, c.ListenClientHttpUrls, c.ListenMetricsUrls = nil, nil, nil, nil
-	c.AdvertiseClientUrls = nil
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(quietZap(logger, f))
-	c.LogLevel = "error"
-	c.AutoCompactionMode = embed.CompactorModeRevision
-	c.AutoCompactionRetention = strconv.Itoa(KeptRevisions)
-	c.QuotaBackendBytes = QuotaBytes
-	c.MaxTxnOps = MaxOps
-	c.MaxRequestBytes = MaxRequestBytes
-	c.SnapshotCount = 10_000
-	// A cluster of one elects itself after one election timeout at the latest; a short one makes for a short start.
-	c.TickMs, c.ElectionMs = 20, 200
-	c.PreVote = false
-	return c
+func (e *embedded) start(ctx context.Context) (*server, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	f := newFatal()
+	c := embeddedConfig(filepath.Join(e.settings.dir, "etcd"), e.settings.logger, f)
+	c.QuotaBackendBytes = e.settings.quota
+	return startServer(ctx, c, f)
 }
 
-// start runs etcd's start on a goroutine of its own: where etcd would end the process, quietZap ends that goroutine,
-// and on some damaged files its clean-up then waits for ever. Such a goroutine is left behind.
-func (e *embedded) start(ctx context.Context, c *embed.Config) error {
-	if err := checkLog(c.Dir); err != nil {
-		return err
-	}
-	type result struct {
-		etcd *embed.Etcd
-		err  error
-	}
-	started := make(chan result, 1)
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				e.fatal.note(fmt.Sprint(p))
-			}
-		}()
-		etcd, err := embed.StartEtcd(c)
-		started <- result{etcd, err}
-	}()
-	select {
-	case r := <-started:
-		if r.err != nil {
-			return r.err
+// server returns the one that runs, or why none does.
+func (e *embedded) server() (*server, error) {
+	now := e.now.Load()
+	return now.server, now.why
+}
+
+// await returns a server once one runs.
+func (e *embedded) await(ctx context.Context) (*server, error) {
+	for {
+		now := e.now.Load()
+		if now.server != nil || errors.Is(now.why, errClosed) {
+			return now.server, now.why
 		}
-		e.etcd = r.etcd
-	case <-e.fatal.noted:
-		return e.fatal.err()
-	case <-ctx.Done():
-		return ctx.Err()
+		select {
+		case <-now.changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
+}
+
+func (e *embedded) become(server *server, why error) {
+	close(e.now.Swap(&running{server: server, why: why, changed: make(chan struct{})}).changed)
+}
+
+// Txn implements committer. It writes nothing that could use up the last of the disk.
+func (e *embedded) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.CallOption) (*pb.TxnResponse, error) {
+	if err := e.room.check(); err != nil {
+		return nil, err
+	}
+	server, err := e.server()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(server.ctx, cancel)()
+	answer, err := server.kv.Txn(ctx, r, options...)
+	if err != nil {
+		err = clientv3.ContextError(ctx, err)
+	}
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		e.noteCrowded()
+	}
+	return answer, err
+}
+
+// watch starts the server again when a fault has ended it, and makes room in its database when that is full.
+func (e *embedded) watch(ctx context.Context) {
+	defer close(e.ended)
+	e.noteCrowded() // an earlier run may have left the alarm
+	crowded := e.crowded
+	rested := make(chan struct{}, 1)
+	for {
+		server, _ := e.server()
+		select {
+		case <-ctx.Done():
+			return
+		case <-server.fatal.noted:
+			if !e.revive(ctx, server) {
+				return
+			}
+		case <-crowded:
+			if !e.mend(ctx, server) {
+				crowded = nil
+				e.settings.clock.AfterFunc(mendPause, func() { rested <- struct{}{} })
+			}
+		case <-rested:
+			e.noteCrowded()
+			crowded = e.crowded
+		}
+	}
+}
+
+// revive replaces a server that a fault has ended, reporting false when ctx has ended before one ran again.
+func (e *embedded) revive(ctx context.Context, failed *server) bool {
+	s := e.settings
+	why := failed.fatal.err()
+	e.become(nil, why)
+	s.logger.Error("the store is down, reads go on from memory", "error", why)
+	err := failed.end(failedTimeout)
+	for pause := firstRestart; ; pause = min(2*pause, lastRestart) {
+		if err := fence(filepath.Join(s.dir, "etcd")); err != nil {
+			s.logger.Error("the failed store holds on to its files", "error", err)
+		}
+		if !e.pause(ctx, pause) {
+			return false
+		}
+		var server *server
+		if err = e.room.check(); err == nil {
+			server, err = e.start(ctx)
+		}
+		if err == nil {
+			e.restarts.Add(1)
+			e.become(server, nil)
+			s.logger.Info("the store is up again")
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.logger.Error("the store cannot be started again yet", "error", err)
+		e.become(nil, errors.Join(why, err))
+	}
+}
+
+// pause reports false when ctx has ended before d was over.
+func (e *embedded) pause(ctx context.Context, d time.Duration) bool {
+	over := make(chan struct{})
+	timer := e.settings.clock.AfterFunc(d, func() { close(over) })
+	defer timer.Stop()
 	select {
-	case <-e.etcd.Server.ReadyNotify():
-		return nil
-	case <-e.etcd.Server.StopNotify():
-		return errors.Join(errors.New("it stopped while starting"), e.fatal.err(), e.end())
-	case <-e.fatal.noted:
-		return errors.Join(e.fatal.err(), e.end())
+	case <-over:
+		return true
 	case <-ctx.Done():
-		return errors.Join(ctx.Err(), e.end())
+		return false
 	}
-}
-
-// checkLog refuses a database whose log is gone: etcd would take it for a new one and wait for ever for its entries.
-func checkLog(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, "member", "snap", "db")); err != nil {
-		return nil // a new store, or one that etcd itself will find fault with
-	}
-	logs, err := filepath.Glob(filepath.Join(dir, "member", "wal", "*.wal"))
-	if err == nil && len(logs) == 0 {
-		err = errors.New("the database is there but its write-ahead log is gone")
-	}
-	return err
-}
-
-func (e *embedded) client() *clientv3.Client { return v3client.New(e.etcd.Server) }
-
-func (e *embedded) commits() committer {
-	return adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.etcd.Server))
 }
 
 // close ends etcd and gives the directory back.
-func (e *embedded) close() error { return errors.Join(e.end(), e.fatal.err(), e.lock.Close()) }
-
-// end waits for etcd to end, but not for ever: one whose goroutines died of a disk error never does.
-func (e *embedded) end() error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.etcd.Close()
-	}()
-	timer := time.NewTimer(closeTimeout)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-timer.C:
-		return errors.New("embedded etcd does not end")
+func (e *embedded) close() error {
+	e.stop()
+	<-e.ended
+	server, why := e.server()
+	if server != nil {
+		why = errors.Join(server.end(closeTimeout), server.fatal.err())
 	}
+	e.become(nil, errClosed)
+	return errors.Join(why, e.lock.Close())
 }
 
 // lockDir takes the directory for this process. The lock goes with the process, however it ends.

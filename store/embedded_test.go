@@ -200,43 +200,6 @@ func TestDamagedDirectoriesAreRefused(t *testing.T) {
 	}
 }
 
-// TestAFullStoreIsUnavailable gives etcd a quota that is soon used up.
-func TestAFullStoreIsUnavailable(t *testing.T) {
-	e := &embedded{fatal: newFatal()}
-	var err error
-	if e.lock, err = lockDir(t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	c := embeddedConfig(t.TempDir(), slog.New(slog.DiscardHandler), e.fatal)
-	c.QuotaBackendBytes = 1 << 20
-	if err := e.start(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	reference := start(t, Config{})
-	s := &Store{config: reference.config, embedded: e, client: e.client(), commits: e.commits(), box: reference.box}
-	s.prepare()
-	defer s.Close()
-	big := storetest.Connector("big")
-	big.Name = strings.Repeat("x", 200_000)
-	storetest.Put(t, s, big)
-	for i := 0; ; i++ {
-		big := storetest.Connector(fmt.Sprint("big", i))
-		big.Name = strings.Repeat("x", 200_000)
-		if _, err = create(s, big); err != nil {
-			break
-		}
-		if i == 100 {
-			t.Fatal("the quota was never used up")
-		}
-	}
-	if trunk.KindOf(err) != trunk.Unavailable || !strings.Contains(err.Error(), "the store is full") {
-		t.Errorf("a full store gives %v", err)
-	}
-	if storetest.Get(t, s, trunk.EntityKey{Kind: trunk.KindConnector, ID: "big"}) == nil {
-		t.Error("a full store cannot be read")
-	}
-}
-
 func TestEtcdCannotEndTheProcess(t *testing.T) {
 	f := newFatal()
 	logger := quietZap(slog.New(slog.DiscardHandler), f)

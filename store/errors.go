@@ -19,17 +19,24 @@ func (s *Store) refuse(doing string, err error) error {
 		s.stats.unavailable.Add(1)
 	}
 	if s.embedded != nil {
-		if stopped := s.embedded.fatal.err(); stopped != nil {
-			err = errors.Join(err, stopped)
+		if _, down := s.embedded.server(); down != nil && !errors.Is(err, down) {
+			err = errors.Join(err, down)
 		}
 	}
 	return fmt.Errorf("%s: %w (%w)", doing, trunk.Errorf(kind, "%s", sentence), err)
+}
+
+func isNoRoom(err error) bool {
+	_, is := errors.AsType[*noRoomError](err)
+	return is
 }
 
 func classify(err error) (trunk.Kind, string) {
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return trunk.Unavailable, "the store is full"
+	case isNoRoom(err):
+		return trunk.Unavailable, "the store's disk is full"
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
 		return trunk.LimitExceeded, "this is too much for one transaction"
 	case errors.Is(err, context.Canceled):

@@ -43,11 +43,9 @@ const (
 	// MaxRuns bounds how often Update runs its function when others keep changing what it read.
 	MaxRuns = 24
 
-	listPage     = 1000
-	dialTimeout  = 5 * time.Second
-	startTimeout = 2 * time.Minute
-	closeTimeout = 10 * time.Second
-	keepAlive    = 5 * time.Second
+	listPage    = 1000
+	dialTimeout = 5 * time.Second
+	keepAlive   = 5 * time.Second
 )
 
 // Config says which store to open.
@@ -75,6 +73,9 @@ type Config struct {
 	Timeout time.Duration
 	// Progress is how often a follower asks for the revision; 0 is DefaultProgress.
 	Progress time.Duration
+	// Reserve is how many bytes of the data directory's file system the embedded store leaves free; 0 is
+	// DefaultReserve, and below 0 it takes all there is.
+	Reserve int64
 }
 
 // Store implements trunk.Store and directory.Source.
@@ -107,6 +108,9 @@ type Stats struct {
 	Lists, Resumed uint64
 	// Unreadable are stored entities that could not be understood or unsealed; followers were told they are gone.
 	Unreadable uint64
+	// NoRoom writes were refused to leave Config.Reserve free, Restarts were needed after faults of the disk, and in
+	// Mended databases that had reached their quota room was made. All are of the embedded store.
+	NoRoom, Restarts, Mended uint64
 	// AuditAged and AuditCrowded are entries of the audit log removed for their age or for the number of younger ones.
 	AuditAged, AuditCrowded uint64
 }
@@ -180,6 +184,9 @@ func withDefaults(c Config) Config {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}
+	if c.Reserve == 0 {
+		c.Reserve = DefaultReserve
+	}
 	if c.Progress <= 0 {
 		c.Progress = DefaultProgress
 	}
@@ -200,11 +207,13 @@ func prepareDir(dir string) error {
 
 func (s *Store) connect(ctx context.Context) error {
 	if len(s.config.Endpoints) == 0 {
-		e, err := startEmbedded(ctx, s.config.Dir, s.config.Logger)
+		e, err := startEmbedded(ctx, settings{
+			dir: s.config.Dir, logger: s.config.Logger, clock: s.config.Clock, reserve: s.config.Reserve, quota: QuotaBytes,
+		})
 		if err != nil {
 			return err
 		}
-		s.embedded, s.client, s.commits = e, e.client(), e.commits()
+		s.embedded, s.client, s.commits = e, e.client, e
 		return nil
 	}
 	client, err := clientv3.New(clientv3.Config{
@@ -223,18 +232,22 @@ func (s *Store) connect(ctx context.Context) error {
 // Box returns the installation's box, which also derives keys for other purposes.
 func (s *Store) Box() *seal.Box { return s.box }
 
-// Client returns the etcd client, for backups and for measuring; all writing goes through Update.
+// Client returns the etcd client, for measuring; all writing goes through Update.
 func (s *Store) Client() *clientv3.Client { return s.client }
 
 // Stats returns the counters.
 func (s *Store) Stats() Stats {
 	c := &s.stats
-	return Stats{
+	all := Stats{
 		Updates: c.updates.Load(), Reruns: c.reruns.Load(), Turns: c.turns.Load(),
 		Batches: c.batches.Load(), BatchesFull: c.batchesFull.Load(), BatchesDivided: c.batchesDivided.Load(), Exhausted: c.exhausted.Load(),
 		Unavailable: c.unavailable.Load(), Lists: c.lists.Load(), Resumed: c.resumed.Load(), Unreadable: c.unreadable.Load(),
 		AuditAged: c.auditAged.Load(), AuditCrowded: c.auditCrowded.Load(),
 	}
+	if e := s.embedded; e != nil {
+		all.NoRoom, all.Restarts, all.Mended = e.room.refused.Load(), e.restarts.Load(), e.mended.Load()
+	}
+	return all
 }
 
 // Close ends the store. Followers end with an error; updates that still run give Unavailable.

@@ -31,8 +31,8 @@ func (e *turnError) Error() string { return "it is not this transaction's turn t
 // nothing.
 //
 // Kinds of error besides fn's own: Conflict when a created entity exists; Unavailable when the store cannot be
-// reached in time or too many others write the same entities - after a commit that got no answer the write may have
-// happened; LimitExceeded for more than MaxOps reads and writes.
+// reached in time, is full, or too many others write the same entities - after a commit that got no answer, or met the
+// quota of the store, the write may have happened; LimitExceeded for more than MaxOps reads and writes.
 func (s *Store) Update(ctx context.Context, fn func(tx trunk.Tx) error) (int64, error) {
 	u := &update{store: s, fn: fn, parent: ctx, until: s.config.Clock.Now().Add(s.config.Timeout), ticket: ticket{turns: s.turns}}
 	defer u.end()

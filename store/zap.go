@@ -11,7 +11,7 @@ import (
 
 // quietZap returns a logger for etcd that passes what matters on to ours. Where etcd means to end the process - a
 // disk that fails, a damaged log - it ends only the goroutine that found it and keeps the message in f: calls go on
-// without the store, and its callers see Unavailable.
+// without the store, and its callers see Unavailable until it is started again.
 func quietZap(logger *slog.Logger, f *fatal) *zap.Logger {
 	end := goexit{f}
 	return zap.New(core{logger: logger}, zap.WithFatalHook(end), zap.WithPanicHook(end))
