@@ -251,12 +251,12 @@ func TestSettings(t *testing.T) {
 	n := startNode(t)
 	id := n.create(t, accountA, true)
 	path := v1.Connectors + "/" + id + "/settings"
-	if got := n.do(t, operatorAccount, "GET", path, "").want(t, 200).Body; got != `{"digest":["md5","sha-256"],"peers":{},"plain_emergency":false,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}` {
+	if got := n.do(t, operatorAccount, "GET", path, "").want(t, 200).Body; got != `{"digest":["md5","sha-256"],"peers":{},"plain_emergency":false,"premium":false,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}` {
 		t.Errorf("defaults: %s", got)
 	}
 	pin := strings.Repeat("aB", 32)
 	n.do(t, operatorAccount, "PUT", path, `{"digest":["sha-256"],"peers":{"SBC.example":{"pin":"`+pin+`"}},"plain_emergency":true,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`).want(t, 200)
-	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`
+	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true,"premium":false,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`
 	got := n.do(t, operatorAccount, "PUT", path, `{"digest":["md5"]}`).want(t, 200).Body
 	if strings.Replace(got, strings.ToLower(pin), "PIN", 1) != want || n.do(t, operatorAccount, "GET", path, "").Body != got {
 		t.Errorf("got %s", got)
@@ -267,6 +267,7 @@ func TestSettings(t *testing.T) {
 	n.as(t, tenant, "PUT", path, `{"digest":[]}`).want(t, 200)
 	before := n.revision(t)
 	n.as(t, tenant, "PUT", path, `{"plain_emergency":true}`).want(t, 403)
+	n.as(t, tenant, "PUT", path, `{"premium":true}`).want(t, 403)
 	n.do(t, accountA, "PUT", path, `{"digest":[]}`).want(t, 403)
 	for _, body := range []string{
 		`{"digest":["sha-512"]}`, `{"digest":["md5","md5"]}`, `{"peers":{"a b":{"no_verify":true}}}`, `{"peers":{"a.example":{}}}`,

@@ -23,7 +23,8 @@ func putSettings(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.PlainEmergency != nil && !r.principal.Operator {
+	// Who pays for the calls, and who answers for those in the clear, is the operator.
+	if (in.PlainEmergency != nil || in.Premium != nil) && !r.principal.Operator {
 		return nil, r.denied()
 	}
 	if err := checkSettings(in); err != nil {
@@ -107,6 +108,9 @@ func applySettings(s *trunk.Settings, in *v1.Settings) {
 	if in.PlainEmergency != nil {
 		s.PlainEmergency = *in.PlainEmergency
 	}
+	if in.Premium != nil {
+		s.Premium = *in.Premium
+	}
 	if in.ClientCertificates != nil {
 		s.ClientCertificates = *in.ClientCertificates
 	}
@@ -130,7 +134,7 @@ func ownSettings(s *trunk.Settings) *v1.Settings {
 		peers[host] = v1.Peer{Pin: p.Pin, NoVerify: p.NoVerify}
 	}
 	return &v1.Settings{
-		Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency),
+		Digest: &modes, Peers: &peers, PlainEmergency: new(s.PlainEmergency), Premium: new(s.Premium),
 		ClientCertificates: new(s.ClientCertificates),
 		Headers:            new(s.CustomHeaders()),
 		Redirects:          new(string(cmp.Or(s.Redirects, trunk.RefuseRedirects))), Transfers: new(string(cmp.Or(s.Transfers, trunk.RefuseTransfers))),

@@ -63,7 +63,7 @@ func connectorMembers(c, old *trunk.Connector) []member {
 		{"credentials", credentials(c.Credentials, before)}, {"origination", origination(c.Origination)},
 		{"streaming", streaming(services.Streaming)}, {"logging", logging(services.Logging)}, {"emergency", emergency(services.Emergency)},
 		{"external_systems", externalSystems(services.ExternalSystems)}, {"proxy", proxy(services.Proxy)},
-		{"digest", digest(c.Settings.Digest)}, {"peers", peers(c.Settings.Peers)}, {"plain_emergency", c.Settings.PlainEmergency},
+		{"digest", digest(c.Settings.Digest)}, {"peers", peers(c.Settings.Peers)}, {"plain_emergency", c.Settings.PlainEmergency}, {"premium", c.Settings.Premium},
 		{"client_certificates", c.Settings.ClientCertificates},
 		{"headers", c.Settings.Headers}, {"redirects", string(c.Settings.Redirects)}, {"transfers", string(c.Settings.Transfers)},
 	}

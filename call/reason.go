@@ -159,6 +159,8 @@ type Refusal struct {
 	// Detail completes the rule's sentence with the fact of this call, for example the number or the
 	// missing suite. It never holds keys, passwords or authorization data.
 	Detail string
+	// Fix says what changes it, where the reason's own advice would be beside the point; most leave it empty.
+	Fix string
 }
 
 // Refuse returns a Refusal.

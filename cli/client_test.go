@@ -225,17 +225,18 @@ func TestConnectorSettings(t *testing.T) {
 	id := s.connector(true)
 	pin := strings.Repeat("ab", 32)
 	s.expect("connector set "+id, "md5,sha-256", "plain-emergency", "off")
-	s.expect("connector set "+id+" digest=sha-256 peer.SBC.example.org.pin="+pin+" peer.192.0.2.1.verify=off plain-emergency=on",
+	s.expect("connector set "+id+" digest=sha-256 peer.SBC.example.org.pin="+pin+" peer.192.0.2.1.verify=off plain-emergency=on premium=on",
 		"sha-256", "peer.sbc.example.org.pin", pin, "peer.192.0.2.1.verify", "peer not verified", "on")
 	// A peer that is not named stays as it is.
 	got := decode[v1.Settings](s, "connector set "+id+" peer.192.0.2.1.verify=on digest=")
-	if len(*got.Peers) != 1 || (*got.Peers)["sbc.example.org"].Pin != pin || len(*got.Digest) != 2 || !*got.PlainEmergency {
+	if len(*got.Peers) != 1 || (*got.Peers)["sbc.example.org"].Pin != pin || len(*got.Digest) != 2 || !*got.PlainEmergency || !*got.Premium {
 		t.Errorf("%+v, %v, %t", *got.Peers, *got.Digest, *got.PlainEmergency)
 	}
 	for words, want := range map[string]string{
 		"digest":                      "NAME=VALUE",
 		"colour=blue":                 "no setting",
 		"plain-emergency=yes":         "neither on nor off",
+		"premium=yes":                 "neither on nor off",
 		"peer.x.example.verify=maybe": "neither on nor off",
 		"peer.x.example.colour=blue":  "neither peer.HOST.pin",
 		"digest=md4":                  "md4",

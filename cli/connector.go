@@ -18,7 +18,7 @@ type connectorCommand struct {
 type connectorSetCommand struct {
 	nodeFlags
 	ID       string   `arg:"" name:"connector" help:"Connector id."`
-	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER), headers=X-Name,X-Other-* (custom headers that cross), client-certificates=on|off (ask for one, and call the host it proves on its own connection)."`
+	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, premium=on|off (calls to premium, satellite and international networks), redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER), headers=X-Name,X-Other-* (custom headers that cross), client-certificates=on|off (ask for one, and call the host it proves on its own connection)."`
 }
 
 func (c *connectorSetCommand) run(ctx context.Context, s *session) error {
@@ -74,6 +74,12 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 				return nil, err
 			}
 			change.PlainEmergency = &on
+		case name == "premium":
+			on, err := onOff(word, value)
+			if err != nil {
+				return nil, err
+			}
+			change.Premium = &on
 		case name == "client-certificates":
 			on, err := onOff(word, value)
 			if err != nil {
@@ -96,7 +102,7 @@ func parseSettings(now v1.Settings, words []string) (*v1.Settings, error) {
 			}
 			change.Peers = &peers
 		default:
-			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, client-certificates, redirects, transfers and headers.", name)
+			return nil, usage("There is no setting %q; there are digest, peer.HOST.pin, peer.HOST.verify, plain-emergency, premium, client-certificates, redirects, transfers and headers.", name)
 		}
 	}
 	return change, nil
@@ -140,6 +146,13 @@ func onOff(word, value string) (bool, error) {
 	return value == "on", nil
 }
 
+func onOrOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
 func printSettings(s *session, now v1.Settings) error {
 	var t table
 	t.add("setting", "value")
@@ -156,14 +169,13 @@ func printSettings(s *session, now v1.Settings) error {
 		}
 	}
 	if now.PlainEmergency != nil {
-		value := "off"
-		if *now.PlainEmergency {
-			value = "on"
-		}
-		t.add("plain-emergency", value)
+		t.add("plain-emergency", onOrOff(*now.PlainEmergency))
+	}
+	if now.Premium != nil {
+		t.add("premium", onOrOff(*now.Premium))
 	}
 	if now.ClientCertificates != nil {
-		t.add("client-certificates", map[bool]string{true: "on", false: "off"}[*now.ClientCertificates])
+		t.add("client-certificates", onOrOff(*now.ClientCertificates))
 	}
 	if now.Headers != nil {
 		t.add("headers", strings.Join(*now.Headers, ","))

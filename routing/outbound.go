@@ -53,10 +53,15 @@ func dialled(c *trunk.Connector, f Facts, p *Plan) (trunk.Number, *call.Refusal)
 	p.To, p.ToCountry = string(n), numbering.Country(n)
 	switch {
 	case p.Emergency:
-	case !slices.Contains(c.Termination.CallingRegions, p.ToCountry):
-		return n, call.Refuse(call.ReasonCountryNotAllowed, countryDetail(n, p.ToCountry))
-	case numbering.HighRisk(n):
-		return n, call.Refuse(call.ReasonCountryNotAllowed, string(n)+" is a premium or satellite number")
+	case p.ToCountry == "" && numbering.HighRisk(n) && c.Settings.Premium: // a network that is in no country's region
+	case p.ToCountry != "" && !slices.Contains(c.Termination.CallingRegions, p.ToCountry):
+		return n, call.Refuse(call.ReasonCountryNotAllowed, string(n)+" is in "+p.ToCountry+", which Termination.CallingRegions does not allow")
+	case numbering.HighRisk(n) && !c.Settings.Premium:
+		return n, &call.Refusal{Reason: call.ReasonCountryNotAllowed, Detail: string(n) + " is a premium or satellite number, and the connector's setting premium is off",
+			Fix: "The operator allows such numbers: carillon connector set ID premium=on."}
+	case p.ToCountry == "":
+		return n, &call.Refusal{Reason: call.ReasonCountryNotAllowed, Detail: string(n) + " belongs to no country that Termination.CallingRegions could allow",
+			Fix: "Dial a number that is assigned."}
 	}
 	return n, nil
 }
@@ -133,13 +138,6 @@ func appendCarrier(targets []Target, c *trunk.Carrier, user string) []Target {
 		})
 	}
 	return targets
-}
-
-func countryDetail(n trunk.Number, country string) string {
-	if country == "" {
-		return string(n) + " belongs to no country"
-	}
-	return string(n) + " is in " + country
 }
 
 // Printable keeps what a stranger sent from forging lines in logs, headers and records.

@@ -151,7 +151,23 @@ func TestScreen(t *testing.T) {
 	}
 }
 
+// TestCountryAdvice: each refusal for the number's country names the setting that allows it.
+func TestCountryAdvice(t *testing.T) {
+	for user, want := range map[string]string{
+		"+33123456789": "+33123456789 is in FR, which Termination.CallingRegions does not allow ",
+		"+19005550123": "+19005550123 is a premium or satellite number, and the connector's setting premium is off The operator allows such numbers: carillon connector set ID premium=on.",
+		"+88212345678": "+88212345678 is a premium or satellite number, and the connector's setting premium is off The operator allows such numbers: carillon connector set ID premium=on.",
+		"+99912345678": "+99912345678 belongs to no country that Termination.CallingRegions could allow Dial a number that is assigned.",
+	} {
+		c := newConnector()
+		if _, refusal := PlanOutbound(snapshot(t, c), c, Facts{User: user, From: string(own)}, chooser(1)); refusal == nil || refusal.Detail+" "+refusal.Fix != want {
+			t.Errorf("%s: %+v, want %s", user, refusal, want)
+		}
+	}
+}
+
 func TestPlanOutbound(t *testing.T) {
+	premium := func(c *trunk.Connector) { c.Settings.Premium = true }
 	for name, st := range map[string]struct {
 		change  func(*trunk.Connector)
 		user    string
@@ -165,14 +181,20 @@ func TestPlanOutbound(t *testing.T) {
 		"another allowed country": {user: "+4930123456", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp", country: "DE"},
 		"country not allowed":     {user: "+33123456789", want: "country_not_allowed", country: "FR"},
 		"Canada is not the US":    {user: "+14165550123", want: "country_not_allowed", country: "CA"},
-		"no country":              {user: "+88212345678", want: "country_not_allowed"},
-		"premium":                 {user: "+19005550123", want: "country_not_allowed", country: "US"},
-		"without the plus":        {user: "12125550123", want: "number_malformed"},
-		"a name":                  {user: "alice", want: "number_malformed"},
-		"nothing":                 {user: "", want: "number_malformed"},
-		"too long":                {user: "+1234567890123456", want: "number_malformed"},
-		"emergency":               {user: "911", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp"},
-		"emergency with plus":     {user: "+112", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp"},
+		"no country":              {user: "+99912345678", want: "country_not_allowed"},
+		"no country, premium on":  {change: premium, user: "+99912345678", want: "country_not_allowed"},
+		"satellite":               {user: "+88212345678", want: "country_not_allowed"},
+		"satellite, premium on":   {change: premium, user: "+88212345678", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp"},
+		"premium, premium on":     {change: premium, user: "+19005550123", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp", country: "US"},
+		"premium on, country not allowed": {change: func(c *trunk.Connector) { c.Settings.Premium, c.Termination.CallingRegions = true, []string{"DE"} },
+			user: "+19005550123", want: "country_not_allowed", country: "US"},
+		"premium":             {user: "+19005550123", want: "country_not_allowed", country: "US"},
+		"without the plus":    {user: "12125550123", want: "number_malformed"},
+		"a name":              {user: "alice", want: "number_malformed"},
+		"nothing":             {user: "", want: "number_malformed"},
+		"too long":            {user: "+1234567890123456", want: "number_malformed"},
+		"emergency":           {user: "911", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp"},
+		"emergency with plus": {user: "+112", targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp"},
 		"emergency, no country allowed": {change: func(c *trunk.Connector) { c.Termination.CallingRegions = nil }, user: "911",
 			targets: "sip:198.51.100.1:5071;transport=tls sip:198.51.100.2;transport=udp"},
 		"inside":                      {user: string(theirs), targets: "sip:pbx.other.example;transport=tls", country: "US", inside: "b"},

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -40,7 +41,7 @@ var rejections = map[call.Reason]rejection{
 		"The connector %s.",
 		"Put a Termination with Disabled false."},
 	call.ReasonCountryNotAllowed: {403, "", 21, 399, false,
-		"The number %s, which Termination.CallingRegions does not allow.",
+		"The number %s.",
 		"Add the country to Termination.CallingRegions."},
 	call.ReasonSignallingNotEncrypted: {403, "", 21, 399, false,
 		"The connector has RequireEncryption: SIP must come over TLS, port %s.",
@@ -64,7 +65,7 @@ var rejections = map[call.Reason]rejection{
 		"The description holds no audio this call can carry. %s",
 		"Offer an audio stream, for example PCMU/8000."},
 	call.ReasonBadDescription: {400, "", 111, 399, false,
-		"The session description cannot be understood: %s",
+		"The session description cannot be used: %s",
 		"Send a valid SDP body (RFC 8866) with Content-Type application/sdp."},
 	call.ReasonCredentialsRequired: {407, "", 0, 0, false,
 		"The connector has credentials and the request carries none.",
@@ -74,7 +75,8 @@ var rejections = map[call.Reason]rejection{
 		"Check user and password; the realm is the connector's host name."},
 	call.ReasonCredentialsNeverSent: {407, "", 0, 0, false,
 		"The caller was asked for credentials and never sent any.",
-		"Set the phone's authentication user and password to one of the connector's credentials."},
+		"Set the phone's authentication user and password to one of the connector's credentials. A phone that has them and" +
+			" sends none may not know SHA-256: carillon connector set ID digest=md5."},
 	call.ReasonCallerIDNotOwned: {403, "Caller Id %s is not valid", 21, 399, false,
 		"The caller id %s is not a number of the account.",
 		"Send a number of the account as From or P-Asserted-Identity, or set Termination.DefaultPhoneNumber."},
@@ -146,18 +148,22 @@ func judge(r *call.Refusal) verdict {
 	}
 	return verdict{
 		reason: r.Reason, status: row.status, phrase: complete(row.phrase, r.Detail),
-		sentence: complete(row.sentence, r.Detail), fix: row.fix,
+		sentence: complete(row.sentence, r.Detail), fix: cmp.Or(r.Fix, row.fix),
 		cause: row.cause, warn: row.warn, retry: row.retry,
 	}
 }
 
-// complete puts a detail into a row's text. At the end of a text that has said its sentence, the detail is the next one.
+// complete puts a detail into a row's text. At the end of a text that has said its sentence, the detail is the next one;
+// after a colon it ends the sentence.
 func complete(format, detail string) string {
 	if !strings.Contains(format, "%s") {
 		return format
 	}
-	if strings.HasSuffix(format, ". %s") {
+	switch {
+	case strings.HasSuffix(format, ". %s"):
 		detail = asSentence(detail)
+	case strings.HasSuffix(format, ": %s") && !strings.HasSuffix(detail, "."):
+		detail += "."
 	}
 	return strings.TrimSpace(fmt.Sprintf(format, detail))
 }

@@ -69,6 +69,7 @@ type storedSettings struct {
 	Digest         []string              `json:"digest,omitempty"`
 	Peers          map[string]storedPeer `json:"peers,omitempty"`
 	PlainEmergency bool                  `json:"plain_emergency,omitempty"`
+	Premium        bool                  `json:"premium,omitempty"`
 	ClientCerts    bool                  `json:"client_certificates,omitempty"`
 	Redirects      string                `json:"redirects,omitempty"`
 	Transfers      string                `json:"transfers,omitempty"`
@@ -77,7 +78,7 @@ type storedSettings struct {
 
 // IsZero leaves settings nobody made out of the stored form.
 func (s storedSettings) IsZero() bool {
-	return len(s.Digest) == 0 && len(s.Peers) == 0 && !s.PlainEmergency && !s.ClientCerts && s.Redirects == "" && s.Transfers == "" && s.Headers == nil
+	return len(s.Digest) == 0 && len(s.Peers) == 0 && !s.PlainEmergency && !s.Premium && !s.ClientCerts && s.Redirects == "" && s.Transfers == "" && s.Headers == nil
 }
 
 type storedPeer struct {
@@ -120,7 +121,7 @@ func connectorForm(c *trunk.Connector, v *vault) *storedConnector {
 		}
 		f.Settings.Peers[host] = storedPeer(p)
 	}
-	f.Settings.PlainEmergency = c.Settings.PlainEmergency
+	f.Settings.PlainEmergency, f.Settings.Premium = c.Settings.PlainEmergency, c.Settings.Premium
 	f.Settings.Headers, f.Settings.ClientCerts = c.Settings.Headers, c.Settings.ClientCertificates
 	f.Settings.Redirects, f.Settings.Transfers = string(c.Settings.Redirects), string(c.Settings.Transfers)
 	return f
@@ -137,7 +138,7 @@ func (f *storedConnector) entity(id string, v *vault) (trunk.Entity, error) {
 		RequireEncryption: f.RequireEncryption, NetworkType: trunk.NetworkType(shared(f.NetworkType)),
 		IntegrationType: shared(f.IntegrationType), Created: f.Created, Updated: f.Updated,
 		Settings: trunk.Settings{
-			PlainEmergency: f.Settings.PlainEmergency, ClientCertificates: f.Settings.ClientCerts, Redirects: trunk.RedirectPolicy(shared(f.Settings.Redirects)),
+			PlainEmergency: f.Settings.PlainEmergency, Premium: f.Settings.Premium, ClientCertificates: f.Settings.ClientCerts, Redirects: trunk.RedirectPolicy(shared(f.Settings.Redirects)),
 			Transfers: trunk.TransferPolicy(shared(f.Settings.Transfers)), Headers: f.Settings.Headers,
 		},
 	}

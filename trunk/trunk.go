@@ -202,6 +202,8 @@ type Settings struct {
 	Peers map[string]PeerPolicy
 	// PlainEmergency admits emergency calls in the clear on a connector that requires encryption.
 	PlainEmergency bool
+	// Premium admits calls to ranges that bill for more than a call: premium, satellite and international networks.
+	Premium bool
 	// ClientCertificates asks TLS clients of the connector for a certificate. One that proves the host of a route may
 	// have that route's calls on its own connection (RFC 5923).
 	ClientCertificates bool

@@ -176,6 +176,8 @@ type Settings struct {
 	Peers *map[string]Peer `json:"peers,omitempty"`
 	// PlainEmergency admits emergency calls in the clear on an encrypted connector; operators only.
 	PlainEmergency *bool `json:"plain_emergency,omitempty"`
+	// Premium admits calls to premium, satellite and international networks; operators only.
+	Premium *bool `json:"premium,omitempty"`
 	// ClientCertificates asks TLS clients for a certificate; one that names a route's host gets that route's calls on
 	// its own connection.
 	ClientCertificates *bool `json:"client_certificates,omitempty"`

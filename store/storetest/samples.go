@@ -109,7 +109,7 @@ func Connector(id string) *trunk.Connector {
 			Proxy: &trunk.Proxy{ExpiryMinutes: 60, Disabled: true, Fallback: "+12065550100", Countries: []string{"US", "CA"}},
 		},
 		Settings: trunk.Settings{
-			Digest: []trunk.DigestMode{trunk.DigestMD5}, PlainEmergency: true, ClientCertificates: true, Redirects: trunk.FollowRedirects, Transfers: trunk.RelayTransfers, Headers: []string{"X-Order"},
+			Digest: []trunk.DigestMode{trunk.DigestMD5}, PlainEmergency: true, Premium: true, ClientCertificates: true, Redirects: trunk.FollowRedirects, Transfers: trunk.RelayTransfers, Headers: []string{"X-Order"},
 			Peers: map[string]trunk.PeerPolicy{"pbx.example.test": {Pin: "00ff", NoVerify: true}},
 		},
 	}
