@@ -149,7 +149,9 @@ func (s *Session) judge(r *remote, policy call.Leg) *call.Refusal {
 		default:
 			// Which rule fired is for the operator; a stranger could map the inside with it.
 			s.plane.cfg.Logger.Info("refuse media address", "call", s.id, "error", err)
-			return call.Refuse(call.ReasonBadDescription, "the media address is not allowed")
+			return &call.Refusal{Reason: call.ReasonBadDescription, Detail: "its media address is not one that this node sends to",
+				Fix: "Describe an address that the node can reach. The node's log says which rule forbids this one;" +
+					" an operator changes it with --allow-private, or --allow-loopback for tests on one machine."}
 		}
 	}
 	return nil

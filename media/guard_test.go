@@ -199,6 +199,21 @@ func TestDescriptionsRefused(t *testing.T) {
 	}
 }
 
+// TestForbiddenAddressesSoundAlike: which rule forbids an address is in the log, or a stranger could map the inside.
+func TestForbiddenAddressesSoundAlike(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Egress = egress.Policy{} })
+	for _, address := range []string{"127.0.0.1", "169.254.169.254", "224.2.1.1"} {
+		s := open(t, p, call.Customer, plainLeg)
+		body := "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nc=IN IP4 " + address + "\r\nm=audio 4000 RTP/AVP 0\r\n"
+		_, refusal := s.Offer(call.Customer, []byte(body), plainLeg)
+		if refusal == nil || refusal.Reason != call.ReasonBadDescription ||
+			refusal.Detail != "its media address is not one that this node sends to" || !strings.Contains(refusal.Fix, "--allow-loopback") {
+			t.Errorf("%s: %+v", address, refusal)
+		}
+		s.Close()
+	}
+}
+
 func TestBadAnswersAreRefused(t *testing.T) {
 	p := newPlane(t, nil)
 	a, b := newPhone(t, 1), newPhone(t, 2)
