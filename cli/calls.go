@@ -152,6 +152,6 @@ func legRows(name string, l call.LegRecord) [][2]string {
 	return append(rows,
 		[2]string{"  media", media + " " + m.Codec},
 		[2]string{"  packets", fmt.Sprintf("%d received, %d sent, %d lost, jitter %s", m.PacketsReceived, m.PacketsSent, m.Lost, time.Duration(m.JitterMicros)*time.Microsecond)},
-		[2]string{"  protection", fmt.Sprintf("%d protected, %d unprotected, %d wrong tags, %d replays, %d plain dropped, %d plain sent", m.Protected, m.Unprotected, m.AuthFailures, m.Replays, m.PlainDropped, m.PlainSent)},
+		[2]string{"  protection", fmt.Sprintf("sent encrypted %d, received and verified %d, wrong tags %d, replays %d, plain dropped %d, plain sent %d", m.Protected, m.Unprotected, m.AuthFailures, m.Replays, m.PlainDropped, m.PlainSent)},
 	)
 }
