@@ -1,12 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+	"strconv"
 
 	"carillon/trunk"
 )
@@ -53,9 +55,10 @@ func (n *Node) announce(context.Context) error {
 	return nil
 }
 
-// removeStale removes the ready file of a node that is gone. That of one that runs stays until this node is up: whoever
-// starts a second one by mistake would else hide the first.
-func (n *Node) removeStale() error {
+// claimReadyFile removes the ready file of a node that is gone: a tool that waits for the file must not see the one of the
+// last run. While that node runs the file is its own, and this node must not start: it would hide the first from its
+// operator, and take the file with it at its end.
+func (n *Node) claimReadyFile(context.Context) error {
 	if n.config.ReadyFile == "" {
 		return nil
 	}
@@ -64,19 +67,38 @@ func (n *Node) removeStale() error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("read old ready file: %w", err)
 	}
 	var r Ready
-	if json.Unmarshal(text, &r) == nil && r.PID > 0 && r.PID != os.Getpid() && runs(r.PID) {
-		return nil
+	if json.Unmarshal(text, &r) == nil && r.PID > 0 && r.PID != os.Getpid() && sameProgram(r.PID) {
+		return fmt.Errorf("the ready file %s belongs to a node that runs, process %d: stop that node, or give this one another --ready-file", n.config.ReadyFile, r.PID)
 	}
-	return os.Remove(n.config.ReadyFile)
+	if err := os.Remove(n.config.ReadyFile); err != nil {
+		return fmt.Errorf("remove old ready file: %w", err)
+	}
+	return nil
 }
 
-// runs reports whether there is a process of that id, also one that is somebody else's.
-func runs(pid int) bool {
-	err := syscall.Kill(pid, 0)
-	return err == nil || errors.Is(err, syscall.EPERM)
+// sameProgram reports whether a process of that id runs and has this program's name. An id alone would not do: ids are
+// given again, and the one of a node that is gone may be somebody else's.
+func sameProgram(pid int) bool {
+	name, state := process(pid)
+	own, _ := process(os.Getpid())
+	return name != "" && name == own && state != "Z" && state != "X"
+}
+
+// process returns the name and the state of a process, both empty where there is none (proc(5), /proc/PID/stat).
+func process(pid int) (name, state string) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return "", ""
+	}
+	// A name may hold blanks and parentheses; what follows the last one is fields.
+	first, last := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if first < 0 || last < first || last+2 >= len(text) {
+		return "", ""
+	}
+	return string(text[first+1 : last]), string(text[last+2 : last+3])
 }
 
 // writeFile replaces a file atomically.

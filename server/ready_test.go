@@ -5,49 +5,87 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"carillon/config"
 )
 
-// TestStaleReadyFile: the file of a node that is gone goes, that of one that runs stays until another is up.
-func TestStaleReadyFile(t *testing.T) {
-	other := exec.Command("sleep", "60")
-	if err := other.Start(); err != nil {
+// startSleep starts a process of a name that does nothing, and ends it with the test at the latest.
+func startSleep(t *testing.T, name string) *exec.Cmd {
+	t.Helper()
+	path, err := exec.LookPath("sleep")
+	if err != nil {
 		t.Fatal(err)
 	}
-	pid := other.Process.Pid
+	link := filepath.Join(t.TempDir(), name)
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(link, "60")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	return c
+}
+
+// waitDead waits until a child is dead and leaves it as its parent does before it waits for it: a zombie.
+func waitDead(t *testing.T, pid int) {
+	t.Helper()
+	const byPID, exited, keep = 1, 4, 0x1000000 // P_PID, WEXITED, WNOWAIT of waitid(2)
+	for {
+		_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, byPID, uintptr(pid), 0, exited|keep, 0, 0)
+		if errno == 0 {
+			return
+		}
+		if errno != syscall.EINTR {
+			t.Fatal(errno)
+		}
+	}
+}
+
+// ownName is the name under which this test runs.
+func ownName(t *testing.T) string {
+	t.Helper()
+	name, state := process(os.Getpid())
+	if name == "" || state == "" {
+		t.Fatalf("this process is %q in state %q", name, state)
+	}
+	return name
+}
+
+// TestStaleReadyFile: the file of a node that is gone goes; beside one that runs no other starts.
+func TestStaleReadyFile(t *testing.T) {
+	node, other := startSleep(t, ownName(t)), startSleep(t, "sleeper")
 	file := filepath.Join(t.TempDir(), "ready.json")
 	n := &Node{config: config.Config{ReadyFile: file}}
-	stays := func(content string) bool {
+	claim := func(content string) (stays bool, err error) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.removeStale(); err != nil {
-			t.Fatal(err)
-		}
-		_, err := os.Stat(file)
-		return err == nil
+		refused := n.claimReadyFile(t.Context())
+		_, err = os.Stat(file)
+		return err == nil, refused
 	}
-	if !stays(readyOf(t, pid)) {
-		t.Error("the file of a node that runs was removed")
+	if stays, err := claim(readyOf(t, node.Process.Pid)); !stays || err == nil || !strings.Contains(err.Error(), file+" belongs to a node that runs, process "+strconv.Itoa(node.Process.Pid)) {
+		t.Errorf("beside a node that runs: stays %t, %v", stays, err)
 	}
-	_ = other.Process.Kill()
-	_ = other.Wait()
-	if stays(readyOf(t, pid)) {
-		t.Error("the file of a node that is gone stays")
-	}
+	_ = node.Process.Kill()
+	waitDead(t, node.Process.Pid)
 	// In a container every node is process 1, also the one before the restart.
-	if stays(readyOf(t, os.Getpid())) {
-		t.Error("a file with the own process id stays")
-	}
-	for _, content := range []string{"", "{", "{}", readyOf(t, -1)} {
-		if stays(content) {
-			t.Errorf("a file %q stays", content)
+	for what, content := range map[string]string{
+		"dead, its parent does not know yet": readyOf(t, node.Process.Pid), "another program": readyOf(t, other.Process.Pid), "own process id": readyOf(t, os.Getpid()),
+		"empty": "", "cut": "{", "nothing": "{}", "no process": readyOf(t, -1),
+	} {
+		if stays, err := claim(content); stays || err != nil {
+			t.Errorf("%s: stays %t, %v", what, stays, err)
 		}
 	}
-	if err := n.removeStale(); err != nil {
+	if err := n.claimReadyFile(t.Context()); err != nil {
 		t.Errorf("without a file: %v", err)
 	}
 }
@@ -61,23 +99,19 @@ func readyOf(t *testing.T, pid int) string {
 	return string(text)
 }
 
-// TestFailedStartLeavesTheReadyFile: of a second node that cannot start, the first knows nothing.
-func TestFailedStartLeavesTheReadyFile(t *testing.T) {
-	other := exec.Command("sleep", "60")
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+// TestSecondNodeLeavesTheReadyFile: of a second node, which does not start, the first knows nothing.
+func TestSecondNodeLeavesTheReadyFile(t *testing.T) {
+	other := startSleep(t, ownName(t))
 	file := filepath.Join(t.TempDir(), "ready.json")
 	text := readyOf(t, other.Process.Pid)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	conf := config.Default(true)
-	conf.Data, conf.ReadyFile, conf.SIPUDP = t.TempDir(), file, "192.0.2.1:0"
+	conf.Data, conf.ReadyFile = t.TempDir(), file
 	if node, err := Start(t.Context(), conf, Options{}); err == nil {
 		_ = node.Close()
-		t.Fatal("the node started on an address that is not here")
+		t.Fatal("the node started beside the one of its ready file")
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != text {
 		t.Errorf("the ready file is %q, %v", got, err)

@@ -104,6 +104,7 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		what string
 		do   func(context.Context) error
 	}{
+		{"", n.claimReadyFile}, // its refusal says all there is to say
 		{"prepare data directory", n.prepareData},
 		{"", n.openStore}, // the store says so itself
 		{"set up installation", n.bootstrap},
@@ -130,12 +131,8 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 	return n, nil
 }
 
-// prepareData makes the data directory, a temporary one for a trial without --data, and removes an old ready file: a
-// tool that waits for it must not see the one of the last run.
+// prepareData makes the data directory, a temporary one for a trial without --data.
 func (n *Node) prepareData(context.Context) error {
-	if err := n.removeStale(); err != nil {
-		return err
-	}
 	n.dir = n.config.Data
 	if n.dir == "" {
 		dir, err := os.MkdirTemp("", "carillon-")
