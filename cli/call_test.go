@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,40 @@ func TestCall(t *testing.T) {
 	}
 	s.expect("calls list", "signalling_not_encrypted", "tls+srtp")
 	s.refuse("calls show 00000000-0000-0000-0000-000000000000", 1, "no call of that id")
+}
+
+// TestOrdinaryKeyCalls: a key that may chime:* alone prepares its account's connector and calls; one that may less changes
+// nothing before it is refused.
+func TestOrdinaryKeyCalls(t *testing.T) {
+	t.Parallel()
+	s := script{t, startNode(t)}
+	r := s.ready()
+	as := func(flags string) script {
+		key := decode[v1.Credentials](s, "key create --name tenant --account 444455556666"+flags)
+		return script{t, map[string]string{"CARILLON_API": r.API, "AWS_ACCESS_KEY_ID": key.AccessKeyID, "AWS_SECRET_ACCESS_KEY": key.SecretAccessKey}}
+	}
+	tenant := as("")
+	node, err := (&nodeFlags{}).connect(&session{getenv: func(name string) (string, bool) { v, ok := tenant.env[name]; return v, ok }, clock: clock.System()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made wire.CreateVoiceConnectorResponse
+	if err := node.aws(t.Context(), wire.OpCreateVoiceConnector, &wire.CreateVoiceConnectorRequest{Name: new("tenant"), RequireEncryption: new(true)}, &made); err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(policy, []byte(`{"Statement":[{"Effect":"Allow","Action":"chime:*","Resource":"*"},
+		{"Effect":"Deny","Action":["chime:CreatePhoneNumberOrder"],"Resource":"*"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	place := "call --to echo --duration 1s --sip " + r.SIP.TLS + " --ca " + r.CAFile
+	as(" --policy "+policy).refuse(place+" --prepare", 1, "CreatePhoneNumberOrder")
+	if got, err := node.termination(t.Context(), found{id: *made.VoiceConnector.VoiceConnectorID}); err != nil || got != nil {
+		t.Errorf("a preparation that was refused left the termination %+v, %v", got, err)
+	}
+	tenant.refuse(place, 1, "no number to call from")
+	tenant.expect(place+" --prepare", "our own tone came back")
+	tenant.expect(place, "our own tone came back")
 }
 
 // TestCallWithCredentials: the environment names the API, flags where SIP is.

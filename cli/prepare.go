@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 
 	v1 "carillon/api/v1"
@@ -58,22 +57,33 @@ func (c *client) callerID(ctx context.Context, via found) (string, error) {
 		return string(*t.DefaultPhoneNumber), nil
 	}
 	for _, connector := range []string{via.id, ""} {
-		numbers, err := c.numbersInUse(ctx, via.account, connector)
-		if err != nil {
-			return "", err
-		}
-		if len(numbers) > 0 {
-			return numbers[0].Number, nil
+		number, err := c.numberInUse(ctx, connector)
+		if err != nil || number != "" {
+			return number, err
 		}
 	}
 	return "", trunk.Errorf(trunk.NotFound, "The account has no number to call from; use carillon number import, --from or --prepare.")
 }
 
-// numbersInUse returns the numbers of an account, of one connector unless that is empty. What is in the deletion queue
-// is no caller id.
-func (c *client) numbersInUse(ctx context.Context, account, connector string) ([]v1.Number, error) {
-	numbers, err := c.numbers(ctx, numberFilter{Account: account, Connector: connector})
-	return slices.DeleteFunc(numbers, func(n v1.Number) bool { return n.Deleted != nil }), err
+// numberInUse returns a number of the account, of one connector unless that is empty; empty where there is none. It asks
+// AWS's API, which any key of an account may; what is in the deletion queue is not in its answer.
+func (c *client) numberInUse(ctx context.Context, connector string) (string, error) {
+	in := &wire.ListPhoneNumbersRequest{MaxResults: new(int32(1))}
+	if connector != "" {
+		in.FilterName, in.FilterValue = new(wire.PhoneNumberAssociationNameVoiceConnectorID), &connector
+	}
+	for {
+		var page wire.ListPhoneNumbersResponse
+		if err := c.aws(ctx, wire.OpListPhoneNumbers, in, &page); err != nil {
+			return "", err
+		}
+		if len(page.PhoneNumbers) > 0 && page.PhoneNumbers[0].E164PhoneNumber != nil {
+			return string(*page.PhoneNumbers[0].E164PhoneNumber), nil
+		}
+		if in.NextToken = page.NextToken; in.NextToken == nil {
+			return "", nil
+		}
+	}
 }
 
 // termination returns a connector's termination, nil where it has none.
@@ -87,36 +97,87 @@ func (c *client) termination(ctx context.Context, via found) (*wire.Termination,
 	return got.Termination, err
 }
 
-// prepare puts what a new connector lacks for a test call from this machine, and changes nothing that is there.
+// prepare puts what a new connector lacks for a test call from this machine, and changes nothing that is there. What
+// may fail for want of something, or of a permission, comes first: then nothing has changed.
 func (c *client) prepare(ctx context.Context, via found, target netip.AddrPort) error {
 	t, err := c.termination(ctx, via)
 	if err != nil {
 		return err
 	}
-	if t == nil {
-		source, err := sourceFor(target)
-		if err != nil {
-			return err
-		}
-		only := netip.PrefixFrom(source, source.BitLen()).String()
-		if err := c.putTermination(ctx, via.id, only); err != nil {
-			return err
-		}
-	}
-	own, err := c.numbersInUse(ctx, via.account, "")
-	if err != nil || len(own) > 0 {
-		return err
-	}
-	all, err := c.numbers(ctx, numberFilter{})
+	source, err := sourceFor(target)
 	if err != nil {
 		return err
 	}
-	for _, n := range all {
-		if n.Account == "" {
-			return c.importNumber(ctx, n.Number, via.id)
+	number, err := c.numberInUse(ctx, "")
+	if err != nil {
+		return err
+	}
+	did := ""
+	if number == "" {
+		if number, err = c.order(ctx); err != nil {
+			return err
+		}
+		did = "ordered " + number
+		if err := c.associate(ctx, number, via.id); err != nil {
+			return unfinished(err, did)
+		}
+		did += " for the connector"
+	}
+	if t == nil {
+		if err := c.putTermination(ctx, via.id, netip.PrefixFrom(source, source.BitLen()).String()); err != nil {
+			return unfinished(err, did)
 		}
 	}
-	return trunk.Errorf(trunk.NotFound, "There is no number left in the pool; use carillon number import.")
+	return nil
+}
+
+// unfinished says of a preparation that failed what it has changed.
+func unfinished(err error, did string) error {
+	if did == "" {
+		return err
+	}
+	return trunk.Errorf(kindOf(err), "%s Before that --prepare %s.", sentence(err), did)
+}
+
+// order gets the account the first number of the pool.
+func (c *client) order(ctx context.Context) (string, error) {
+	var pool wire.SearchAvailablePhoneNumbersResponse
+	in := &wire.SearchAvailablePhoneNumbersRequest{MaxResults: new(int32(1))}
+	for {
+		if err := c.aws(ctx, wire.OpSearchAvailablePhoneNumbers, in, &pool); err != nil {
+			return "", err
+		}
+		if in.NextToken = pool.NextToken; len(pool.E164PhoneNumbers) > 0 || in.NextToken == nil {
+			break
+		}
+	}
+	if len(pool.E164PhoneNumbers) == 0 {
+		return "", trunk.Errorf(trunk.NotFound, "There is no number left in the pool; use carillon number import.")
+	}
+	number := pool.E164PhoneNumbers[0]
+	var made wire.CreatePhoneNumberOrderResponse
+	err := c.aws(ctx, wire.OpCreatePhoneNumberOrder, &wire.CreatePhoneNumberOrderRequest{
+		E164PhoneNumbers: []wire.Sensitive{number}, ProductType: new(wire.PhoneNumberProductTypeVoiceConnector),
+	}, &made)
+	if err != nil {
+		return "", err
+	}
+	if o := made.PhoneNumberOrder; o == nil || o.Status == nil || *o.Status != wire.PhoneNumberOrderStatusSuccessful {
+		return "", trunk.Errorf(trunk.Conflict, "Somebody else has just got %s from the pool; try again.", number)
+	}
+	return string(number), nil
+}
+
+// associate gives a number of the account to a connector.
+func (c *client) associate(ctx context.Context, number, connector string) error {
+	var done wire.AssociatePhoneNumbersWithVoiceConnectorResponse
+	err := c.aws(ctx, wire.OpAssociatePhoneNumbersWithVoiceConnector, &wire.AssociatePhoneNumbersWithVoiceConnectorRequest{
+		VoiceConnectorID: connector, E164PhoneNumbers: []wire.Sensitive{wire.Sensitive(number)},
+	}, &done)
+	if err == nil && len(done.PhoneNumberErrors) > 0 && done.PhoneNumberErrors[0].ErrorMessage != nil {
+		err = trunk.Errorf(trunk.Conflict, "%s", *done.PhoneNumberErrors[0].ErrorMessage)
+	}
+	return err
 }
 
 // testCPS is more than a person starts in a second, which AWS's default of 1 is not.
