@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	v1 "carillon/api/v1"
 	"carillon/api/wire"
@@ -14,7 +13,7 @@ import (
 )
 
 // found is a connector as a test call needs to know it.
-type found struct{ id, host, account string }
+type found struct{ id, host string }
 
 // findConnector returns the connector with that id, or the account's first for "".
 func (c *client) findConnector(ctx context.Context, id string) (found, error) {
@@ -37,14 +36,10 @@ func (c *client) findConnector(ctx context.Context, id string) (found, error) {
 }
 
 func foundOf(v *wire.VoiceConnector) (found, error) {
-	if v == nil || v.VoiceConnectorID == nil || v.OutboundHostName == nil || v.VoiceConnectorARN == nil {
-		return found{}, errors.New("the API described a connector without id, host name and ARN")
+	if v == nil || v.VoiceConnectorID == nil || v.OutboundHostName == nil {
+		return found{}, errors.New("the API described a connector without id and host name")
 	}
-	parts := strings.Split(*v.VoiceConnectorARN, ":")
-	if len(parts) != 6 {
-		return found{}, errors.New("the API gave " + *v.VoiceConnectorARN + ", which is no ARN")
-	}
-	return found{*v.VoiceConnectorID, *v.OutboundHostName, parts[4]}, nil
+	return found{*v.VoiceConnectorID, *v.OutboundHostName}, nil
 }
 
 // callerID returns a number that calls of the connector may show: its default, one of its own, one of its account.
