@@ -24,7 +24,7 @@ const (
 	// exportWorkers write files side by side.
 	exportWorkers = 4
 	// ExportLinger is how long a record waits for others to be exported with it.
-	ExportLinger = 250 * time.Millisecond
+	ExportLinger = time.Second
 	// MinExportRetry and MaxExportRetry bound the growing pause after a failed export.
 	MinExportRetry = time.Second
 	MaxExportRetry = time.Minute

@@ -38,7 +38,7 @@ const (
 	DefaultSyncInterval = 20 * time.Millisecond
 	// MaxRecent is how many records are kept in memory for the exporter, so that it need not read them back. Those
 	// above it are read back.
-	MaxRecent = 1024
+	MaxRecent = 4096
 	// maxBatchBytes and maxBatchRecords bound what shares one fsync.
 	maxBatchBytes   = 4 << 20
 	maxBatchRecords = 1024

@@ -57,6 +57,7 @@ type Config struct {
 	MaxConnectionsPerIP int  `name:"max-connections-per-ip" group:"Limits" placeholder:"N" default:"100" min:"1" help:"SIP connections accepted at once from one address."`
 	MaxTransactions     int  `name:"max-transactions" group:"Limits" placeholder:"N" default:"200000" min:"1" help:"SIP transactions held at once, each way."`
 	MaxDatagram         int  `name:"max-datagram" group:"Limits" placeholder:"OCTETS" default:"1300" min:"512" max:"65535" help:"Longest SIP request sent over UDP; a longer one goes over TCP where the peer takes it, and over UDP where it does not. 65535 sends all over UDP."`
+	MemoryHeadroom      Size `name:"memory-headroom" group:"Limits" placeholder:"SIZE" default:"128MiB" min:"1048576" help:"Memory that may fill with what is no longer used before it is looked through: more costs memory and saves processor time. A node that holds more than that lets as much again fill. GOGC in the environment takes its place."`
 	MaxRecordBytes      Size `name:"max-record-bytes" group:"Limits" placeholder:"SIZE" default:"1GiB" min:"1048576" help:"Size of the log of call records; the oldest exported ones go first."`
 	AuditEntries        int  `name:"audit-entries" group:"Limits" placeholder:"N" default:"100000" min:"1" help:"Entries of the audit log kept of what each account's keys did; the oldest go first, within an hour."`
 	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`

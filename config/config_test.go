@@ -125,7 +125,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"sip-advertise": "sip.example,192.0.2.1", "media-ip": "192.0.2.1,2001:db8::1", "media-ports": "2000-2999",
 		"media-advertise": "192.0.2.9", "allow-private": "true", "allow-loopback": "true", "tls-cert": "/crt,/crt2",
 		"tls-key": "/key,/key2", "tls-trust": "/ca", "max-calls": "1", "max-connections": "2", "max-connections-per-ip": "3",
-		"max-transactions": "4", "max-record-bytes": "5MiB", "audit-entries": "88", "audit-keep": "99h", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
+		"max-transactions": "4", "max-record-bytes": "5MiB", "memory-headroom": "6MiB", "audit-entries": "88", "audit-keep": "99h", "shortest-prefix-ipv4": "6", "shortest-prefix-ipv6": "7",
 		"target-silence": "8s", "ring-time": "9s", "media-silence": "10s", "max-call-time": "12h",
 		"resolver":       "192.0.2.53:53,[2001:db8::53]:53",
 		"proxy-protocol": "192.0.2.0/24,2001:db8::/32", "api-proxy-protocol": "192.0.2.1/32",

@@ -70,6 +70,7 @@ type Node struct {
 	sbc       *sbc.Server
 	health    *health
 	sweeper   *sweeper
+	pace      *pace
 	lab       *lab.Lab
 	http      []*http.Server
 	// apiConnections and metricsConnections bound the connections to the two listeners.
@@ -105,6 +106,7 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		do   func(context.Context) error
 	}{
 		{"", n.claimReadyFile}, // its refusal says all there is to say
+		{"prepare memory", n.startCollector},
 		{"prepare data directory", n.prepareData},
 		{"", n.openStore}, // the store says so itself
 		{"set up installation", n.bootstrap},
@@ -247,6 +249,7 @@ func (n *Node) shutDown() error {
 	var errs []error
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
+	defer n.pace.end()
 	if n.sbc != nil {
 		ended, end := context.WithCancel(ctx)
 		end() // do not wait for calls
