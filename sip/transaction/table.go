@@ -17,7 +17,7 @@ const never int64 = 1<<63 - 1
 // slot is what a table keeps inside a transaction; the shard's lock guards it.
 type slot struct {
 	key  key
-	due  int64 // ns on the table's scale
+	due  int64 // ns on the table's scale, at a tick
 	heap int32 // 1 + place in the shard's heap, 0 when it waits for nothing
 }
 
@@ -106,6 +106,9 @@ func (t *table[T]) remove(v T) {
 // wake sets the time at which v.expire is called, never for not at all. It does nothing when v
 // is not in the table.
 func (t *table[T]) wake(v T, due int64) {
+	if due != never {
+		due = t.tickFrom(due)
+	}
 	p := v.place()
 	s := t.shard(p.key)
 	s.mu.Lock()
@@ -128,6 +131,23 @@ func (t *table[T]) wake(v T, due int64) {
 		s.down(int(p.heap - 1))
 	}
 	t.arm(s)
+}
+
+// Transactions are woken at multiples of these, after long waits at multiples of the longer one: a
+// process that wakes for each of a thousand transactions that end in a second does little else.
+const (
+	fineTick   = 10 * time.Millisecond
+	coarseTick = 100 * time.Millisecond
+	longWait   = 4 * time.Second
+)
+
+// tickFrom returns the first tick at or after due.
+func (t *table[T]) tickFrom(due int64) int64 {
+	tick := int64(fineTick)
+	if due-t.now() >= int64(longWait) {
+		tick = int64(coarseTick)
+	}
+	return (due + tick - 1) / tick * tick
 }
 
 // arm sets the shard's timer for the head of its heap. A timer that is set too early is left: it
