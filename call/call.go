@@ -151,12 +151,27 @@ type LegReport struct {
 	WrongSource uint64 `json:"wrong_source"`
 	// Lost is RTP's own count of packets that never came (RFC 3550 A.3), never negative.
 	Lost uint64 `json:"lost"`
-	// JitterMicros is the last interarrival jitter in microseconds (RFC 3550 A.8).
-	JitterMicros uint64 `json:"jitter_micros"`
-}
-
-// MediaReport is what the media plane knows when a call's media is closed.
-type MediaReport struct {
-	// Legs is indexed by Side.
-	Legs [2]LegReport
+	// JitterMicros is the last interarrival jitter in microseconds (RFC 3550 A.8), MaxJitterMicros the highest of all
+	// seconds.
+	JitterMicros    uint64 `json:"jitter_micros"`
+	MaxJitterMicros uint64 `json:"max_jitter_micros,omitempty"`
+	// Policed counts packets dropped because too many came in a second.
+	Policed uint64 `json:"policed,omitempty"`
+	// SSRC is the last source heard (RFC 3550), 0 for none.
+	SSRC uint32 `json:"ssrc,omitempty"`
+	// RoundTripMicros is the last round trip between node and peer in microseconds, by RTCP; 0 where none was measured.
+	RoundTripMicros uint64 `json:"round_trip_micros,omitempty"`
+	// LongestGapMicros is the longest time between two packets from the peer in microseconds. OneWaySeconds counts
+	// seconds in which the peer had promised packets and sent none while the other side spoke.
+	LongestGapMicros uint64 `json:"longest_gap_micros,omitempty"`
+	OneWaySeconds    uint64 `json:"one_way_seconds,omitempty"`
+	// MOS is the E-model's estimate (ITU-T G.107) of how the peer sounded, 1 to 4.41, MOSSent of how the peer was heard
+	// to; 0 where nothing can be said.
+	MOS     float64 `json:"mos,omitempty"`
+	MOSSent float64 `json:"mos_sent,omitempty"`
+	// LostSent and JitterSentMicros are what the peer reports of the stream sent to it.
+	LostSent         uint64 `json:"lost_sent,omitempty"`
+	JitterSentMicros uint64 `json:"jitter_sent_micros,omitempty"`
+	// RTCPMade counts those of RTCPSent that the node made itself, because the other side sends none.
+	RTCPMade uint64 `json:"rtcp_made,omitempty"`
 }

@@ -129,6 +129,29 @@ func printCall(s *session, r v1.Call) error {
 	return nil
 }
 
+func micros(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// quality says how the leg's peer sounded and, where it reports it, how it heard the other side; empty where nothing came.
+func quality(m call.LegReport) string {
+	var parts []string
+	if m.MOS > 0 {
+		parts = append(parts, fmt.Sprintf("MOS %.2f received", m.MOS))
+	}
+	if m.MOSSent > 0 {
+		parts = append(parts, fmt.Sprintf("%.2f sent (%d lost, jitter %s)", m.MOSSent, m.LostSent, micros(m.JitterSentMicros)))
+	}
+	if m.RoundTripMicros > 0 {
+		parts = append(parts, "round trip "+micros(m.RoundTripMicros).String())
+	}
+	if m.LongestGapMicros > 0 {
+		parts = append(parts, "longest gap "+micros(m.LongestGapMicros).Round(time.Millisecond).String())
+	}
+	if m.OneWaySeconds > 0 {
+		parts = append(parts, fmt.Sprintf("%d s silent while spoken to", m.OneWaySeconds))
+	}
+	return strings.Join(parts, ", ")
+}
+
 func legRows(name string, l call.LegRecord) [][2]string {
 	if l.Transport == "" {
 		return nil
@@ -151,7 +174,8 @@ func legRows(name string, l call.LegRecord) [][2]string {
 	}
 	return append(rows,
 		[2]string{"  media", media + " " + m.Codec},
-		[2]string{"  packets", fmt.Sprintf("%d received, %d sent, %d lost, jitter %s", m.PacketsReceived, m.PacketsSent, m.Lost, time.Duration(m.JitterMicros)*time.Microsecond)},
+		[2]string{"  packets", fmt.Sprintf("%d received, %d sent, %d lost, jitter %s", m.PacketsReceived, m.PacketsSent, m.Lost, micros(m.JitterMicros))},
+		[2]string{"  quality", quality(m)},
 		[2]string{"  protection", fmt.Sprintf("sent encrypted %d, received and verified %d, wrong tags %d, replays %d, plain dropped %d, plain sent %d", m.Protected, m.Unprotected, m.AuthFailures, m.Replays, m.PlainDropped, m.PlainSent)},
 	)
 }

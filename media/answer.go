@@ -92,8 +92,9 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 			return nil, nil, refusal
 		}
 	}
-	toNear = &applied{remote: *r, line: chosen, codec: codec}
-	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec}
+	since := s.plane.relay.second(s.plane.cfg.Clock.Now())
+	toNear = &applied{remote: *r, line: chosen, codec: codec, since: since, promises: promises(r, ex.offer)}
+	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec, since: since, promises: promises(ex.offer, r)}
 	for _, x := range []struct {
 		lg *leg
 		a  *applied

@@ -31,7 +31,7 @@ func (lg *leg) receiveFax(w *worker, p *path, s *socket, b []byte, src netip.Add
 	default:
 		lg.count.received.Add(1)
 		lg.count.bytesReceived.Add(uint64(len(b)))
-		lg.count.lastHeard.Store(int64(w.now.Sub(w.epoch)))
+		lg.count.lastHeard.Store(int64(w.since))
 		if far := lg.far.path.Load(); far != nil {
 			lg.far.forward(w, far, b)
 		}

@@ -32,23 +32,44 @@ type path struct {
 	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
 	// plain packets from forged ones in the counts. A frame of 0 means unknown.
 	frame, overhead int
-	// clockRate is the codec's, in Hz.
+	// clockRate is the codec's, in Hz, and codec its name.
 	clockRate uint32
+	codec     string
+	// promises is true where the peer said that it sends and the other that it receives.
+	promises bool
+	// since is the second in which the path was made.
+	since int64
 }
 
 // worker is what one relay loop brings to a packet.
 type worker struct {
 	stats *counters
-	now   time.Time
 	epoch time.Time
-	buf   [MaxPacket + srtp.Overhead]byte
-	spare [MaxPacket]byte // of a packet that may have to be tried again
-	send  func(s *socket, b []byte, to netip.AddrPort) bool
+	// now is when the datagram came, since the same from the epoch on, and second counts from 1.
+	now    time.Time
+	since  time.Duration
+	second int64
+	buf    [MaxPacket + srtp.Overhead]byte
+	spare  [MaxPacket]byte // of a packet that may have to be tried again
+	send   func(s *socket, b []byte, to netip.AddrPort) bool
+	// report is where reports of our own are made.
+	report [reportSize + srtp.Overhead]byte
 }
+
+// reportSize is the most octets of a report of our own: a sender's report with one block, and a name.
+const reportSize = 28 + 24 + 32
+
+// tick tells the time.
+func (w *worker) tick(now time.Time) {
+	w.now, w.since = now, now.Sub(w.epoch)
+	w.second = secondOf(w.since)
+}
+
+func secondOf(since time.Duration) int64 { return int64(since/time.Second) + 1 }
 
 // stray counts a datagram that came to a port which no call holds.
 func (w *worker) stray(s *socket) {
-	s.strayed.Store(int64(w.now.Sub(w.epoch)))
+	s.strayed.Store(int64(w.since))
 	w.stats.received.Add(1)
 	w.stats.unready.Add(1)
 }
@@ -94,6 +115,9 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		}
 		lg.count.unprotected.Add(1)
 	}
+	if w.second != lg.second {
+		lg.turn(w, p, far, h)
+	}
 	lg.account(w, p, h, len(b))
 	lg.far.forward(w, far, b)
 }
@@ -102,7 +126,11 @@ func (lg *leg) account(w *worker, p *path, h rtp.Header, size int) {
 	c := &lg.count
 	c.received.Add(1)
 	c.bytesReceived.Add(uint64(size))
-	c.lastHeard.Store(int64(w.now.Sub(w.epoch)))
+	c.lastHeard.Store(int64(w.since))
+	if gap := w.since - lg.arrived; gap > lg.gap && lg.arrived != 0 {
+		lg.gap = gap
+	}
+	lg.arrived = w.since
 	lg.stream.ClockRate = p.clockRate
 	lg.stream.Add(h, w.now)
 	if lost := lg.stream.Lost(); lost != lg.lost {
@@ -145,7 +173,8 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 		}
 	}
 	lg.count.rtcpReceived.Add(1)
-	lg.count.lastHeard.Store(int64(w.now.Sub(w.epoch)))
+	lg.count.lastHeard.Store(int64(w.since))
+	lg.readRTCP(w, p, b)
 	lg.far.forwardRTCP(w, far, b)
 }
 
@@ -196,28 +225,32 @@ func (lg *leg) forward(w *worker, p *path, b []byte) {
 	lg.count.bytesSent.Add(uint64(size))
 }
 
-func (lg *leg) forwardRTCP(w *worker, p *path, b []byte) {
+// forwardRTCP sends a compound RTCP packet in the clear to the leg's peer, protected where the leg is, and reports whether
+// it left.
+func (lg *leg) forwardRTCP(w *worker, p *path, b []byte) bool {
 	if p.muted || !p.rtcp.to.IsValid() {
 		w.stats.muted.Add(1)
-		return
+		return false
 	}
 	if p.sender != nil {
 		var err error
 		if b, err = p.sender.ProtectRTCP(b[:0], b); err != nil {
 			w.stats.sendRefused.Add(1)
-			return
+			return false
 		}
 	} else if p.secure {
 		w.stats.sendRefused.Add(1)
-		return
+		return false
 	}
 	s := &lg.pair.rtcp
 	if p.mux {
 		s = &lg.pair.rtp
 	}
-	if lg.emit(w, p, s, b, p.rtcp.to) {
-		lg.count.rtcpSent.Add(1)
+	if !lg.emit(w, p, s, b, p.rtcp.to) {
+		return false
 	}
+	lg.count.rtcpSent.Add(1)
+	return true
 }
 
 // emit hands a datagram to the kernel and counts whether it left protected.

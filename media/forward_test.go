@@ -27,7 +27,7 @@ type inProcess struct {
 func newInProcess(t testing.TB, from, to srtp.Suite) *inProcess {
 	t.Helper()
 	at := netip.MustParseAddrPort("192.0.2.1:4000")
-	x := &inProcess{src: at, w: &worker{stats: new(counters), now: time.Unix(1, 0)}, buf: make([]byte, MaxPacket+srtp.Overhead)}
+	x := &inProcess{src: at, w: &worker{stats: new(counters), now: time.Unix(1, 0), epoch: time.Unix(0, 0)}, buf: make([]byte, MaxPacket+srtp.Overhead)}
 	x.w.send = func(_ *socket, b []byte, _ netip.AddrPort) bool {
 		x.out = b
 		return true

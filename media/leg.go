@@ -35,6 +35,11 @@ type leg struct {
 	stream  rtp.Receiver
 	lost    uint64
 	jitter  time.Duration
+	second  int64         // the one under way; 0 before the first packet
+	arrived time.Duration // of the last packet, since the relay's epoch
+	gap     time.Duration // the longest of the second
+	in, out way
+	reporting
 	numbers numbering
 	misses  int // packets of the peer in a row that were not authentic
 	count   legCounters
@@ -46,6 +51,9 @@ type applied struct {
 	line  *line // our key towards the side, nil for plain RTP
 	in    *srtp.Receiver
 	codec string
+	// promises and since are as path has them.
+	promises bool
+	since    int64
 }
 
 // line is one of our crypto lines: a key, and the sender that uses it, made once the line is chosen. A fork
@@ -70,7 +78,11 @@ func (lg *leg) local() netip.AddrPort {
 // apply puts what was agreed into use.
 func (lg *leg) apply(a *applied) {
 	old := lg.now
-	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec)}
+	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
+		codec: a.codec, promises: a.promises, since: a.since}
+	if old == nil {
+		lg.in, lg.out = newWay(lg.session.memory()), newWay(lg.session.memory())
+	}
 	p.muted = a.hold || !lg.confirmed && !mayHear(lg.policy, a.addr.Addr())
 	if a.line != nil {
 		p.receiver, p.sender = a.in, a.line.sender
@@ -105,6 +117,7 @@ func (lg *leg) report() call.LegReport {
 	if lg.now == nil {
 		return r
 	}
+	r.MOS, r.MOSSent = lg.count.mos(lg.now.codec)
 	r.Profile = lg.now.profile.String()
 	if lg.now.line != nil {
 		r.Suite = lg.now.line.key.Suite().String()

@@ -286,7 +286,11 @@ func (p *phone) hearNothing() {
 
 func (p *phone) sendReport(name string) {
 	p.t.Helper()
-	b := rtp.AppendCNAME(rtp.AppendRR(nil, p.ssrc), p.ssrc, name)
+	p.sendRTCP(rtp.AppendCNAME(rtp.AppendRR(nil, p.ssrc), p.ssrc, name))
+}
+
+func (p *phone) sendRTCP(b []byte) {
+	p.t.Helper()
 	if p.secure {
 		var err error
 		if b, err = p.out.EncryptRTCP(nil, b, nil); err != nil {
@@ -300,7 +304,16 @@ func (p *phone) sendReport(name string) {
 	p.write(p.rtcp, b, netip.AddrPortFrom(p.far.Addr(), p.far.Port()+1))
 }
 
+// hearReport waits for a report with this name.
 func (p *phone) hearReport(name string) {
+	p.t.Helper()
+	if b := p.report(); !bytes.Contains(b, []byte(name)) {
+		p.t.Fatalf("phone %d got RTCP %q; want one of %q", p.ssrc, b, name)
+	}
+}
+
+// report waits for a compound RTCP packet and takes its protection off.
+func (p *phone) report() []byte {
 	p.t.Helper()
 	c := p.rtcp
 	if p.mux {
@@ -310,15 +323,17 @@ func (p *phone) hearReport(name string) {
 	if !ok {
 		p.t.Fatalf("phone %d got no RTCP", p.ssrc)
 	}
+	b = bytes.Clone(b)
 	if p.secure {
 		var err error
 		if b, err = p.in.DecryptRTCP(nil, b, nil); err != nil {
 			p.t.Fatalf("phone %d: %v", p.ssrc, err)
 		}
 	}
-	if rtp.CheckRTCP(b) != nil || !bytes.Contains(b, []byte(name)) {
-		p.t.Fatalf("phone %d got RTCP %q; want one of %q", p.ssrc, b, name)
+	if err := rtp.CheckRTCP(b); err != nil {
+		p.t.Fatalf("phone %d got RTCP %x: %v", p.ssrc, b, err)
 	}
+	return b
 }
 
 // suites are what the offering and the answering phone use; "" is plain RTP.

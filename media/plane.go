@@ -84,6 +84,8 @@ type Plane struct {
 	ports *ports
 	relay *relay
 	stats counters
+	// memory has *sampleMemory of calls that are over.
+	memory sync.Pool
 
 	mu       sync.Mutex
 	rand     io.Reader

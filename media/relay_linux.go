@@ -125,6 +125,9 @@ func (r *relay) unbind(s *socket) { _ = unix.Close(s.fd) }
 // pick chooses the loop of a session.
 func (r *relay) pick(n uint32) *loop { return r.loops[n%uint32(len(r.loops))] }
 
+// second tells in which second of the relay a moment lies.
+func (r *relay) second(now time.Time) int64 { return secondOf(now.Sub(r.epoch)) }
+
 func (r *relay) size() int { return len(r.loops) }
 
 // add has l watch a new pair's sockets.
@@ -223,6 +226,13 @@ func (l *loop) do(f func()) {
 	}
 }
 
+// within runs f in the loop and waits for it.
+func (l *loop) within(_ *Session, f func()) {
+	past := make(chan struct{})
+	l.do(func() { f(); close(past) })
+	<-past
+}
+
 // settle waits until the loop is past the packets it was at. A loop that sleeps is at none, and whatever wakes it comes
 // after what the caller did before.
 func (l *loop) settle(*Session) {
@@ -285,7 +295,7 @@ func (l *loop) run() {
 			l.stop()
 			return
 		}
-		l.now = l.clock.Now()
+		l.tick(l.clock.Now())
 		woken := false
 		for _, e := range events[:max(n, 0)] {
 			if int(e.Fd) == l.wake {

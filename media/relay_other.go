@@ -36,6 +36,13 @@ type relay struct {
 // loop holds what the readers share; sessions are not spread over loops here.
 type loop struct{ counters }
 
+// within runs f while no reader is at a packet of the session.
+func (*loop) within(s *Session, f func()) {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	f()
+}
+
 // settle waits until no reader is at a packet of the session.
 func (*loop) settle(s *Session) {
 	s.guard.Lock()
@@ -62,6 +69,9 @@ func (r *relay) bind(s *socket, addr netip.AddrPort) error {
 func (r *relay) unbind(s *socket) { _ = s.conn.Close() }
 
 func (r *relay) pick(uint32) *loop { return &r.all }
+
+// second tells in which second of the relay a moment lies.
+func (r *relay) second(now time.Time) int64 { return secondOf(now.Sub(r.epoch)) }
 
 func (r *relay) size() int { return 1 }
 
@@ -119,7 +129,7 @@ func (r *relay) read(s *socket) {
 			w.stats.oversize.Add(1)
 			continue
 		}
-		w.now = r.clock.Now()
+		w.tick(r.clock.Now())
 		src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
 		lg := s.leg.Load()
 		if lg == nil {

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,10 +20,15 @@ type Session struct {
 	id        call.ID
 	onSilence func(call.Side)
 	sdpID     uint64
-	legs      [2]*leg
+	// ssrc and cname are who reports of our own are from (RFC 7022): neither tells anything of this node.
+	ssrc  uint32
+	cname string
+	legs  [2]*leg
 
 	mu      sync.Mutex
 	closed  bool
+	past    bool // the relay loop is done with it
+	samples [2]call.LegSamples
 	pending *exchange // an offer without an answer
 	current *exchange // the last one that was answered
 	// settled is true once the call is known to have been answered for good, so that a further offer is a
@@ -39,12 +45,13 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 	if o.Offerer != call.Customer && o.Offerer != call.Carrier {
 		return nil, call.Refuse(call.ReasonInternal, "media opened for no side")
 	}
-	var id [8]byte
+	var id [8 + 4 + 12]byte
 	if _, err := io.ReadFull(p.rand, id[:]); err != nil {
 		return nil, call.Refuse(call.ReasonInternal, "media has no randomness")
 	}
 	// A session id of 62 bits fits every peer that keeps it in a signed 64-bit number.
 	s := &Session{plane: p, id: o.ID, onSilence: o.OnSilence, sdpID: binary.BigEndian.Uint64(id[:]) >> 2}
+	s.ssrc, s.cname = binary.BigEndian.Uint32(id[8:])|1, base64.RawStdEncoding.EncodeToString(id[12:])
 	like := o.Leg.Signalling
 	loop := p.relay.pick(p.next.Add(1))
 	for _, side := range []call.Side{call.Customer, call.Carrier} {
@@ -136,11 +143,16 @@ func (s *Session) Confirm(side call.Side) {
 	}
 }
 
-// Report returns the counts so far.
+// Report returns the counts and samples so far.
 func (s *Session) Report() call.MediaReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var r call.MediaReport
+	if s.past {
+		r.Samples = s.samples
+	} else {
+		s.legs[call.Customer].loop.within(s, func() { r.Samples = s.collect() })
+	}
 	for side, lg := range s.legs {
 		r.Legs[side] = lg.report()
 	}
@@ -152,8 +164,42 @@ func (s *Session) Close() call.MediaReport {
 	if s.shut() {
 		// A packet on its way through the loop is still counted.
 		s.legs[call.Customer].loop.settle(s)
+		s.conclude()
 	}
 	return s.Report()
+}
+
+// collect copies the samples of both legs.
+func (s *Session) collect() (all [2]call.LegSamples) {
+	for side, lg := range s.legs {
+		all[side] = lg.samples()
+	}
+	return all
+}
+
+// memory lends what the samples of one way take.
+func (s *Session) memory() *sampleMemory {
+	if s.plane != nil {
+		if m, ok := s.plane.memory.Get().(*sampleMemory); ok {
+			return m
+		}
+	}
+	return new(sampleMemory)
+}
+
+// conclude keeps the samples of a session that the relay loop is done with, and gives their memory to the next one.
+func (s *Session) conclude() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.samples, s.past = s.collect(), true
+	for _, lg := range s.legs {
+		for _, y := range []*way{&lg.in, &lg.out} {
+			if y.memory != nil {
+				s.plane.memory.Put(y.memory)
+			}
+			*y = way{}
+		}
+	}
 }
 
 // shut stops the session and reports whether it was open.

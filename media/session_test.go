@@ -76,7 +76,7 @@ func TestNothingOfOneSideReachesTheOther(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	for _, leak := range []string{"carol", fmt.Sprint(port(a.rtp)), fmt.Sprint(port(a.rtcp)), "candidate", "ice-", "a=note", a.offerKey(), "a=rtcp:"} {
+	for _, leak := range []string{"carol", fmt.Sprintf(" %d ", port(a.rtp)), fmt.Sprintf(" %d ", port(a.rtcp)), "candidate", "ice-", "a=note", a.offerKey(), "a=rtcp:"} {
 		if strings.Contains(string(offered), leak) {
 			t.Errorf("the offer holds %q:\n%s", leak, offered)
 		}
@@ -89,7 +89,7 @@ func TestNothingOfOneSideReachesTheOther(t *testing.T) {
 		t.Fatal(refusal)
 	}
 	a.learn(answered)
-	for _, leak := range []string{b.offerKey(), b.farKey, fmt.Sprint(port(b.rtp))} {
+	for _, leak := range []string{b.offerKey(), b.farKey, fmt.Sprintf(" %d ", port(b.rtp))} {
 		if strings.Contains(string(answered), leak) {
 			t.Errorf("the answer holds %q:\n%s", leak, answered)
 		}

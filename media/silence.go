@@ -11,7 +11,7 @@ func (s *Session) watch() {
 	now := s.plane.cfg.Clock.Now()
 	for _, lg := range s.legs {
 		switch {
-		case !lg.promises():
+		case lg.now == nil || !lg.now.promises:
 			lg.since = time.Time{}
 		case lg.since.IsZero():
 			lg.since = now
@@ -22,14 +22,11 @@ func (s *Session) watch() {
 	}
 }
 
-// promises reports whether the leg's side said that it sends and the other that it receives. A side on hold
-// promises nothing; held calls rely on session timers.
-func (lg *leg) promises() bool {
+// promises reports whether a side said that it sends and the other that it receives. A side on hold promises nothing; held
+// calls rely on session timers.
+func promises(side, other *remote) bool {
 	// Between pages a fax may say nothing for long.
-	if lg.now == nil || lg.far.now == nil || lg.now.profile.Fax {
-		return false
-	}
-	return lg.now.direction.Sends() && lg.far.now.direction.Receives() && !lg.far.now.hold && !lg.now.hold
+	return !side.profile.Fax && side.direction.Sends() && other.direction.Receives() && !side.hold && !other.hold
 }
 
 // checkSilence runs when the side that was heard least could have been silent for the whole timeout.

@@ -49,6 +49,7 @@ func TestSilence(t *testing.T) {
 	b.hear("x")
 	heard(t, s, call.Customer, 1)
 	b.sendReport("alive")
+	a.report() // the node's own: both were silent for long
 	a.hearReport("alive")
 	fake.Advance(59 * time.Second)
 	want("RTP of one and RTCP of the other count")

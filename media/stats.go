@@ -1,6 +1,7 @@
 package media
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -79,8 +80,14 @@ type legCounters struct {
 	protected, unprotected                                  atomic.Uint64
 	authFailures, replays, plainDropped, plainSent, strange atomic.Uint64
 	lost, jitter                                            atomic.Uint64
-	lastHeard                                               atomic.Int64 // nanoseconds since the relay's epoch
-	_                                                       [64]byte
+	// Of the quality; durations in nanoseconds.
+	maxJitter, longestGap, roundTrip, oneWay         atomic.Uint64
+	lostSent, jitterSent, reports, rtcpMade, policed atomic.Uint64
+	// Sums of the seconds' estimates in hundredths, and how many seconds they are of.
+	mosReceived, mosSent, ratedReceived, ratedSent atomic.Uint64
+	ssrc                                           atomic.Uint32
+	lastHeard                                      atomic.Int64 // nanoseconds since the relay's epoch
+	_                                              [64]byte
 }
 
 func (c *legCounters) report() call.LegReport {
@@ -92,6 +99,31 @@ func (c *legCounters) report() call.LegReport {
 		AuthFailures: c.authFailures.Load(), Replays: c.replays.Load(),
 		PlainDropped: c.plainDropped.Load(), PlainSent: c.plainSent.Load(),
 		WrongSource: c.strange.Load(), Lost: c.lost.Load(),
-		JitterMicros: c.jitter.Load() / uint64(time.Microsecond),
+		JitterMicros:    c.jitter.Load() / uint64(time.Microsecond),
+		MaxJitterMicros: max(c.maxJitter.Load(), c.jitter.Load()) / uint64(time.Microsecond),
+		Policed:         c.policed.Load(), SSRC: c.ssrc.Load(),
+		RoundTripMicros:  c.roundTrip.Load() / uint64(time.Microsecond),
+		LongestGapMicros: c.longestGap.Load() / uint64(time.Microsecond), OneWaySeconds: c.oneWay.Load(),
+		LostSent: c.lostSent.Load(), JitterSentMicros: c.jitterSent.Load() / uint64(time.Microsecond),
+		RTCPMade: c.rtcpMade.Load(),
 	}
 }
+
+// mos rates what came and, where the peer reports it, what was sent: the mean of the seconds, or what is known at all of
+// a call that was too short to have any.
+func (c *legCounters) mos(codec string) (received, sent float64) {
+	trip := time.Duration(c.roundTrip.Load())
+	p := path{codec: codec}
+	if n := c.ratedReceived.Load(); n > 0 {
+		received = mean(c.mosReceived.Load(), n)
+	} else if n := c.received.Load(); n > 0 {
+		received = mean(uint64(p.mos(share(c.lost.Load(), n), trip, time.Duration(c.jitter.Load()))), 1)
+	}
+	if n := c.ratedSent.Load(); n > 0 {
+		sent = mean(c.mosSent.Load(), n)
+	}
+	return received, sent
+}
+
+// mean returns the mean of n estimates in hundredths, to two places.
+func mean(sum, n uint64) float64 { return math.Round(float64(sum)/float64(n)) / 100 }
