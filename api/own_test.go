@@ -281,6 +281,16 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestQuotaAboveAGroup: a quota that a group could never reach would promise what its operation refuses.
+func TestQuotaAboveAGroup(t *testing.T) {
+	n := startNode(t)
+	path := v1.Quotas + "/" + strings.ReplaceAll(trunk.QuotaGroupMembers, " ", "%20")
+	n.do(t, operatorAccount, "PUT", path, `{"value":3}`).want(t, 200)
+	if a := n.do(t, operatorAccount, "PUT", path, `{"value":4}`).want(t, 400); !strings.Contains(a.Body, "0 to 3") {
+		t.Errorf("above what a group takes: %s", a.Body)
+	}
+}
+
 func TestQuotas(t *testing.T) {
 	n := startNode(t)
 	path := v1.Quotas + "/" + strings.ReplaceAll(trunk.QuotaCPS, " ", "%20")
@@ -323,10 +333,10 @@ func TestQuotaSpellings(t *testing.T) {
 		"API requests per second: getcalleridentity": "API requests per second: GetCallerIdentity",
 	} {
 		path := v1.Quotas + "/" + url.PathEscape(spelling)
-		if got := decode[v1.Quota](t, n.do(t, operatorAccount, "PUT", path, `{"value":9,"account":"`+accountB+`"}`).want(t, 200)); got.Name != want {
+		if got := decode[v1.Quota](t, n.do(t, operatorAccount, "PUT", path, `{"value":3,"account":"`+accountB+`"}`).want(t, 200)); got.Name != want {
 			t.Errorf("%q is %q, want %q", spelling, got.Name, want)
 		}
-		if v, ok := n.directory.Snapshot().Quota(accountB, want); !ok || v != 9 {
+		if v, ok := n.directory.Snapshot().Quota(accountB, want); !ok || v != 3 {
 			t.Errorf("%q: %d, %t", want, v, ok)
 		}
 		n.do(t, operatorAccount, "DELETE", path+"?account="+accountB, "").want(t, 204)

@@ -66,6 +66,9 @@ func putQuota(r *request) (any, error) {
 	case in.Value == nil || *in.Value < least || *in.Value > 1<<31-1:
 		return nil, trunk.Errorf(trunk.Invalid, "value must be %d to %d.", least, 1<<31-1)
 	}
+	if name == trunk.QuotaGroupMembers && *in.Value > trunk.MaxGroupMembers {
+		return nil, trunk.Errorf(trunk.Invalid, "value must be 0 to %d: a group takes no more connectors, whatever the quota.", trunk.MaxGroupMembers)
+	}
 	q := &trunk.Quota{Account: in.Account, Name: name, Value: *in.Value}
 	if err := r.update(func(tx trunk.Tx) error { tx.Put(q); return nil }); err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func printCarriers(s *session, carriers []v1.Carrier) error {
 		}
 		for i, target := range c.Targets {
 			if i > 0 {
-				t.add("", target)
+				t.add(c.Name, target)
 				continue
 			}
 			if prefixes == "" {

@@ -125,6 +125,7 @@ func TestUsage(t *testing.T) {
 		{"call --to nobody", nowhere, "neither a number nor one of the laboratory: echo, tone", 2},
 		{"call --to echo --duration 10ms", nowhere, "--duration", 2},
 		{"call --to echo --assert mos", nowhere, "NAME=VALUE", 2},
+		{"rehearse --to +12125550123 --source 192.0.2.1 --inbound --connector x", nowhere, "exclude each other", 2},
 		{"calls trace x", nowhere, "unexpected argument trace", 2},
 	} {
 		got := carillon(t, tt.env, strings.Fields(tt.args)...)

@@ -147,6 +147,12 @@ func TestNumbersAndKeys(t *testing.T) {
 	s.refuse("key rotate "+permanent.AccessKeyID, 1, "does not work any more")
 	s.refuse("key rotate "+s.ready().AccessKeyID, 1, "time of grace")
 	s.refuse("key rotate --grace 1ms "+second.AccessKeyID, 2, "--grace")
+	policy = filepath.Join(t.TempDir(), "narrow.json")
+	if err := os.WriteFile(policy, []byte(`{"Statement":{"Effect":"Allow","Action":"carillon:ListCarriers","Resource":"*"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("key create --operator --name narrow --policy " + policy)
+	s.expect("key list", "as an operator, what its policy says")
 	s.expect("key delete "+tenant.AccessKeyID, "Deleted access key")
 	s.refuse("key delete "+tenant.AccessKeyID, 1, "no access key")
 	s.refuse("key delete "+s.ready().AccessKeyID, 1, "signs the request")

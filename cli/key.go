@@ -24,9 +24,9 @@ type keyCreateCommand struct {
 	nodeFlags
 	Account  string        `placeholder:"ID" help:"Account of 12 digits; the caller's if left out."`
 	Name     string        `help:"What the key is called."`
-	Policy   string        `placeholder:"FILE" help:"IAM policy in JSON; without one the key may use chime:* in its account."`
+	Policy   string        `placeholder:"FILE" help:"IAM policy in JSON; without one the key may use chime:* in its account. With --operator it narrows what the operator's key may."`
 	Expires  time.Duration `placeholder:"DURATION" help:"Make a temporary key, with a session token."`
-	Operator bool          `help:"Let the key use what belongs to the installation, such as carriers and keys."`
+	Operator bool          `help:"Let the key use what belongs to the installation, such as carriers and keys: all of it, or with --policy what that allows."`
 }
 
 func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
@@ -116,6 +116,8 @@ func (c *keyListCommand) run(ctx context.Context, s *session) error {
 		switch {
 		case k.Disabled:
 			may = "nothing (disabled)"
+		case k.Operator && k.Policy != "":
+			may = "as an operator, what its policy says"
 		case k.Policy != "":
 			may = "as its policy says"
 		case k.Operator:

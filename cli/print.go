@@ -24,17 +24,30 @@ type table struct{ rows [][]string }
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) print(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for i, cells := range t.rows {
-		line := strings.TrimRight(strings.Join(cells, "\t"), "\t")
+		// A hole would shift what is behind it, for whoever cuts columns; and a column ends for the tabwriter where a row
+		// does not reach it. A row that ends early says no more of the thing above it.
+		row := make([]string, max(len(cells), len(t.rows[0])))
+		for j, cell := range cells {
+			row[j] = dash(cell)
+		}
+		line := strings.Join(row, "\t")
 		if i == 0 {
 			line = strings.ToUpper(line)
 		}
-		if _, err := fmt.Fprintln(tw, line); err != nil {
+		fmt.Fprintln(tw, line)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
 	}
-	return tw.Flush()
+	return nil
 }
 
 // dash stands for nothing in a table.

@@ -23,6 +23,9 @@ type rehearseCommand struct {
 }
 
 func (c *rehearseCommand) run(ctx context.Context, s *session) error {
+	if c.Inbound && c.Connector != "" {
+		return usage("--inbound and --connector exclude each other: a carrier sends a call to the node, and the number leads to its connector.")
+	}
 	node, err := c.connect(s)
 	if err != nil {
 		return err

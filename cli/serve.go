@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"carillon/config"
@@ -141,6 +142,9 @@ func welcome(s *session, conf config.Config, r server.Ready) {
 	}
 	fmt.Fprint(w, "\nIn another terminal:\n\n")
 	find := ""
+	if strings.HasPrefix(r.API, "https:") && len(conf.TLSCert) == 0 { // the AWS CLI knows the system's certificates only
+		fmt.Fprintf(w, "  export AWS_CA_BUNDLE=%s\n", r.CAFile)
+	}
 	if conf.ReadyFile != "" {
 		file, err := filepath.Abs(conf.ReadyFile)
 		if err != nil {
