@@ -15,6 +15,7 @@ import (
 const (
 	limitsBegin = "<!-- limits -->\n"
 	limitsEnd   = "<!-- end of limits -->\n"
+	noSentence  = "(no sentence)"
 )
 
 var limitName = regexp.MustCompile(`^(Default|Max|Min)[A-Z]`)
@@ -32,6 +33,9 @@ func TestLimits(t *testing.T) {
 		t.Fatalf("%s has no place for the table", name)
 	}
 	want := before + limitsBegin + limitsTable(loadHouse(t)) + limitsEnd + after
+	if strings.Contains(want, noSentence) {
+		t.Errorf("a bound in %s has no sentence of its own: say behind or above the constant what it bounds", name)
+	}
 	if *update {
 		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -86,8 +90,11 @@ func limitRows(b *strings.Builder, h *house, p *pkg, g *ast.GenDecl) {
 			if text == "" && strings.Contains(above, id.Name) {
 				text = above
 			}
-			if text == "" && g.Doc != nil {
+			if text == "" && strings.Contains(g.Doc.Text(), id.Name) {
 				text = g.Doc.Text()
+			}
+			if text == "" {
+				text = noSentence
 			}
 			text = strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
 			fmt.Fprintf(b, "| `%s.%s` | `%s` | %s |\n", p.name(), id.Name, value.String(), text)

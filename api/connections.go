@@ -15,8 +15,10 @@ import (
 const (
 	// DefaultMaxConnections is how many connections are open at once. For one more, the one that has waited longest for a
 	// whole request is closed and counted in carillon_api_connections_closed_total.
+	// An operator sets --max-api-connections.
 	DefaultMaxConnections = 4096
 	// DefaultMaxConnectionsPerIP is the same for those of one IPv4 address or IPv6 /64.
+	// An operator sets --max-api-connections-per-ip.
 	DefaultMaxConnectionsPerIP = 1024
 )
 

@@ -19,10 +19,10 @@ import (
 
 // Bounds of the log.
 const (
-	// DefaultKeep is how long entries are kept.
+	// DefaultKeep is how long entries are kept. An operator sets --audit-keep.
 	DefaultKeep = 90 * 24 * time.Hour
 	// DefaultPerAccount is how many entries are kept of what the keys of one account did. The bound is each account's own,
-	// so that nobody can push what somebody else did out of the log.
+	// so that nobody can push what somebody else did out of the log. An operator sets --audit-entries.
 	DefaultPerAccount = 100_000
 	// MaxEntryBytes bounds the texts of an entry's changes; those above it keep their names and lose their members.
 	MaxEntryBytes = 64 << 10

@@ -25,7 +25,7 @@ import (
 const (
 	// DefaultMaxSegmentBytes is the size at which a new segment is begun.
 	DefaultMaxSegmentBytes = 16 << 20
-	// DefaultMaxBytes is how much is kept for Show and List once it is exported.
+	// DefaultMaxBytes is how much is kept for Show and List once it is exported. An operator sets --max-record-bytes.
 	DefaultMaxBytes = 1 << 30
 	// DefaultMaxBacklogBytes is how much is kept while the exporter cannot take it.
 	DefaultMaxBacklogBytes = 4 << 30

@@ -60,19 +60,19 @@ type NameServer struct {
 
 // Defaults of Config.
 const (
-	DefaultTTL         = 60 * time.Second
-	DefaultNegativeTTL = 5 * time.Second // short: a name may be asked for just before its connector is made
-	DefaultApexTTL     = time.Hour       // NS and SOA
-	DefaultMaxConns    = 256
-	DefaultMaxPerIP    = 16
-	DefaultIdle        = 10 * time.Second
-	DefaultMaxQueries  = 1000 // on one TCP connection
-	DefaultRate        = 20   // equal answers a second to one network
-	DefaultRateSlots   = 1 << 16
-	maxUDP             = 1232 // largest UDP answer whatever the client offers: no fragments (DNS flag day 2020)
-	maxTCP             = 4096 // largest TCP answer; no set of ours comes near
-	maxFactor          = 2    // size of an A, AAAA or SRV answer over UDP, in sizes of its question
-	maxHostAddrs       = 32   // addresses in one answer
+	DefaultTTL         = 60 * time.Second // how long resolvers may keep the records of a connector's host name
+	DefaultNegativeTTL = 5 * time.Second  // how long they may keep that there is no such name; short: a name may be asked for just before its connector is made
+	DefaultApexTTL     = time.Hour        // how long they may keep NS and SOA
+	DefaultMaxConns    = 256              // TCP connections open at once
+	DefaultMaxPerIP    = 16               // TCP connections of one address open at once
+	DefaultIdle        = 10 * time.Second // how long a TCP connection may be without a whole query
+	DefaultMaxQueries  = 1000             // queries on one TCP connection
+	DefaultRate        = 20               // equal answers a second to one network
+	DefaultRateSlots   = 1 << 16          // pairs of network and answer whose rate is remembered
+	maxUDP             = 1232             // largest UDP answer whatever the client offers: no fragments (DNS flag day 2020)
+	maxTCP             = 4096             // largest TCP answer; no set of ours comes near
+	maxFactor          = 2                // size of an A, AAAA or SRV answer over UDP, in sizes of its question
+	maxHostAddrs       = 32               // addresses in one answer
 )
 
 // Config is what a Server is built from.

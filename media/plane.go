@@ -59,9 +59,9 @@ type Config struct {
 
 // Bounds and defaults of a Plane.
 const (
-	// DefaultPortLo and DefaultPortHi bound the media ports.
+	// DefaultPortLo and DefaultPortHi bound the media ports: --media-ports.
 	DefaultPortLo, DefaultPortHi = 20000, 29999
-	// DefaultSilenceTimeout is how long a side that promised packets may send none.
+	// DefaultSilenceTimeout is how long a side that promised packets may send none: --media-silence.
 	DefaultSilenceTimeout = 60 * time.Second
 	// DefaultDrainTime is how long ports rest after their call.
 	DefaultDrainTime = 5 * time.Second

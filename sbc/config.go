@@ -42,16 +42,16 @@ type Limits struct {
 
 // Defaults of Limits.
 const (
-	DefaultCalls        = 20000
-	DefaultUnproven     = 5000
-	DefaultTargetSilent = 3500 * time.Millisecond
-	DefaultRing         = 180 * time.Second
-	DefaultSession      = 1800 * time.Second
-	DefaultDuration     = 4 * time.Hour
-	DefaultDrain        = 300 * time.Second
-	DefaultFailedFor    = 30 * time.Second
-	DefaultDatagram     = 1300
-	DefaultHeaderBytes  = 2048
+	DefaultCalls        = 20000                   // calls held at once; a node sets --max-calls, 10000 by default
+	DefaultUnproven     = 5000                    // calls of one connector at once whose caller is known by a datagram's address only: --max-unproven-calls
+	DefaultTargetSilent = 3500 * time.Millisecond // how long a target may be silent before the next is tried: --target-silence
+	DefaultRing         = 180 * time.Second       // how long a target may ring: --ring-time
+	DefaultSession      = 1800 * time.Second      // longest time without a sign of life from a side (RFC 4028)
+	DefaultDuration     = 4 * time.Hour           // longest call: --max-call-time
+	DefaultDrain        = 300 * time.Second       // how long calls may go on when the node is told to end: --drain
+	DefaultFailedFor    = 30 * time.Second        // how long a target that failed comes after those that did not
+	DefaultDatagram     = 1300                    // longest request in octets that is sent over UDP: --max-datagram
+	DefaultHeaderBytes  = 2048                    // octets of custom headers that cross with one message
 )
 
 func (l Limits) withDefaults() Limits {

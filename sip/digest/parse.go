@@ -9,7 +9,7 @@ import (
 // Bounds on one header value; a longer one is refused before it is read.
 const (
 	MaxValueLen = 2048 // octets
-	MaxParams   = 32
+	MaxParams   = 32   // parameters; one more is refused
 )
 
 // Errors of ParseCredentials and ParseChallenge.

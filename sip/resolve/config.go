@@ -19,15 +19,15 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultTimeout    = 3 * time.Second // below the 3.5 s a silent target is given: a dead name server must not cost more than a dead host
-	DefaultAttempt    = time.Second
-	DefaultMaxEntries = 10_000
-	DefaultMaxBytes   = 8 << 20
-	DefaultMaxTargets = 32
-	DefaultMaxFlights = 256
-	DefaultStaleLimit = time.Hour
-	DefaultNegative   = 30 * time.Second
-	DefaultFailure    = 5 * time.Second
+	DefaultTimeout    = 3 * time.Second  // below the 3.5 s a silent target is given: a dead name server must not cost more than a dead host
+	DefaultAttempt    = time.Second      // how long one name server may take before the next is asked
+	DefaultMaxEntries = 10_000           // record sets in the cache
+	DefaultMaxBytes   = 8 << 20          // octets of the cache, estimated
+	DefaultMaxTargets = 32               // targets in one answer
+	DefaultMaxFlights = 256              // lookups under way at once; above it cached answers only
+	DefaultStaleLimit = time.Hour        // how long past its TTL the last good answer serves while servers fail (RFC 8767)
+	DefaultNegative   = 30 * time.Second // longest time that a denial is cached
+	DefaultFailure    = 5 * time.Second  // how long after a failure servers are not asked again for that name
 )
 
 const (

@@ -17,10 +17,10 @@ import (
 // Defaults of Config.
 const (
 	// DefaultMaxServer bounds the server transactions, finished ones included: 10,000 requests a
-	// second over the 32 s of timer J, some 160 MB.
+	// second over the 32 s of timer J, some 160 MB. An operator sets --max-transactions.
 	DefaultMaxServer = 320_000
 	// DefaultMaxClient bounds the client transactions, finished ones included: 10,000 requests a
-	// second over the 5 s of timer K, and as many INVITEs under way.
+	// second over the 5 s of timer K, and as many INVITEs under way. An operator sets --max-transactions.
 	DefaultMaxClient = 100_000
 	// maxQueued bounds what waits for a callback of one transaction to return. Beyond it
 	// messages the peer repeats anyway are dropped and counted.

@@ -26,9 +26,9 @@ type Timers struct {
 
 // Defaults of RFC 3261 §17.1.1.1.
 const (
-	DefaultT1 = 500 * time.Millisecond
-	DefaultT2 = 4 * time.Second
-	DefaultT4 = 5 * time.Second
+	DefaultT1 = 500 * time.Millisecond // estimate of a round trip: the first repeat, and 64 of it the longest wait for an answer
+	DefaultT2 = 4 * time.Second        // longest pause between repeats of a request that is no INVITE
+	DefaultT4 = 5 * time.Second        // how long a message may stay in the network
 
 	minD = 32 * time.Second
 )
