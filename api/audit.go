@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"time"
 
 	v1 "carillon/api/v1"
@@ -134,6 +135,9 @@ func listAudit(r *request) (any, error) {
 		return nil, err
 	}
 	f := audit.Filter{Account: account, Operation: r.query.Get(v1.QueryOperation), Resource: r.query.Get(v1.QueryResource)}
+	if err := r.knownOperation(f.Operation); err != nil {
+		return nil, err
+	}
 	if f.Since, err = r.timeQuery(v1.QuerySince); err != nil {
 		return nil, err
 	}
@@ -159,6 +163,25 @@ func listAudit(r *request) (any, error) {
 		answer.NextToken = new(r.token(r.row.name, next))
 	}
 	return answer, nil
+}
+
+// knownOperation refuses a name that no operation has, which would find nothing, and says which one is close to it.
+func (r *request) knownOperation(name string) error {
+	near, bare := "", name[strings.IndexByte(name, ':')+1:] // an action, chime:NAME, finds its operation too
+	for i := range r.server.rows {
+		known := r.server.rows[i].name
+		if bare == known || name == "" {
+			return nil
+		}
+		a, b := strings.ToLower(bare), strings.ToLower(known)
+		if a == b || near == "" && (strings.HasPrefix(b, a) || strings.HasPrefix(a, b) || strings.ReplaceAll(a, "-", "") == b) {
+			near = known
+		}
+	}
+	if near == "" {
+		near = "DeleteVoiceConnector"
+	}
+	return trunk.Errorf(trunk.Invalid, "There is no operation %q; one is %s.", name, near)
 }
 
 // timeQuery reads a time; zero when the parameter is not there.

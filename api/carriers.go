@@ -135,7 +135,10 @@ func parseNetwork(text string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(text)
-	if err != nil || p.Addr().Is4In6() || p != p.Masked() {
+	if err == nil && p != p.Masked() && !p.Addr().Is4In6() {
+		return p, trunk.Errorf(trunk.Invalid, "Source %q has bits behind its prefix; did you mean %s?", text, p.Masked())
+	}
+	if err != nil || p.Addr().Is4In6() {
 		return p, trunk.Errorf(trunk.Invalid, "Source %q is not a network such as 203.0.113.0/27.", text)
 	}
 	return p, nil

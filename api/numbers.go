@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "carillon/api/v1"
@@ -55,6 +56,12 @@ func importNumbers(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, n := range numbers {
+		// In +1 all numbers have ten digits more: one of another length is a slip that no call could ever reach.
+		if strings.HasPrefix(string(n), "+1") && len(n) != len("+12065550100") {
+			return nil, trunk.Errorf(trunk.Invalid, "%s does not have the ten digits of a number after +1.", n)
+		}
+	}
 	if in.Account != "" && !validAccount(in.Account) {
 		return nil, badAccount()
 	}
@@ -85,7 +92,7 @@ func releaseNumbers(r *request) (any, error) {
 	return r.rewrite(numbers, func(trunk.Tx) error { return nil }, func(e164 trunk.Number, old *trunk.PhoneNumber) (*trunk.PhoneNumber, error) {
 		switch {
 		case old == nil:
-			return nil, trunk.Errorf(trunk.Invalid, "%s is not a number of this installation.", e164)
+			return nil, trunk.Errorf(trunk.NotFound, "%s is not a number of this installation.", e164)
 		case in.Remove:
 			return nil, nil
 		case old.Account == "":

@@ -91,8 +91,8 @@ func TestReleaseNumbers(t *testing.T) {
 		t.Errorf("in the pool: %v", got)
 	}
 	before := n.revision(t)
-	n.do(t, operatorAccount, "POST", target, `{"numbers":["+12065550101","+12065550999"]}`).want(t, 400)
-	n.do(t, operatorAccount, "POST", target, `{"numbers":["+12065550101","+12065550999"],"remove":true}`).want(t, 400)
+	n.do(t, operatorAccount, "POST", target, `{"numbers":["+12065550101","+12065550999"]}`).want(t, 404)
+	n.do(t, operatorAccount, "POST", target, `{"numbers":["+12065550101","+12065550999"],"remove":true}`).want(t, 404)
 	n.do(t, operatorAccount, "POST", target, `{"numbers":[]}`).want(t, 400)
 	n.do(t, accountA, "POST", target, `{"numbers":["+12065550101"]}`).want(t, 403)
 	if n.revision(t) != before {

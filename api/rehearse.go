@@ -104,5 +104,5 @@ func (r *request) rehearsed(in *v1.Rehearse) (*trunk.Connector, error) {
 	if len(all) == 1 {
 		return all[0], nil
 	}
-	return nil, trunk.Errorf(trunk.Invalid, "Which Voice Connector? Name it in connector_id, or say inbound for a carrier's call.")
+	return nil, trunk.Errorf(trunk.Invalid, "Which Voice Connector? Name it (connector_id, --connector), or say that a carrier calls (inbound, --inbound).")
 }

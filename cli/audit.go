@@ -23,7 +23,7 @@ type auditListCommand struct {
 	Account   string `placeholder:"ID" help:"Only what an account's keys did, and what was done to what the account holds."`
 	Operation string `placeholder:"NAME" help:"Only one operation, for example DeleteVoiceConnector."`
 	Resource  string `placeholder:"ID|ARN" help:"Only what was done to one connector, group, number, carrier, key or other thing."`
-	Since     string `placeholder:"TIME" help:"Only from then on: a time such as 2026-11-23T09:30:00Z, or how long ago, such as 24h."`
+	Since     string `placeholder:"TIME" help:"Only from then on: a time such as 2026-11-23T09:30:00Z, a day, or how long ago, such as 24h or 7d."`
 	Until     string `placeholder:"TIME" help:"Only up to then."`
 	Max       int    `default:"20" placeholder:"N" aliases:"limit" help:"How many, at most; --limit is the same."`
 }
@@ -39,7 +39,7 @@ func (c *auditListCommand) run(ctx context.Context, s *session) error {
 	for name, text := range map[string]string{v1.QuerySince: c.Since, v1.QueryUntil: c.Until} {
 		t, err := moment(text, s.clock.Now())
 		if err != nil {
-			return usage("--%s %q is neither a time such as 2026-11-23T09:30:00Z nor how long ago, such as 24h.", name, text)
+			return usage("--%s %q is neither a time such as 2026-11-23T09:30:00Z or 2026-11-23 nor how long ago, such as 24h or 7d.", name, text)
 		}
 		setIf(query, name, t)
 	}
@@ -79,13 +79,17 @@ func (c *auditListCommand) run(ctx context.Context, s *session) error {
 	return t.print(s.Out)
 }
 
-// moment reads a time, or how long before now one is; "" stays.
+// moment reads a time, a day, which begins at midnight UTC, or how long before now one is; "" stays.
 func moment(text string, now time.Time) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago).UTC().Format(time.RFC3339Nano), nil
+	var ago span
+	if err := ago.UnmarshalText([]byte(text)); err == nil && ago >= 0 {
+		return now.Add(-time.Duration(ago)).UTC().Format(time.RFC3339Nano), nil
+	}
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t.Format(time.RFC3339Nano), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	return t.UTC().Format(time.RFC3339Nano), err

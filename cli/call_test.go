@@ -32,6 +32,9 @@ func TestCall(t *testing.T) {
 	s.refuse("call --to echo", 1, "no Voice Connector to call through")
 	id := s.connector(true)
 	s.refuse("call --to echo", 1, "no number to call from")
+	for _, unknown := range []string{"abcdefghijklmnopqrstuv", "front-desk"} {
+		s.refuse("call --to echo --connector "+unknown, 1, "There is no Voice Connector "+unknown+" in this account")
+	}
 	s.expect("call --to echo --prepare --duration 1s --assert transport=tls --assert tls=1.3 --assert srtp=AEAD_AES_128_GCM --assert mos>=4.0 --assert lost=0 --assert setup<2s",
 		"200 OK", "our own tone came back", "peer verified", "held        srtp=AEAD_AES_128_GCM")
 	s.expect("call --to +19995550102 --duration 1s --connector "+id, "the laboratory's tone")

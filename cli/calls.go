@@ -15,7 +15,7 @@ import (
 )
 
 type callsCommand struct {
-	List callsListCommand `cmd:"" help:"List calls, the newest first."`
+	List callsListCommand `cmd:"" help:"List calls, the one that ended last first."`
 	Show callsShowCommand `cmd:"" help:"Show the record of a call: who, where, how long, and what was encrypted."`
 }
 

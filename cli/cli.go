@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -84,17 +86,43 @@ func Main(ctx context.Context, args []string, getenv func(string) (string, bool)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(commonWords(args))
 	if helped {
 		return exitDone
 	}
 	if err != nil {
-		return report(streams.Err, trunk.Errorf(trunk.Invalid, "%v (see carillon %s)", err, helpFor(err)))
+		return report(streams.Err, trunk.Errorf(trunk.Invalid, "%s (see carillon %s)", plainly(err), helpFor(err)))
 	}
 	s := &session{Streams: streams, getenv: getenv, clock: clock.System(), given: givenFlags(parsed)}
 	// Every leaf of the grammar is a command; a test walks all of them.
 	chosen := parsed.Selected().Target.Addr().Interface().(command)
 	return report(streams.Err, chosen.run(ctx, s))
+}
+
+// commonWords turns what people try first into the words of the grammar.
+func commonWords(args []string) []string {
+	switch args[0] {
+	case "--version", "-v":
+		return append([]string{"version"}, args[1:]...)
+	case "help":
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
+}
+
+// plainly puts an error of the parser, which is Go's about a Go type, into the words of the command line.
+func plainly(err error) string {
+	text := err.Error()
+	for _, w := range []struct{ from, to string }{
+		{`expected a valid \d+ bit u?int but got ("[^"]*"|\S+)`, "$1 is not a whole number"},
+		{`(?:netip\.)?ParseAddr\(("[^"]*")\): .*`, "$1 is not an IP address"},
+		{`netip\.ParsePrefix\(("[^"]*")\): .*`, "$1 is not a network such as 192.0.2.0/24"},
+		{`not an ip:port$`, "that is not an address and a port such as 192.0.2.53:53"},
+		{`expected duration but got ("[^"]*"): .*`, "$1 is no length of time such as 90s or 1h30m"},
+	} {
+		text = regexp.MustCompile(w.from).ReplaceAllString(text, w.to)
+	}
+	return text
 }
 
 // helpFor names the help page of the subcommand in which parsing stopped.

@@ -126,6 +126,15 @@ func TestUsage(t *testing.T) {
 		{"call --to echo --duration 10ms", nowhere, "--duration", 2},
 		{"call --to echo --assert mos", nowhere, "NAME=VALUE", 2},
 		{"rehearse --to +12125550123 --source 192.0.2.1 --inbound --connector x", nowhere, "exclude each other", 2},
+		{"serve --media-ip x", nil, `--media-ip: "x" is not an IP address (see`, 2},
+		{"serve --max-calls x", nil, `--max-calls: "x" is not a whole number (see`, 2},
+		{"serve --drain x", nil, `--drain: "x" is no length of time such as`, 2},
+		{"serve --resolver x", nil, "--resolver: that is not an address and a port such as", 2},
+		{"serve --proxy-protocol 192.0.2.1", nil, `--proxy-protocol: "192.0.2.1" is not a network such as`, 2},
+		{"config check --dev", map[string]string{"CARILLON_MEDIA_IP": "x"}, `"x" is not an IP address`, 2},
+		{"config check --dev", map[string]string{"CARILLON_RESOLVER": "x"}, `"x" is not an address and a port such as`, 2},
+		{"config check --dev", map[string]string{"CARILLON_PROXY_PROTOCOL": "x"}, `"x" is not a network such as`, 2},
+		{"key create --expires 7w", nowhere, `--expires: "7w" is no length of time such as 90s, 1h30m or 7d`, 2},
 		{"calls trace x", nowhere, "unexpected argument trace", 2},
 	} {
 		got := carillon(t, tt.env, strings.Fields(tt.args)...)
@@ -178,6 +187,19 @@ func TestVersion(t *testing.T) {
 	var v struct{ Version, Go string }
 	if err := json.Unmarshal([]byte(got.out), &v); err != nil || v.Version == "" || !strings.HasPrefix(v.Go, "go") {
 		t.Errorf("%+v: %v", got, err)
+	}
+	if got := carillon(t, nil, "--version"); got.status != 0 || !strings.HasPrefix(got.out, "carillon "+v.Version) {
+		t.Errorf("--version: %+v", got)
+	}
+}
+
+// TestHelpCommand: help is a command as well as a flag.
+func TestHelpCommand(t *testing.T) {
+	for command, flag := range map[string]string{"help": "--help", "help key create": "key create --help"} {
+		got, want := carillon(t, nil, strings.Fields(command)...), carillon(t, nil, strings.Fields(flag)...)
+		if got != want || got.status != 0 || got.out == "" {
+			t.Errorf("%s: %+v, want %+v", command, got, want)
+		}
 	}
 }
 

@@ -80,6 +80,7 @@ func TestCarriers(t *testing.T) {
 	if len(list.Carriers) != 3 || list.Carriers[2].Name != "up" || list.Carriers[2].ProbeSeconds != 30 || list.Carriers[2].Targets[1] != "sip:192.0.2.2:5061;transport=tls" {
 		t.Errorf("%+v", list)
 	}
+	s.refuse("carrier put up --target sip:192.0.2.1 --source 203.0.113.7/24", 2, "did you mean 203.0.113.0/24?")
 	s.expect("carrier delete up", "Deleted carrier up.")
 	s.refuse("carrier delete up", 1, "no carrier of that name")
 	s.refuse("carrier delete lab", 1, "lab carrier")
@@ -109,12 +110,14 @@ func TestNumbersAndKeys(t *testing.T) {
 		t.Errorf("after a release: %+v", list)
 	}
 	s.expect("number release "+many[0]+" +12125550101 --remove", "Removed "+many[0]+", +12125550101.")
-	s.refuse("number release +12125550101", 2, "not a number of this installation")
+	s.refuse("number release +12125550101", 1, "not a number of this installation")
 	s.expect("number import +12125550101 --account 123456789012", "123456789012")
 	if list := decode[v1.NumberList](s, "number list --group abcdefghijklmnopqrstuv"); len(list.Numbers) != 0 {
 		t.Errorf("of a group that is not there: %+v", list)
 	}
 	s.refuse("number import 12", 2, "E.164")
+	s.refuse("number import +1212555010", 2, "does not have the ten digits")
+	s.refuse("number import +12125550101 +121255501011", 2, "+121255501011 does not have the ten digits")
 	s.refuse("number import +12125550103 --connector abcdefghijklmnopqrstuv", 1, "")
 
 	policy := filepath.Join(t.TempDir(), "policy.json")
@@ -197,6 +200,11 @@ func TestRehearse(t *testing.T) {
 		t.Errorf("%+v", refused)
 	}
 	s.refuse("rehearse --to +12125550123", 2, "--source")
+	s.connector(true)
+	s.refuse("rehearse --to +12125550123 --source 127.0.0.1", 2, "--connector")
+	if named := s.run("rehearse --to echo --source 127.0.0.1 --connector " + id); named.status != 1 || !strings.Contains(named.out, "termination_disabled") {
+		t.Errorf("%+v", named)
+	}
 }
 
 func TestAudit(t *testing.T) {
@@ -218,6 +226,15 @@ func TestAudit(t *testing.T) {
 		t.Errorf("%+v", list.Entries)
 	}
 	if list := decode[v1.AuditList](s, "audit list --operation PutCarrier --limit 1 --account "+me.AccountID); len(list.Entries) != 1 || list.NextToken == nil {
+		t.Errorf("%+v", list)
+	}
+	s.refuse("audit list --operation createvoiceconnector", 2, `There is no operation "createvoiceconnector"; one is CreateVoiceConnector.`)
+	s.refuse("audit list --operation delete-voice-connector", 2, "one is DeleteVoiceConnector.")
+	s.refuse("audit list --operation frobnicate", 2, "one is ")
+	if list := decode[v1.AuditList](s, "audit list --until 2020-01-01"); len(list.Entries) != 0 {
+		t.Errorf("%+v", list)
+	}
+	if list := decode[v1.AuditList](s, "audit list --since 7d --operation CreateVoiceConnector"); len(list.Entries) != 1 {
 		t.Errorf("%+v", list)
 	}
 	if list := decode[v1.AuditList](s, "audit list --until 1h"); len(list.Entries) != 0 {
@@ -250,5 +267,5 @@ func TestConnectorSettings(t *testing.T) {
 	} {
 		s.refuse("connector set "+id+" "+words, 2, want)
 	}
-	s.refuse("connector set abcdefghijklmnopqrstuv", 1, "")
+	s.refuse("connector set abcdefghijklmnopqrstuv", 1, "There is no Voice Connector abcdefghijklmnopqrstuv in this account; list them with: aws chime-sdk-voice list-voice-connectors")
 }

@@ -21,7 +21,7 @@ func (c *configCheckCommand) run(_ context.Context, s *session) error {
 	if _, err := loadConfig(c.Config, s); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.Out, "The settings are fine.")
+	_, err := fmt.Fprintln(s.Out, "The settings are fine. Whether this machine has the addresses, and the ports are free, shows when it starts.")
 	return err
 }
 

@@ -29,7 +29,7 @@ func (c *connectorSetCommand) run(ctx context.Context, s *session) error {
 	path := v1.Connectors + "/" + url.PathEscape(c.ID) + "/settings"
 	var now v1.Settings
 	if err := node.own(ctx, http.MethodGet, path, nil, &now); err != nil {
-		return err
+		return noConnector(err, c.ID)
 	}
 	if len(c.Settings) > 0 {
 		change, err := parseSettings(now, c.Settings)

@@ -22,11 +22,11 @@ type keyCommand struct {
 
 type keyCreateCommand struct {
 	nodeFlags
-	Account  string        `placeholder:"ID" help:"Account of 12 digits; the caller's if left out."`
-	Name     string        `help:"What the key is called."`
-	Policy   string        `placeholder:"FILE" help:"IAM policy in JSON; without one the key may use chime:* in its account. With --operator it narrows what the operator's key may."`
-	Expires  time.Duration `placeholder:"DURATION" help:"Make a temporary key, with a session token."`
-	Operator bool          `help:"Let the key use what belongs to the installation, such as carriers and keys: all of it, or with --policy what that allows."`
+	Account  string `placeholder:"ID" help:"Account of 12 digits; the caller's if left out."`
+	Name     string `help:"What the key is called."`
+	Policy   string `placeholder:"FILE" help:"IAM policy in JSON; without one the key may use chime:* in its account. With --operator it narrows what the operator's key may."`
+	Expires  span   `placeholder:"DURATION" help:"Make a temporary key, with a session token: 1h, 7d."`
+	Operator bool   `help:"Let the key use what belongs to the installation, such as carriers and keys: all of it, or with --policy what that allows."`
 }
 
 func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
@@ -34,7 +34,7 @@ func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	in := v1.CreateKey{Account: c.Account, Name: c.Name, Operator: c.Operator, ExpiresSeconds: int64(c.Expires / time.Second)}
+	in := v1.CreateKey{Account: c.Account, Name: c.Name, Operator: c.Operator, ExpiresSeconds: int64(time.Duration(c.Expires) / time.Second)}
 	if c.Expires < 0 || c.Expires > 0 && in.ExpiresSeconds == 0 {
 		return usage("--expires is at least a second.")
 	}
@@ -70,8 +70,8 @@ func showCredentials(s *session, asJSON bool, made v1.Credentials) error {
 
 type keyRotateCommand struct {
 	nodeFlags
-	ID    string        `arg:"" name:"key" help:"Access key id."`
-	Grace time.Duration `placeholder:"DURATION" help:"How long the old key works beside the new one; it is disabled at once if left out."`
+	ID    string `arg:"" name:"key" help:"Access key id."`
+	Grace span   `placeholder:"DURATION" help:"How long the old key works beside the new one; it is disabled at once if left out."`
 }
 
 func (c *keyRotateCommand) run(ctx context.Context, s *session) error {
@@ -79,7 +79,7 @@ func (c *keyRotateCommand) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	in := v1.RotateKey{GraceSeconds: int64(c.Grace / time.Second)}
+	in := v1.RotateKey{GraceSeconds: int64(time.Duration(c.Grace) / time.Second)}
 	if c.Grace < 0 || c.Grace > 0 && in.GraceSeconds == 0 {
 		return usage("--grace is at least a second.")
 	}

@@ -21,7 +21,7 @@ func (c *client) findConnector(ctx context.Context, id string) (found, error) {
 		var got wire.GetVoiceConnectorResponse
 		err := c.aws(ctx, wire.OpGetVoiceConnector, &wire.GetVoiceConnectorRequest{VoiceConnectorID: id}, &got)
 		if err != nil {
-			return found{}, err
+			return found{}, noConnector(err, id)
 		}
 		return foundOf(got.VoiceConnector)
 	}
@@ -33,6 +33,15 @@ func (c *client) findConnector(ctx context.Context, id string) (found, error) {
 		return found{}, trunk.Errorf(trunk.NotFound, "The account has no Voice Connector to call through; create one with CreateVoiceConnector.")
 	}
 	return foundOf(&list.VoiceConnectors[0])
+}
+
+// noConnector says of a connector that is not there how to find one that is. An id that cannot be one is answered 400.
+func noConnector(err error, id string) error {
+	var answer *restjson.AnswerError
+	if errors.As(err, &answer) && (answer.Status == http.StatusNotFound || answer.Status == http.StatusBadRequest) {
+		return trunk.Errorf(trunk.NotFound, "There is no Voice Connector %s in this account; list them with: aws chime-sdk-voice list-voice-connectors", id)
+	}
+	return err
 }
 
 func foundOf(v *wire.VoiceConnector) (found, error) {

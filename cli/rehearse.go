@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	v1 "carillon/api/v1"
+	"carillon/lab"
 )
 
 type rehearseCommand struct {
 	nodeFlags
 	From      string `placeholder:"NUMBER" help:"Caller id."`
-	To        string `required:"" placeholder:"NUMBER" help:"Number dialled."`
+	To        string `required:"" placeholder:"NUMBER|NAME" help:"Number dialled, or the name of a laboratory number such as echo."`
 	Source    string `required:"" placeholder:"IP[:PORT]" help:"Address the INVITE would come from."`
 	Connector string `placeholder:"VCID" help:"Connector it would be sent to; left out: the one that takes the caller's own number, or the only one."`
 	Inbound   bool   `help:"It would come from a carrier."`
@@ -30,8 +31,12 @@ func (c *rehearseCommand) run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	to := c.To
+	if n, ok := lab.Find(to); ok {
+		to = string(n.E164)
+	}
 	in := v1.Rehearse{
-		From: c.From, To: c.To, Source: c.Source, ConnectorID: c.Connector, Inbound: c.Inbound, Transport: c.Transport, User: c.User,
+		From: c.From, To: to, Source: c.Source, ConnectorID: c.Connector, Inbound: c.Inbound, Transport: c.Transport, User: c.User,
 	}
 	if c.SRTP != "auto" {
 		in.SRTP = new(c.SRTP == "on")

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -56,7 +57,19 @@ func (f Field) value(c *Config) reflect.Value { return reflect.ValueOf(c).Elem()
 // setText parses text into v. A list is separated by commas.
 func setText(v reflect.Value, text string) error {
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return u.UnmarshalText([]byte(text))
+		err := u.UnmarshalText([]byte(text))
+		if err == nil {
+			return nil
+		}
+		switch v.Type() { // what package netip says is for programmers
+		case reflect.TypeFor[netip.Addr]():
+			return fmt.Errorf("%q is not an IP address", text)
+		case reflect.TypeFor[netip.Prefix]():
+			return fmt.Errorf("%q is not a network such as 192.0.2.0/24", text)
+		case reflect.TypeFor[netip.AddrPort]():
+			return fmt.Errorf("%q is not an address and a port such as 192.0.2.53:53", text)
+		}
+		return err
 	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
 		d, err := time.ParseDuration(text)

@@ -11,6 +11,7 @@ import (
 	"carillon/call"
 	"carillon/routing"
 	"carillon/sip"
+	"carillon/sip/transaction"
 	"carillon/trunk"
 )
 
@@ -113,6 +114,16 @@ func (s *Server) sampleRefusal(a *arrival, v verdict) {
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "refused",
 		slog.String("reason", v.reason.String()), slog.Int("status", v.status), slog.String("connector", connector),
 		slog.String("source", a.flow.Remote().String()), slog.String("sentence", v.sentence))
+}
+
+// sampleOther logs a REGISTER within the budget of refusals: a phone that is set to register shows nothing else.
+func (s *Server) sampleOther(tx *transaction.Server, req *sip.Message) {
+	if req.Method() != sip.Register || !s.logBudget.take(s.clock.Now(), maxRefusalRecords) {
+		return
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "refused",
+		slog.String("method", "REGISTER"), slog.Int("status", 405), slog.String("source", tx.Flow().Remote().String()),
+		slog.String("sentence", "A Voice Connector is a trunk and keeps no registrations: turn registration off in the phone."))
 }
 
 // unwritten are the records of a call that is over, and what is to be done once they are on disk.

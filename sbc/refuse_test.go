@@ -3,7 +3,9 @@ package sbc
 import (
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,6 +323,28 @@ func TestProtocolFaults(t *testing.T) {
 	}
 }
 
+// A phone that is set to register shows its user no more than that it failed: the node's log says why. Nobody can fill
+// the log with it.
+func TestRegisterIsLogged(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		var log lockedLog
+		r.sbc.log = slog.New(slog.NewTextHandler(&log, nil))
+		for range 3 * maxRefusalRecords {
+			a := r.customer(transport.UDP).outboundCall(strings.Repeat(sdpPlain, 20))
+			a.req.Method = "REGISTER"
+			a.send(a.req.Bytes())
+			a.want("405")
+		}
+		got := log.String()
+		if !strings.Contains(got, "msg=refused method=REGISTER status=405") || !strings.Contains(got, "turn registration off in the phone") {
+			t.Errorf("the log says %q", got)
+		}
+		if lines := strings.Count(got, "\n"); lines > 2*maxRefusalRecords {
+			t.Errorf("%d lines for %d requests", lines, 3*maxRefusalRecords)
+		}
+	})
+}
+
 // A forked INVITE that comes by two ways is a call once (RFC 3261 section 8.2.2.2).
 func TestMergedRequest(t *testing.T) {
 	scenario(t, nil, func(r *rig) {
@@ -412,4 +436,22 @@ func TestOptions(t *testing.T) {
 		}
 	})
 	scenario(t, func(w *world) { w.noHealth = true }, func(r *rig) { options(r.customer(transport.TCP), host).want("200") })
+}
+
+// lockedLog is a log that the node writes while the test reads.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

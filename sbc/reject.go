@@ -84,7 +84,7 @@ var rejections = map[call.Reason]rejection{
 		"The number %s is not in E.164.",
 		"Dial a plus sign, the country code and the number, for example +12065550100."},
 	call.ReasonCPSExceeded: {503, "", 42, 399, false,
-		"More calls started in a second than Termination.CpsLimit allows (%s).",
+		"More calls started in a second than Termination.CpsLimit, which is %s, allows.",
 		"Raise CpsLimit, or start calls more slowly."},
 	call.ReasonConcurrencyExceeded: {503, "", 42, 399, false,
 		"The account already has as many calls up as its quota allows (%s).",
@@ -164,6 +164,9 @@ func complete(format, detail string) string {
 		detail = asSentence(detail)
 	case strings.HasSuffix(format, ": %s") && !strings.HasSuffix(detail, "."):
 		detail += "."
+	}
+	if detail == "" {
+		format = strings.ReplaceAll(format, " %s ", "%s ") // a caller that shows no number
 	}
 	return strings.TrimSpace(fmt.Sprintf(format, detail))
 }

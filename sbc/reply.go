@@ -163,6 +163,7 @@ func (s *Server) sendOnce(tx *transaction.Server, req *sip.Message, out []byte) 
 // (RFC 3261 section 8.2.1).
 func (s *Server) onOther(tx *transaction.Server, req *sip.Message) {
 	s.stats.Other.Add(1)
+	s.sampleOther(tx, req)
 	if req.Method() == sip.MethodUnknown {
 		s.answerStateless(tx, req, 501)
 		return
