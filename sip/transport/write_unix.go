@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !linux
 
 package transport
 
@@ -18,5 +18,22 @@ func writeOnce(fd uintptr, b []byte) (int, error) {
 		default:
 			return 0, err
 		}
+	}
+}
+
+// readsOnce says that readOnce may be used.
+const readsOnce = true
+
+// readOnce reads from a non-blocking socket and reports whether that is over; it is not when nothing is there.
+func readOnce(fd uintptr, b []byte) (n int, done bool, err error) {
+	for {
+		n, err = syscall.Read(int(fd), b)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return 0, false, nil
+		}
+		return max(n, 0), true, err
 	}
 }

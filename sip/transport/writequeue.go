@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -26,6 +27,16 @@ type writeQueue struct {
 	out     []byte
 	n       int
 	errno   error
+
+	in reading
+}
+
+// reading holds the operands of Read, which one goroutine calls.
+type reading struct {
+	attempt func(fd uintptr) bool
+	b       []byte
+	n       int
+	errno   error
 }
 
 func newWriteQueue(t *Transport, conn net.Conn, fail func(error)) *writeQueue {
@@ -39,7 +50,30 @@ func newWriteQueue(t *Transport, conn net.Conn, fail func(error)) *writeQueue {
 		q.n, q.errno = writeOnce(fd, q.out)
 		return true // never wait until it is writable
 	}
+	q.in.attempt = func(fd uintptr) (done bool) {
+		q.in.n, done, q.in.errno = readOnce(fd, q.in.b)
+		return done
+	}
 	return q
+}
+
+// Read waits for octets and reads them, past Go's scheduler as far as it can: see udp_linux.go.
+func (q *writeQueue) Read(b []byte) (int, error) {
+	if !readsOnce || q.raw == nil || len(b) == 0 {
+		return q.Conn.Read(b)
+	}
+	q.in.b = b
+	err := q.raw.Read(q.in.attempt)
+	q.in.b = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case q.in.errno != nil:
+		return 0, q.in.errno
+	case q.in.n == 0:
+		return 0, io.EOF
+	}
+	return q.in.n, nil
 }
 
 // Write takes all of b or disconnects. The lock spans a system call that cannot wait: two
