@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"carillon/call"
+	"carillon/sdp"
 	"carillon/srtp"
 )
 
@@ -44,6 +45,11 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	if refusal != nil {
 		return nil, refusal
 	}
+	e := sdp.Edit{Profile: ex.offer.profile, Mux: ex.offer.mux, Like: ex.offer.desc}
+	toNear.convert, toFar.convert, e.Drop, e.Instead = ex.bridge.taken(r.formats)
+	if e.Drop != "" {
+		toFar.codec = ex.bridge.codec(r.formats)
+	}
 	near.policy = ex.policy
 	far.apply(toFar)
 	near.apply(toNear)
@@ -53,7 +59,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 		lines = []*line{ex.back}
 	}
 	ex.answered = bytes.Clone(description)
-	ex.reply = far.tell(r, ex.offer.profile, lines, ex.offer)
+	ex.reply = far.tell(r, e, lines)
 	s.watch()
 	return bytes.Clone(ex.reply), nil
 }

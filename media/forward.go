@@ -32,6 +32,8 @@ type path struct {
 	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
 	// plain packets from forged ones in the counts. A frame of 0 means unknown.
 	frame, overhead int
+	// convert turns what comes from the peer into the law that the other one knows; nil for nothing.
+	convert *conversion
 	// clockRate is the codec's, in Hz, and codec its name.
 	clockRate uint32
 	codec     string
@@ -119,6 +121,12 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		lg.turn(w, p, far, h)
 	}
 	lg.account(w, p, h, len(b))
+	if c := p.convert; c != nil && h.PayloadType == c.from {
+		if c.apply(b, h) != nil {
+			w.stats.malformed.Add(1)
+			return
+		}
+	}
 	lg.far.forward(w, far, b)
 }
 

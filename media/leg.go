@@ -54,6 +54,8 @@ type applied struct {
 	// promises and since are as path has them.
 	promises bool
 	since    int64
+	// convert turns what the side sends into the law that the other side knows; nil for nothing.
+	convert *conversion
 }
 
 // line is one of our crypto lines: a key, and the sender that uses it, made once the line is chosen. A fork
@@ -79,7 +81,7 @@ func (lg *leg) local() netip.AddrPort {
 func (lg *leg) apply(a *applied) {
 	old := lg.now
 	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
-		codec: a.codec, promises: a.promises, since: a.since}
+		codec: a.codec, promises: a.promises, since: a.since, convert: a.convert}
 	if old == nil {
 		lg.in, lg.out = newWay(lg.session.memory()), newWay(lg.session.memory())
 	}

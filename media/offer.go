@@ -17,6 +17,8 @@ type exchange struct {
 	// profile and lines are what was offered on.
 	profile sdp.Profile
 	lines   []*line
+	// bridge is what was added to the formats.
+	bridge bridge
 	// back is our key towards the offerer, made with the first answer.
 	back *line
 	// answered and reply are the last answer and what was made of it.
@@ -58,6 +60,8 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	ex.profile = sdp.Profile{Secure: to.SRTP != call.SRTPOff && to.SecureSignalling}
 	if r.profile.Fax {
 		ex.profile = r.profile
+	} else {
+		ex.bridge = newBridge(r.formats)
 	}
 	if to.SRTP == call.SRTPRequire && !to.SecureSignalling {
 		return nil, call.Refuse(call.ReasonKeyInCleartext, "a key for this leg would be sent in the clear")
@@ -68,7 +72,11 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 		}
 	}
 	s.pending = ex
-	return far.tell(r, ex.profile, ex.lines, nil), nil
+	e := sdp.Edit{Profile: ex.profile, Mux: r.mux}
+	if ex.bridge.usable() {
+		e.Add = ex.bridge.added.Format
+	}
+	return far.tell(r, e, ex.lines), nil
 }
 
 // keptLine returns our key towards far where a re-offer may keep it.
@@ -119,20 +127,14 @@ func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
 	return nil
 }
 
-// tell writes the description for this leg's side from what the other side described. like is the offer that
-// is answered, nil for an offer.
-func (lg *leg) tell(r *remote, profile sdp.Profile, lines []*line, like *remote) []byte {
+// tell writes the description for this leg's side from what the other side described. e says what is not the same in all
+// descriptions.
+func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	at := lg.local()
 	if lg.told == nil {
 		lg.version = 1
 	}
-	e := sdp.Edit{
-		ID: lg.session.sdpID, Version: lg.version, Origin: at.Addr(), Addr: at.Addr(), Media: r.index,
-		Port: at.Port(), Profile: profile, Mux: r.mux,
-	}
-	if like != nil {
-		e.Like, e.Mux = like.desc, like.mux
-	}
+	e.ID, e.Version, e.Origin, e.Addr, e.Media, e.Port = lg.session.sdpID, lg.version, at.Addr(), at.Addr(), r.index, at.Port()
 	if r.hold {
 		e.Addr = unspecified(at.Addr())
 	}

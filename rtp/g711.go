@@ -65,3 +65,32 @@ func LinearA(b byte) int16 {
 	}
 	return int16(-v)
 }
+
+// Tables of MuToA and AToMu.
+var (
+	muToA = convert(LinearMu, ALaw, LinearA)
+	aToMu = convert(LinearA, MuLaw, LinearMu)
+)
+
+// convert finds for each octet of one law the octet of the other whose sample is nearest. Encoding the sample finds it,
+// except where the sample lies just beyond a step that is twice as high as the one before.
+func convert(decode func(byte) int16, encode func(int16) byte, back func(byte) int16) *[256]byte {
+	const step = 132 // the lower one, where the laws' steps do not fall together
+	var table [256]byte
+	for i := range table {
+		v, nearest := int(decode(byte(i))), 1<<16
+		for _, near := range [3]int{v, v - step, v + step} {
+			code := encode(int16(min(max(near, -1<<15), 1<<15-1)))
+			if d := max(v-int(back(code)), int(back(code))-v); d < nearest {
+				table[i], nearest = code, d
+			}
+		}
+	}
+	return &table
+}
+
+// MuToA returns the A-law octet for each mu-law octet. The table is read-only.
+func MuToA() *[256]byte { return muToA }
+
+// AToMu returns the mu-law octet for each A-law octet. The table is read-only.
+func AToMu() *[256]byte { return aToMu }

@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,12 @@ type Edit struct {
 	Profile Profile
 	Crypto  []Crypto
 	Mux     bool
+	// Add is a format that is offered besides the section's own, after the last that is speech; none without a Name.
+	Add Format
+	// Drop is the name of a format that is left out with all that is said of it; empty for none. Instead, unless it has
+	// no Name, takes its place.
+	Drop    string
+	Instead Format
 	// Like is the description being answered, nil for an offer. An answer has one section for each of
 	// the offer's (RFC 3264 section 6); a missing one is added as rejected, one too many left out.
 	Like *Description
@@ -174,11 +181,7 @@ func ownAttribute(name string) bool {
 }
 
 func (w *writer) kept(d *Description, m *Media, e Edit) {
-	names := make([]string, 0, len(m.Formats))
-	for _, f := range m.Formats {
-		names = append(names, f.Name)
-	}
-	w.line("m=", m.Type, " ", strconv.Itoa(int(e.Port)), " ", e.Profile.String(), " ", strings.Join(names, " "))
+	w.line("m=", m.Type, " ", strconv.Itoa(int(e.Port)), " ", e.Profile.String(), " ", strings.Join(m.names(e), " "))
 	written := false
 	for _, line := range d.lines[m.first+1 : m.end] {
 		isAttribute := strings.HasPrefix(line, "a=")
@@ -186,7 +189,7 @@ func (w *writer) kept(d *Description, m *Media, e Edit) {
 			w.ours(e)
 			written = true
 		}
-		if strings.HasPrefix(line, "c=") || strings.HasPrefix(line, "k=") {
+		if strings.HasPrefix(line, "c=") || strings.HasPrefix(line, "k=") || isAttribute && e.Drop != "" && speaksOf(line, e.Drop) {
 			continue
 		}
 		w.attribute(line)
@@ -196,7 +199,56 @@ func (w *writer) kept(d *Description, m *Media, e Edit) {
 	}
 }
 
+// names returns the formats of the section as the edit wants them.
+func (m *Media) names(e Edit) []string {
+	names := make([]string, 0, len(m.Formats)+1)
+	at := 0 // behind the last format that is speech
+	for _, f := range m.Formats {
+		switch {
+		case f.Name != e.Drop || e.Drop == "":
+			names = append(names, f.Name)
+		case e.Instead.Name != "":
+			names = append(names, e.Instead.Name)
+		}
+		if f.Speech() {
+			at = len(names)
+		}
+	}
+	if e.Add.Name != "" {
+		names = slices.Insert(names, at, e.Add.Name)
+	}
+	return names
+}
+
+// Speech reports whether a format of an audio section carries sound, and not events, comfort noise or copies.
+func (f Format) Speech() bool {
+	name, _, _ := strings.Cut(f.Encoding, "/")
+	switch strings.ToLower(name) {
+	case "telephone-event", "tone", "cn", "red":
+		return false
+	case "":
+		return f.Name != "13" && f.Name != "19" // static and once reserved for comfort noise (RFC 3551 section 6)
+	}
+	return true
+}
+
+// speaksOf reports whether an attribute describes a format.
+func speaksOf(line, format string) bool {
+	name, rest, _ := strings.Cut(value(line), ":")
+	switch strings.ToLower(strings.TrimSpace(name)) {
+	case "rtpmap", "fmtp":
+		of, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		return of == format
+	}
+	return false
+}
+
 func (w *writer) ours(e Edit) {
+	for _, f := range []Format{e.Add, e.Instead} {
+		if f.Name != "" {
+			w.line("a=rtpmap:", f.Name, " ", f.Encoding)
+		}
+	}
 	for _, c := range e.Crypto {
 		w.line(c.Line())
 	}

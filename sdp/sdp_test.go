@@ -132,6 +132,42 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+// A format is offered besides the others, one taken away, one put in its place, each with what is said of it.
+func TestRewriteFormats(t *testing.T) {
+	d, err := Parse(lines("v=0", "c=IN IP4 192.0.2.8", "m=audio 4000 RTP/AVP 8 9 101 13", "a=rtpmap:8 PCMA/8000", "a=fmtp:8 x", "a=rtpmap:9 G722/8000",
+		"a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name      string
+		change    func(*Edit)
+		line      string
+		has, lack []string
+	}{
+		{"add", func(e *Edit) { e.Add = Format{Name: "0", Encoding: "PCMU/8000"} }, "8 9 0 101 13", []string{"a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000", "a=fmtp:8 x"}, nil},
+		{"drop", func(e *Edit) { e.Drop = "8" }, "9 101 13", []string{"a=rtpmap:9 G722/8000", "a=fmtp:101 0-15"}, []string{"rtpmap:8", "fmtp:8"}},
+		{"instead", func(e *Edit) { e.Drop, e.Instead = "8", Format{Name: "97", Encoding: "PCMU/8000"} }, "97 9 101 13", []string{"a=rtpmap:97 PCMU/8000"}, []string{"rtpmap:8", "fmtp:8"}},
+	} {
+		e := edit(d, 0)
+		tt.change(&e)
+		got := string(d.Rewrite(e))
+		if !strings.Contains(got, "m=audio 6000 RTP/SAVP "+tt.line+"\r\n") {
+			t.Errorf("%s: want the formats %s in\n%s", tt.name, tt.line, got)
+		}
+		for _, want := range tt.has {
+			if !strings.Contains(got, want+"\r\n") {
+				t.Errorf("%s: want %q in\n%s", tt.name, want, got)
+			}
+		}
+		for _, lack := range tt.lack {
+			if strings.Contains(got, lack) {
+				t.Errorf("%s: %q is left in\n%s", tt.name, lack, got)
+			}
+		}
+	}
+}
+
 // An answer has one section for each of the offer's, whatever the peer's answer had.
 func TestRewriteMatchesTheOffer(t *testing.T) {
 	offer, err := Parse(lines("v=0", "c=IN IP4 192.0.2.1", "m=audio 1 RTP/AVP 0", "m=video 2 RTP/AVP 96", "m=text 3 RTP/AVP 98"))
@@ -249,6 +285,9 @@ func FuzzParse(f *testing.F) {
 		for i := range d.Media {
 			e := edit(d, i)
 			e.Like = d
+			if f := d.Media[i].Formats; len(f) > 0 && len(f) < MaxFormats {
+				e.Add, e.Drop, e.Instead = Format{Name: "8", Encoding: "PCMA/8000"}, f[0].Name, Format{Name: "0", Encoding: "PCMU/8000"}
+			}
 			out := d.Rewrite(e)
 			again, err := Parse(out)
 			if err != nil {
