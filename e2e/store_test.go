@@ -117,7 +117,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 	shown := w.must("calls", "show", string(r.ID))
-	for _, want := range []string{string(r.ID), r.Customer.Media.Suite, r.Customer.Cipher, "0 plain sent", "MOS 4.", "hung up by       customer"} {
+	for _, want := range []string{string(r.ID), r.Customer.Media.Suite, r.Customer.Cipher, "plain sent 0", "MOS 4.", "hung up by       customer"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("calls show lacks %q:\n%s", want, shown)
 		}
