@@ -23,35 +23,22 @@ type linphone struct {
 	done chan error
 }
 
-// startLinphone runs a phone of the connector over TLS, with SRTP or without.
+// startLinphone runs a phone of the connector over TLS, set up as docs/phones.md says, with SRTP or without.
 func startLinphone(t *testing.T, n *process, vc connector, encryption string) *linphone {
 	t.Helper()
 	program := need(t, "/usr/bin/linphonec")
 	dir := t.TempDir()
-	config := fmt.Sprintf(`[sip]
-sip_port=0
-sip_tcp_port=0
-sip_tls_port=%d
-root_ca=%s
-verify_server_certs=1
-verify_server_cn=0
-media_encryption=%s
-media_encryption_mandatory=0
-default_proxy=0
-[rtp]
-audio_rtp_port=%d
-[proxy_0]
-reg_proxy=<sip:%[5]s;transport=tls>
-reg_route=<sip:%[5]s;transport=tls;lr>
-reg_identity=<sip:%[6]s@%[7]s>
-reg_sendregister=0
-publish=0
-[auth_info_0]
-username=%[6]s
-passwd=%[8]s
-realm=%[7]s
-domain=%[7]s
-`, freePair(t), n.CAFile, encryption, mediaPort(t), n.SIP.TLS, vc.number, vc.Host, phonePassword)
+	// The page's settings, with what a phone needs beside a node on the same machine: its own ports, and the node's address,
+	// which the certificate's name is not, in place of what DNS says.
+	config := strings.NewReplacer(
+		"[sip]\n", fmt.Sprintf("[sip]\nsip_port=0\nsip_tcp_port=0\nsip_tls_port=%d\nverify_server_cn=0\n", freePair(t)),
+		"<sip:HOST;", "<sip:"+n.SIP.TLS+";", "root_ca=ca.pem", "root_ca="+n.CAFile,
+		"[proxy_0]\n", fmt.Sprintf("[rtp]\naudio_rtp_port=%d\n[proxy_0]\n", mediaPort(t)),
+	).Replace(phonesBlock(t, "linphone", "[sip]"))
+	if encryption == "none" {
+		config = strings.NewReplacer("media_encryption=srtp\n", "media_encryption=none\n", "media_encryption_mandatory=1\n", "media_encryption_mandatory=0\n").Replace(config)
+	}
+	config = onConnector(config, vc) + "\n"
 	file := filepath.Join(dir, "rc")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
