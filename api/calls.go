@@ -22,7 +22,10 @@ func listCalls(r *request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list calls: %w", err)
 	}
-	answer := &v1.CallList{Calls: append([]v1.Call{}, records...)}
+	answer := &v1.CallList{Calls: []v1.Call{}}
+	for _, record := range records {
+		answer.Calls = append(answer.Calls, r.seen(record))
+	}
 	if next != "" {
 		answer.NextToken = new(r.token(r.row.name, next))
 	}
@@ -37,5 +40,14 @@ func getCall(r *request) (any, error) {
 	if !found || !r.principal.Operator && record.Account != r.principal.Account {
 		return nil, trunk.Errorf(trunk.NotFound, "There is no call of that id.")
 	}
+	record = r.seen(record)
 	return &record, nil
+}
+
+// seen returns a record as the caller may read it.
+func (r *request) seen(record call.Record) call.Record {
+	if r.principal.Operator {
+		return record
+	}
+	return record.SeenByTenant()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -401,6 +402,49 @@ func TestCalls(t *testing.T) {
 	n.do(t, accountA, "GET", v1.Calls, "").want(t, 403)
 	n.calls.err = trunk.Errorf(trunk.Unavailable, "The log is being opened.")
 	n.as(t, reader, "GET", v1.Calls, "").want(t, 503)
+}
+
+// TestCallsHideNetworks: of the far end a tenant reads the carrier's name and no address, unless the end is its own.
+func TestCallsHideNetworks(t *testing.T) {
+	n := startNode(t)
+	const far = "sip:203.0.113.9:5061;transport=tls"
+	leg := call.LegRecord{
+		Transport: "tls", Remote: netip.MustParseAddrPort("203.0.113.9:5061"), SIPCallID: "id@203.0.113.9",
+		Media: call.LegReport{Remote: netip.MustParseAddrPort("203.0.113.9:40000")},
+	}
+	record := call.Record{
+		ID: "outbound", Account: accountA, Direction: "Outbound", Carrier: "north", CarrierLeg: leg, Customer: leg,
+		Attempts: []call.Attempt{{Target: far, Status: 200}},
+	}
+	inbound, inside := record, record
+	inbound.ID, inbound.Direction, inside.ID, inside.Inside = "inbound", "Inbound", "inside", "abcdefghijkl1234567890"
+	n.calls.records = []call.Record{record, inbound, inside}
+	reader := n.key(t, accountA, func(k *iam.AccessKey) {
+		k.Policy = `{"Statement":{"Effect":"Allow","Action":["carillon:ListCalls","carillon:GetCall"],"Resource":"*"}}`
+	})
+	hidden := call.LegRecord{Transport: "tls"}
+	for i, read := range []func(string) v1.Call{
+		func(id string) v1.Call {
+			return decode[v1.Call](t, n.as(t, reader, "GET", v1.Calls+"/"+id, "").want(t, 200))
+		},
+		func(id string) v1.Call {
+			all := decode[v1.CallList](t, n.as(t, reader, "GET", v1.Calls, "").want(t, 200)).Calls
+			return all[slices.IndexFunc(all, func(c v1.Call) bool { return string(c.ID) == id })]
+		},
+	} {
+		if got := read("outbound"); got.CarrierLeg != hidden || got.Attempts[0] != (call.Attempt{Target: call.HiddenTarget, Status: 200}) || got.Carrier != "north" || got.Customer != leg {
+			t.Errorf("%d: a tenant reads of its call to a carrier %+v", i, got)
+		}
+		if got := read("inbound"); got.CarrierLeg != hidden || got.Attempts[0].Target != far || got.Customer != leg {
+			t.Errorf("%d: a tenant reads of a carrier's call %+v", i, got)
+		}
+		if got := read("inside"); got.CarrierLeg != leg || got.Attempts[0].Target != far {
+			t.Errorf("%d: a tenant reads of a call between its own connectors %+v", i, got)
+		}
+	}
+	if got := decode[v1.CallList](t, n.do(t, operatorAccount, "GET", v1.Calls, "").want(t, 200)); got.Calls[0].CarrierLeg != leg || got.Calls[0].Attempts[0].Target != far {
+		t.Errorf("the operator reads %+v", got.Calls[0])
+	}
 }
 
 // TestOperatorRows: no policy opens what belongs to the installation to a tenant.

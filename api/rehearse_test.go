@@ -55,7 +55,21 @@ func TestRehearse(t *testing.T) {
 	if a, b := ask("others", named), ask("others", never); a.Status != 404 || a.Body != b.Body {
 		t.Errorf("another's connector: %v, one that never was: %v", a, b)
 	}
-	ask("others", `{"inbound":true,"to":"+12065550100","source":"203.0.113.7"}`).want(t, 404)
+	inbound := func(who string, rules []call.RehearsedRule, account, reason string) answer {
+		t.Helper()
+		n.rehearser.answer = call.Rehearsal{Account: account, Reason: reason, Rules: rules}
+		return ask(who, `{"inbound":true,"to":"+12065550100","source":"203.0.113.7"}`)
+	}
+	rules := []call.RehearsedRule{{Rule: "source", Passed: true}, {Rule: call.RuleNumber}}
+	nobodys := inbound("others", rules, "", "number_unknown").want(t, 404)
+	for _, account := range []string{accountA, ""} { // of a group that is empty no account is told
+		if a := inbound("others", rules, account, "no_route"); a.Status != nobodys.Status || a.Body != nobodys.Body {
+			t.Errorf("another account's number: %v, one that nobody has: %v", a, nobodys)
+		}
+	}
+	inbound("mine", rules, "", "number_unknown").want(t, 200) // its own, which leads nowhere
+	inbound("others", rules[:1], "", "source_not_allowed").want(t, 200)
+	n.rehearser.answer = call.Rehearsal{Account: accountA, Targets: []call.RehearsedTarget{{URI: "sip:192.0.2.1;transport=udp", SRTP: "off", Carrier: "north"}}}
 	if a := decode[v1.Rehearsal](t, ask("operator", named).want(t, 200)); a.Targets[0].Carrier != "north" {
 		t.Errorf("the operator is shown %+v", a.Targets)
 	}

@@ -2,6 +2,7 @@ package call
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -73,6 +74,9 @@ type Record struct {
 	AuthUser string `json:"auth_user,omitempty"`
 	// Carrier is the carrier's name.
 	Carrier string `json:"carrier,omitempty"`
+	// Inside is the connector at the other end of a call that stayed inside its account; empty where the other end is
+	// somebody else's.
+	Inside string `json:"inside,omitempty"`
 	// Start is when the INVITE came, Answered when the 2xx was sent (zero if never), End when it was over.
 	Start    time.Time `json:"start"`
 	Answered time.Time `json:"answered,omitzero"`
@@ -94,4 +98,29 @@ type Record struct {
 	PlainRequestsDropped uint64 `json:"plain_requests_dropped,omitempty"`
 	// Lab is true when the far end was the built-in lab carrier.
 	Lab bool `json:"lab,omitempty"`
+}
+
+// HiddenTarget stands in a record for a target that is not its reader's to know.
+const HiddenTarget = "hidden"
+
+// SeenByTenant returns the record as the account that owns its connector may read it. A carrier's name tells whom it is
+// called through; the addresses of carriers are the installation's network.
+func (r Record) SeenByTenant() Record {
+	if r.Inside != "" {
+		return r
+	}
+	return r.WithoutFarEnd()
+}
+
+// WithoutFarEnd returns the record without what tells of the network at its far end: the targets it was placed to, and
+// that leg's addresses and Call-ID, in which many a PBX writes its own host.
+func (r Record) WithoutFarEnd() Record {
+	r.CarrierLeg.Remote, r.CarrierLeg.Media.Remote, r.CarrierLeg.SIPCallID = netip.AddrPort{}, netip.AddrPort{}, ""
+	if r.Direction == Outbound.String() { // the targets of an inbound call are the customer's own
+		r.Attempts = slices.Clone(r.Attempts)
+		for i := range r.Attempts {
+			r.Attempts[i].Target = HiddenTarget
+		}
+	}
+	return r
 }

@@ -48,6 +48,9 @@ type Rehearsal struct {
 	Targets []RehearsedTarget `json:"targets,omitempty"`
 }
 
+// RuleNumber is the rule that finds who has the number of a carrier's call.
+const RuleNumber = "number"
+
 // RehearsedRule is one rule and what it said.
 type RehearsedRule struct {
 	Rule   string `json:"rule"`

@@ -80,7 +80,7 @@ var (
 		screening, scheme, hasRoom, {"credentials", authenticate, rehearseCredentials}, rate,
 		{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, rehearseInside},
 	}
-	inboundSteps = []step{isKnown, scheme, {"number", findConnector, nil}, hasRoom, rate, {"route", planInbound, nil}, secure}
+	inboundSteps = []step{isKnown, scheme, {call.RuleNumber, findConnector, nil}, hasRoom, rate, {"route", planInbound, nil}, secure}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
 	outboundOptionsSteps = []step{screening, scheme, hasRoom, {"credentials", authenticateUnlisted, nil}}

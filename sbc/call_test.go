@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -127,8 +128,15 @@ func TestInsideCall(t *testing.T) {
 			!second.RequireEncryption || second.ID == first.ID {
 			t.Errorf("the called one's record: %+v", second)
 		}
-		if second.Customer != first.CarrierLeg || second.CarrierLeg != first.Customer || second.Customer.Transport != "tls" {
+		if second.Customer.Transport != "tls" || second.CarrierLeg.Transport != "udp" || first.Customer.SIPCallID != caller.req.CallID ||
+			second.Customer.SIPCallID != string(target.invite.CallID()) || !strings.Contains(second.Attempts[0].Target, pbxIP) {
 			t.Errorf("legs %+v and %+v", second.Customer, second.CarrierLeg)
+		}
+		// Neither account learns the other's network from its record.
+		for secret, record := range map[string]call.Record{pbxIP: first, string(target.invite.CallID()): first, customerIP: second, caller.req.CallID: second} {
+			if text, _ := json.Marshal(record); strings.Contains(string(text), secret) {
+				t.Errorf("%s of the other account is in the record %s", secret, text)
+			}
 		}
 	})
 }

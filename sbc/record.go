@@ -161,10 +161,7 @@ func (c *activeCall) conclude(v verdict, hungUpBy string, then func()) {
 			r.CarrierLeg = l.record
 		}
 	}
-	c.unwritten = &unwritten{records: []call.Record{*r}, reason: v.reason, then: then}
-	if c.plan.Inside != nil {
-		c.unwritten.records = append(c.unwritten.records, c.insideRecord())
-	}
+	c.unwritten = &unwritten{records: c.split(), reason: v.reason, then: then}
 }
 
 // write writes the records and goes on with the call, which is busy meanwhile.
@@ -188,6 +185,21 @@ func (c *activeCall) write() {
 		u.then()
 	}
 	c.work()
+}
+
+// split returns the call's records. Of one between two accounts each has its own end: neither may learn the other's
+// addresses and hosts from what is kept for it.
+func (c *activeCall) split() []call.Record {
+	inside := c.plan.Inside
+	if inside == nil {
+		return []call.Record{c.rec}
+	}
+	first, second := c.rec, c.insideRecord()
+	if inside.Account == first.Account {
+		first.Inside, second.Inside = inside.ID, c.plan.Connector.ID
+		return []call.Record{first, second}
+	}
+	return []call.Record{first.WithoutFarEnd(), second.WithoutFarEnd()}
 }
 
 // insideRecord is the record of a call that stayed inside, as the account of the other connector sees it.

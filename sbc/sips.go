@@ -42,7 +42,15 @@ func secureTargets(_ *Server, a *arrival) *call.Refusal {
 		secure = append(secure, t)
 	}
 	if len(secure) == 0 {
-		return call.Refuse(call.ReasonSIPSNotAllowed, strings.TrimPrefix(a.plan.Targets[0].String(), "sip:"))
+		first := a.plan.Targets[0]
+		name := strings.TrimPrefix(first.String(), "sip:")
+		switch { // the caller's account reads it
+		case first.Carrier != nil:
+			name = "the carrier " + first.Carrier.Name
+		case first.Connector != nil && first.Connector.Account != a.connector.Account:
+			name = "another account's host"
+		}
+		return call.Refuse(call.ReasonSIPSNotAllowed, name)
 	}
 	a.plan.Targets = secure
 	return nil

@@ -60,6 +60,9 @@ func TestSIPSGoesNowhereInTheClear(t *testing.T) {
 			t.Errorf("Warning is %q, want code 380", got)
 		}
 		r.wantRecord(call.ReasonSIPSNotAllowed, 480, "")
+		if text := string(final.Lookup("Warning")) + r.records.list()[0].Sentence; strings.Contains(text, carrierIP) {
+			t.Errorf("the customer is told the carrier's address: %s", text)
+		}
 		tel.quiet()
 		backup.quiet()
 	})
