@@ -38,9 +38,10 @@ type embedded struct {
 	settings settings
 	lock     *os.File
 	room     room
+	reserve  reserve
 	client   *clientv3.Client // asks whichever server runs
 	now      atomic.Pointer[running]
-	crowded  chan struct{} // etcd has refused a write because of the size of its database
+	crowded  chan struct{} // the database has reached its reserve, or etcd has refused a write because of its size
 	stop     context.CancelFunc
 	ended    chan struct{} // closed when nothing watches over the server any more
 	restarts atomic.Uint64
@@ -69,6 +70,7 @@ func startEmbedded(ctx context.Context, s settings) (*embedded, error) {
 	}
 	e := &embedded{
 		settings: s, lock: lock, room: room{dir: s.dir, reserve: s.reserve, logger: s.logger},
+		reserve: reserve{quota: s.quota, logger: s.logger},
 		crowded: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	srv, err := e.start(ctx)
@@ -142,7 +144,7 @@ func (e *embedded) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.Ca
 // watch starts the server again when a fault has ended it, and makes room in its database when that is full.
 func (e *embedded) watch(ctx context.Context) {
 	defer close(e.ended)
-	e.noteCrowded() // an earlier run may have left the alarm
+	e.noteCrowded() // an earlier run may have left it full, or the alarm
 	crowded := e.crowded
 	rested := make(chan struct{}, 1)
 	for {

@@ -35,6 +35,8 @@ func classify(err error) (trunk.Kind, string) {
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return trunk.Unavailable, "the store is full"
+	case isReserved(err):
+		return trunk.Unavailable, "the store is nearly full, and what is left is for operators"
 	case isNoRoom(err):
 		return trunk.Unavailable, "the store's disk is full"
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):

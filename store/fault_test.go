@@ -279,10 +279,11 @@ func TestAFullStore(t *testing.T) {
 	n := 0
 	within(t, 20*time.Second, "it is found out that there is too much", func() bool {
 		// The write that meets the quota is refused and may be there all the same: etcd looks once more after it.
-		if _, err := create(s, big(fmt.Sprint("kept ", n))); err == nil || trunk.KindOf(err) == trunk.Conflict {
+		_, err := create(s, big(fmt.Sprint("kept ", n)))
+		if err == nil || trunk.KindOf(err) == trunk.Conflict {
 			n++
 		}
-		return timers.waiting.Load()
+		return trunk.KindOf(err) == trunk.Unavailable && timers.waiting.Load()
 	})
 	if quotaValue(t, s, "before") != 1 {
 		t.Error("a full store cannot be read")

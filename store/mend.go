@@ -17,19 +17,20 @@ const (
 	mendTimeout = 10 * time.Minute
 	// mendPause is how long a database in which no room could be made is left alone.
 	mendPause = 30 * time.Second
-	// mendBelow is how full in percent of its quota a database may be with what it needs, to be worth the copying.
+	// mendBelow is how full in percent of its quota a database may be with what it needs, for operators to get room by
+	// copying it.
 	mendBelow = 90
 )
 
-// mend makes room in a database that has reached its quota, and lets etcd write again, which it does not do by itself:
-// the alarm it raises stays until somebody takes it away. It returns false when that should be tried again after a
+// mend makes room in a database that has reached its reserve. If it has reached its quota it lets etcd write again, which
+// that does not do by itself: the alarm it raises stays until somebody takes it away. It returns false when that should be tried again after a
 // while: records can still be deleted.
 func (e *embedded) mend(ctx context.Context, s *server) bool {
 	ctx, cancel := context.WithTimeout(ctx, mendTimeout)
 	defer cancel()
 	err := e.makeRoom(ctx, s)
 	if err != nil && ctx.Err() == nil {
-		e.settings.logger.Error("the store has reached its quota, and no room could be made", "error", err)
+		e.settings.logger.Error("the store is nearly full, and no room could be made", "error", err)
 	}
 	return err == nil
 }
@@ -46,11 +47,15 @@ func (e *embedded) makeRoom(ctx context.Context, s *server) error {
 	if err != nil {
 		return fmt.Errorf("list alarms: %w", err)
 	}
+	below, size := int64(mendBelow), e.size()
 	full := slices.DeleteFunc(alarms.Alarms, func(a *pb.AlarmMember) bool { return a.Alarm != pb.AlarmType_NOSPACE })
 	if len(full) == 0 {
-		return nil
+		if !e.reserve.crowded(size) {
+			return nil
+		}
+		below = mendReserveBelow
 	}
-	e.settings.logger.Warn("the store has reached its quota: old revisions are removed from it", "quota_bytes", e.settings.quota)
+	e.settings.logger.Warn("the store is nearly full: old revisions are removed from it", "bytes", size, "quota_bytes", e.settings.quota)
 	before, err := s.client.Status(ctx, "")
 	if err != nil {
 		return fmt.Errorf("read the size: %w", err)
@@ -59,11 +64,13 @@ func (e *embedded) makeRoom(ctx context.Context, s *server) error {
 	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
 		return fmt.Errorf("compact: %w", err)
 	}
+	// What was compacted counts as free once the transaction that says so is on disk.
+	s.etcd.Server.Backend().ForceCommit()
 	after, err := s.client.Status(ctx, "")
 	if err != nil {
 		return fmt.Errorf("read the size: %w", err)
 	}
-	if after.DbSizeInUse > e.settings.quota/100*mendBelow {
+	if after.DbSizeInUse > e.settings.quota/100*below {
 		return fmt.Errorf("%d of %d bytes are in use: delete what is not needed", after.DbSizeInUse, e.settings.quota)
 	}
 	if free, err := e.room.free(); err == nil && free < after.DbSizeInUse+max(e.settings.reserve, 0) {

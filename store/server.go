@@ -67,7 +67,7 @@ func embeddedConfig(dir string, logger *slog.Logger, f *fatal) *embed.Config {
 	c.QuotaBackendBytes = QuotaBytes
 	c.MaxTxnOps = MaxOps
 	c.MaxRequestBytes = MaxRequestBytes
-	c.SnapshotCount = 10_000
+	c.SnapshotCount, c.SnapshotCatchUpEntries = snapshotEntries, catchUpEntries
 	// A cluster of one elects itself after one election timeout at the latest; a short one makes for a short start.
 	c.TickMs, c.ElectionMs = 20, 200
 	c.PreVote = false

@@ -36,10 +36,15 @@ const (
 	MaxOps = 4096
 	// MaxRequestBytes bounds one transaction on the embedded store.
 	MaxRequestBytes = 4 << 20
-	// QuotaBytes bounds the embedded store's database. Beyond it writes are refused, reads go on.
+	// QuotaBytes bounds the embedded store's database. Beyond it writes are refused, reads go on; tenants' writes are
+	// refused from MaxTenantPercent of it on.
 	QuotaBytes = 8 << 30
 	// KeptRevisions is how far back a follower may resume; older ones are compacted and make it list again.
 	KeptRevisions = 50_000
+	// snapshotEntries is after how many entries of etcd's log they are left to the database, and catchUpEntries how many
+	// it keeps in memory all the same, for followers that a cluster of one does not have. Each may have MaxRequestBytes.
+	snapshotEntries = 250
+	catchUpEntries  = 50
 	// MaxRuns bounds how often Update runs its function when others keep changing what it read.
 	MaxRuns = 24
 
@@ -108,8 +113,12 @@ type Stats struct {
 	Lists, Resumed uint64
 	// Unreadable are stored entities that could not be understood or unsealed; followers were told they are gone.
 	Unreadable uint64
+	// DatabaseBytes are the size of the database and QuotaBytes its bound; both are 0 with an external cluster.
+	DatabaseBytes, QuotaBytes int64
+	// Reserved writes of tenants were refused to leave the rest of the quota to operators.
+	Reserved uint64
 	// NoRoom writes were refused to leave Config.Reserve free, Restarts were needed after faults of the disk, and in
-	// Mended databases that had reached their quota room was made. All are of the embedded store.
+	// Mended databases that had reached their reserve room was made. All are of the embedded store.
 	NoRoom, Restarts, Mended uint64
 	// AuditAged and AuditCrowded are entries of the audit log removed for their age or for the number of younger ones.
 	AuditAged, AuditCrowded uint64
@@ -245,6 +254,7 @@ func (s *Store) Stats() Stats {
 		AuditAged: c.auditAged.Load(), AuditCrowded: c.auditCrowded.Load(),
 	}
 	if e := s.embedded; e != nil {
+		all.DatabaseBytes, all.QuotaBytes, all.Reserved = e.size(), e.settings.quota, e.reserve.refused.Load()
 		all.NoRoom, all.Restarts, all.Mended = e.room.refused.Load(), e.restarts.Load(), e.mended.Load()
 	}
 	return all

@@ -191,6 +191,9 @@ func (t *tx) commit() (int64, error) {
 	if t.reads+t.writes > MaxOps {
 		return 0, trunk.Errorf(trunk.LimitExceeded, "one transaction may read and write at most %d records", MaxOps)
 	}
+	if err := t.reserved(); err != nil {
+		return 0, t.store.refuse("write to the store", err)
+	}
 	p, err := t.pending()
 	switch {
 	case err != nil && t.unwritten:
