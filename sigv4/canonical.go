@@ -36,29 +36,31 @@ func hasPair(pairs []pair, name string) bool {
 }
 
 // requestTarget returns path and query of a request as they were sent: net/http rewrites characters a path should not
-// have, and a signature covers the original. A request that was not received (a client's own) has no original yet.
+// have, and a signature covers the original. What is not in origin-form (RFC 9112 section 3.2) is taken as net/http read
+// it, so that what is signed is what is routed: a reading of our own would let a target such as x:/one?y=://h/other carry
+// the signature of another resource.
 func requestTarget(r *http.Request) (path, query string) {
-	target := r.RequestURI
-	if target == "" {
-		target = r.URL.EscapedPath()
-		if r.URL.RawQuery != "" {
-			target += "?" + r.URL.RawQuery
-		}
-	} else if !strings.HasPrefix(target, "/") {
-		// absolute-form (RFC 9112 section 3.2.2): http://host/path
-		if _, rest, found := strings.Cut(target, "://"); found {
-			slash := strings.IndexAny(rest, "/?")
-			if slash < 0 {
-				return "/", ""
-			}
-			target = rest[slash:]
-		}
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, query, _ = strings.Cut(r.RequestURI, "?")
+		return path, query
 	}
-	path, query, _ = strings.Cut(target, "?")
-	if path == "" {
+	if r.URL == nil {
+		return "/", ""
+	}
+	if path = r.URL.EscapedPath(); path == "" {
 		path = "/"
 	}
-	return path, query
+	return path, r.URL.RawQuery
+}
+
+// validTarget reports whether a request has a target a service may be asked with: a path, or in absolute-form an http
+// URL with a host. One that was not received (a client's own) has none yet.
+func validTarget(r *http.Request) bool {
+	if r.RequestURI == "" || strings.HasPrefix(r.RequestURI, "/") {
+		return true
+	}
+	u := r.URL
+	return u != nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Opaque == "" && u.User == nil
 }
 
 // canonical is the part of a request that is signed.

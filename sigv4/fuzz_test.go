@@ -1,7 +1,9 @@
 package sigv4
 
 import (
+	"bufio"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -44,6 +46,33 @@ func FuzzQuery(f *testing.F) {
 		}
 		if p := normalizePath(path); !strings.HasPrefix(p, "/") || strings.Contains(p, "//") || strings.Contains(p+"/", "/../") {
 			t.Errorf("normalizePath(%q) = %q", path, p)
+		}
+	})
+}
+
+// FuzzTarget holds that what is signed is what net/http routes, whatever form a target has.
+func FuzzTarget(f *testing.F) {
+	for _, target := range []string{
+		"/", "/a%2Fb?x=1&y=%20", "//a/../b", "/a\"b", "*", "http://h/a?b", "http://h?b=/c", "HTTPS://h", "http:///a", "http:a",
+		"x:/voice-connectors/one?y=://h/voice-connectors/two?z", "http://h/one?y=://h/two", "/one?y=://h/two", "x://h/a", "http://u@h/a",
+	} {
+		f.Add(target)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")))
+		if err != nil || !validTarget(r) {
+			return
+		}
+		path, query := requestTarget(r)
+		decoded, err := url.PathUnescape(path)
+		if err != nil || decoded != r.URL.Path && (r.URL.Path != "" || path != "/") {
+			t.Errorf("%q is routed as %q and signed as %q", target, r.URL.Path, path)
+		}
+		if query != r.URL.RawQuery {
+			t.Errorf("%q has the query %q and is signed with %q", target, r.URL.RawQuery, query)
+		}
+		if strings.Contains(r.URL.Scheme, "x") {
+			t.Errorf("the scheme %s was let through", r.URL.Scheme)
 		}
 	})
 }
