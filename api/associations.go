@@ -101,6 +101,9 @@ func (r *request) retake(asked taker, numbers []wire.Sensitive, fn func(*trunk.P
 		var changed []taker
 		failed, err = each(numbers, func(_ int, e164 trunk.Number) error {
 			n, err := r.held(tx, e164)
+			if err == nil {
+				err = r.notForbidden(r.numberARN(e164))
+			}
 			if err != nil {
 				return err
 			}
@@ -109,6 +112,9 @@ func (r *request) retake(asked taker, numbers []wire.Sensitive, fn func(*trunk.P
 			}
 			from := takerOf(n)
 			to, err := fn(n)
+			if err == nil && to != from && from != asked {
+				err = r.mayLose(from)
+			}
 			if err == nil && to != from {
 				changed = append(changed, from, to)
 				n.ConnectorID, n.GroupID, n.Associated = to.connectorID, to.groupID, r.now
@@ -127,6 +133,21 @@ func (r *request) retake(asked taker, numbers []wire.Sensitive, fn func(*trunk.P
 		return err
 	})
 	return failed, err
+}
+
+// mayLose asks the policy about a connector or group that a number is taken from for another one: who may manage one
+// trunk must not empty all others.
+func (r *request) mayLose(t taker) error {
+	switch {
+	case t.groupID != "":
+		return r.mayTouch(trunk.GroupARN(r.principal.Account, t.groupID))
+	case t.connectorID == "":
+		return nil
+	}
+	if c, ok := r.snapshot.Connector(t.connectorID); ok {
+		return r.mayTouch(c.ARN())
+	}
+	return r.mayTouch(trunk.ConnectorARN(trunk.Region(r.region), r.principal.Account, t.connectorID))
 }
 
 // touchTaker reports whether the account has that connector or group, and touches it if asked to.

@@ -30,6 +30,7 @@ func (r *request) authenticate() error {
 	if err != nil {
 		return err
 	}
+	r.signatureEnd = id.Expires
 	r.snapshot, r.region = r.server.config.Directory.Snapshot(), id.Region
 	key, ok := r.snapshot.AccessKey(id.AccessKeyID)
 	if !ok || !key.Usable(r.now) {
@@ -68,11 +69,33 @@ func (r *request) authorize() error {
 	if r.row.operatorOnly && !r.principal.Operator {
 		return r.denied()
 	}
-	resource := r.row.resource(r)
-	if iam.Allowed(r.principal, r.row.action, resource, r.facts(resource)) != iam.Allow {
+	if r.decision(r.row.resource(r)) != iam.Allow {
 		return r.denied()
 	}
 	return nil
+}
+
+// mayTouch asks the policy about one thing of many that a request names in its body. The request as a whole is allowed;
+// a policy that allows some of what it names does not allow the rest.
+func (r *request) mayTouch(arn string) error {
+	if r.decision(arn) != iam.Allow {
+		return &deniedError{r.principal.ARN, r.row.action, arn}
+	}
+	return nil
+}
+
+// notForbidden asks the policy about what a request touches besides the resource it is for. Policies name the latter, as
+// for AWS, so that nothing said of the former is no refusal; a Deny of it is.
+func (r *request) notForbidden(arn string) error {
+	if r.decision(arn) == iam.ExplicitDeny {
+		return &deniedError{r.principal.ARN, r.row.action, arn}
+	}
+	return nil
+}
+
+// decision is what the policy says of this action on a resource.
+func (r *request) decision(resource string) iam.Decision {
+	return iam.Allowed(r.principal, r.row.action, resource, r.facts(resource))
 }
 
 // facts are what the conditions of the principal's policy may ask about; nil without a policy.

@@ -211,7 +211,7 @@ func TestRetriedCreate(t *testing.T) {
 			t.Errorf("%s got the first result", name)
 		}
 	}
-	n.clock.Advance(DefaultRetryMemory)
+	n.clock.Advance(DefaultRetryMemory + 2*time.Second)
 	if send(accountA, body, "one") == first {
 		t.Error("the first result is remembered too long")
 	}

@@ -89,6 +89,9 @@ func (r *request) touchMembers(tx trunk.Tx, members, before []trunk.Member) erro
 		if !ok || c.Account != r.principal.Account {
 			return trunk.Errorf(trunk.NotFound, "VoiceConnectorItems names a Voice Connector that the account does not have.")
 		}
+		if err := r.notForbidden(c.ARN()); err != nil {
+			return err
+		}
 		c = c.Clone()
 		touch(c, r.now)
 		tx.Put(c)

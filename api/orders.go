@@ -67,6 +67,9 @@ func (r *request) fill(tx trunk.Tx, o *trunk.Order, name string) error {
 		if ordered.Acquired = ok && n.Free(r.now); !ordered.Acquired {
 			continue
 		}
+		if err := r.notForbidden(r.numberARN(ordered.E164)); err != nil {
+			return err
+		}
 		acquired++
 		tx.Put(&trunk.PhoneNumber{
 			E164: ordered.E164, Account: o.Account, ProductType: o.ProductType, Name: name, OrderID: o.ID,

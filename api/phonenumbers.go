@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"carillon/api/wire"
-	"carillon/iam"
 	"carillon/numbering"
 	"carillon/trunk"
 )
@@ -154,7 +153,7 @@ func itemError(err error) (code wire.ErrorCode, message string, ok bool) {
 }
 
 // batch is each as a transaction of its own, for operations that name numbers in their body. The policy was asked about
-// numbers in general; a Deny of one of them is heard here.
+// numbers in general; what it says of each of them, by its tags perhaps, is heard here.
 func (r *request) batch(ids []wire.Sensitive, fn func(tx trunk.Tx, i int, e164 trunk.Number) error) ([]wire.PhoneNumberError, error) {
 	if err := checkCount(len(ids)); err != nil {
 		return nil, err
@@ -162,9 +161,8 @@ func (r *request) batch(ids []wire.Sensitive, fn func(tx trunk.Tx, i int, e164 t
 	var failed []wire.PhoneNumberError
 	err := r.update(func(tx trunk.Tx) (err error) {
 		failed, err = each(ids, func(i int, e164 trunk.Number) error {
-			arn := r.numberARN(e164)
-			if iam.Allowed(r.principal, r.row.action, arn, r.facts(arn)) == iam.ExplicitDeny {
-				return &deniedError{r.principal.ARN, r.row.action, arn}
+			if err := r.mayTouch(r.numberARN(e164)); err != nil {
+				return err
 			}
 			return fn(tx, i, e164)
 		})

@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"time"
 
 	"carillon/trunk"
 )
@@ -36,7 +37,7 @@ func createOnce[E trunk.Entity](r *request, c creation[E]) (E, error) {
 			if err := c.write(tx); err != nil || retry == "" {
 				return err
 			}
-			memory := &trunk.Dedup{Key: retry, ResultID: c.made.EntityKey().ID, Expires: r.now.Add(r.server.config.RetryMemory)}
+			memory := &trunk.Dedup{Key: retry, ResultID: c.made.EntityKey().ID, Expires: r.remembered()}
 			if look {
 				tx.Put(memory)
 			} else {
@@ -54,6 +55,16 @@ func createOnce[E trunk.Entity](r *request, c creation[E]) (E, error) {
 		r.server.metrics.retries.Inc()
 	}
 	return result, err
+}
+
+// remembered is until when a create is recognised: for as long as the very same bytes would be let in again, however far
+// ahead they are dated.
+func (r *request) remembered() time.Time {
+	least := r.now.Add(r.server.config.RetryMemory)
+	if end := r.signatureEnd.Add(time.Second); end.After(least) {
+		return end
+	}
+	return least
 }
 
 // retryKey names this very request, so that it is recognised when its client sends it again after a lost answer;

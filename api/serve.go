@@ -37,6 +37,8 @@ type request struct {
 	body      []byte
 	namespace wire.Namespace
 	principal *iam.Principal
+	// signatureEnd is when the signature stops being good.
+	signatureEnd time.Time
 	// region is the one the client signed for; any is accepted.
 	region string
 	// snapshot is the state this request reads, one and the same in all its steps.

@@ -91,9 +91,14 @@ type condition struct {
 // test reports whether the value from the request fits one value of the policy. A value that cannot be read does not.
 type test func(got string) bool
 
-func (c *condition) holds(ctx Context) bool {
+// holds reports whether the condition holds, for a statement that allows or denies.
+func (c *condition) holds(ctx Context, e effect) bool {
 	got := ctx[c.key]
 	switch {
+	case len(got) > 1 && c.over == oneValue && c.wantNull == 0:
+		// No fact is two things at once. Where it seems so, by tags whose keys differ in capitals, whoever set the second
+		// must gain nothing by it.
+		return e == effectDeny
 	case c.wantNull != 0:
 		return (len(got) > 0) == (c.wantNull == 2)
 	case c.over == forAllValues:

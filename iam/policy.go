@@ -86,7 +86,7 @@ func (s *statement) matches(action, resource string, c Context) bool {
 		return false
 	}
 	for i := range s.conditions {
-		if !s.conditions[i].holds(c) {
+		if !s.conditions[i].holds(c, s.effect) {
 			return false
 		}
 	}

@@ -118,7 +118,7 @@ func TestConditions(t *testing.T) {
 		{`{"StringEquals":{"aws:ResourceTag/other":"voice"}}`, false},
 		{`{"StringNotEquals":{"aws:ResourceTag/other":"voice"}}`, true},
 		{`{"Null":{"aws:ResourceTag/other":"true"}}`, true},
-		{`{"StringEquals":{"aws:RequestTag/Team":"rtp"}}`, true}, // two keys that differ in capitals are one to a policy
+		{`{"StringEquals":{"aws:RequestTag/Team":"rtp"}}`, false}, // two keys that differ in capitals are one to a policy, and no value is right
 		{`{"StringNotEquals":{"aws:RequestTag/Team":"sip"}}`, false},
 		{`{"ForAllValues:StringEquals":{"aws:TagKeys":["team","TEAM","cost"]}}`, true},
 		{`{"ForAllValues:StringEquals":{"aws:TagKeys":["team"]}}`, false},

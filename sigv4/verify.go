@@ -58,6 +58,8 @@ type Identity struct {
 	Service string
 	// Signed is the date of the signature.
 	Signed time.Time
+	// Expires is the moment after which the signature is refused.
+	Expires time.Time
 	// Presigned is true for the query form.
 	Presigned bool
 }
@@ -101,6 +103,9 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request, body []byte, ser
 }
 
 func (v *Verifier) verify(ctx context.Context, r *http.Request, body []byte, service string, now time.Time) (Identity, *Error) {
+	if !validTarget(r) {
+		return Identity{}, refuse(IncompleteSignature, "The request target must be a path, or an http URL with a host.")
+	}
 	path, query := requestTarget(r)
 	pairs, err := parseQuery(query)
 	if err != nil {
@@ -135,7 +140,7 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, body []byte, ser
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{AccessKeyID: c.accessKeyID, Region: c.region, Service: c.service, Signed: c.moment, Presigned: c.presigned}, nil
+	return Identity{AccessKeyID: c.accessKeyID, Region: c.region, Service: c.service, Signed: c.moment, Expires: c.moment.Add(c.life()), Presigned: c.presigned}, nil
 }
 
 // unsignedParameter names the parameters of the query form that are not part of what is signed.
@@ -153,13 +158,18 @@ func checkScope(c *claim, service string) *Error {
 	return nil
 }
 
+// life is how long after its date a signature is good.
+func (c *claim) life() time.Duration {
+	if c.expires > 0 {
+		return c.expires
+	}
+	return Window
+}
+
 // checkDate holds the date against the clock. The sentences are the ones SDKs recognise as a skewed clock.
 func checkDate(c *claim, now time.Time) *Error {
 	now = now.UTC()
-	life := Window
-	if c.expires > 0 {
-		life = c.expires
-	}
+	life := c.life()
 	if c.moment.Before(now.Add(-life)) {
 		return refuse(SignatureExpired, "Signature expired: "+c.date+" is now earlier than "+now.Add(-life).Format(dateLayout)+
 			" ("+now.Format(dateLayout)+" - "+spell(life)+")")
