@@ -99,12 +99,13 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 		}
 	}
 	since := s.plane.relay.second(s.plane.cfg.Clock.Now())
-	toNear = &applied{remote: *r, line: chosen, codec: codec, since: since, promises: promises(r, ex.offer)}
-	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec, since: since, promises: promises(ex.offer, r)}
+	toNear = &applied{remote: *r, line: chosen, codec: codec, promises: promises(r, ex.offer)}
+	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r)}
 	for _, x := range []struct {
 		lg *leg
 		a  *applied
 	}{{near, toNear}, {far, toFar}} {
+		x.a.since, x.a.rate = since, uint32(s.plane.cfg.PacketRate)
 		if x.a.line == nil {
 			continue
 		}

@@ -28,6 +28,8 @@ func (lg *leg) receiveFax(w *worker, p *path, s *socket, b []byte, src netip.Add
 		w.stats.wrongSource.Add(1)
 	case !isUDPTL(b):
 		w.stats.malformed.Add(1)
+	case !lg.packets.take(w.second, p.rate):
+		lg.police(w)
 	default:
 		lg.count.received.Add(1)
 		lg.count.bytesReceived.Add(uint64(len(b)))

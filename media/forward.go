@@ -37,6 +37,8 @@ type path struct {
 	// clockRate is the codec's, in Hz, and codec its name.
 	clockRate uint32
 	codec     string
+	// rate is how many packets of the peer are relayed in a second.
+	rate uint32
 	// promises is true where the peer said that it sends and the other that it receives.
 	promises bool
 	// since is the second in which the path was made.
@@ -104,6 +106,10 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 			return
 		}
 	} else {
+		if src != p.rtp.to && !lg.strangers.take(w.second, MaxStrangerRate) {
+			lg.police(w)
+			return
+		}
 		size, current := len(b), false
 		if b, current, err = lg.unprotect(w, p, b); err != nil {
 			lg.missed(p, err, src)
@@ -116,6 +122,10 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 			p.rtp.authentic(src, ssrc, index)
 		}
 		lg.count.unprotected.Add(1)
+	}
+	if !lg.packets.take(w.second, p.rate) {
+		lg.police(w)
+		return
 	}
 	if w.second != lg.second {
 		lg.turn(w, p, far, h)
@@ -166,6 +176,10 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 	} else {
 		// The lengths of a compound in the clear add up to the datagram; those of SRTCP cannot, there is
 		// an index and a tag behind.
+		if src != p.rtcp.to && !lg.strangers.take(w.second, MaxStrangerRate) {
+			lg.police(w)
+			return
+		}
 		plain, current := err == nil, false
 		if b, current, err = p.unprotectRTCP(w, b); err != nil {
 			lg.refuse(w, err, plain)
@@ -179,6 +193,10 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 		if current && !p.mux {
 			p.rtcp.authentic(src, 0, uint64(p.receiver.LastRTCP()))
 		}
+	}
+	if !lg.reports.take(w.second, MaxRTCPRate) {
+		lg.police(w)
+		return
 	}
 	lg.count.rtcpReceived.Add(1)
 	lg.count.lastHeard.Store(int64(w.since))

@@ -40,9 +40,11 @@ type leg struct {
 	gap     time.Duration // the longest of the second
 	in, out way
 	reporting
-	numbers numbering
-	misses  int // packets of the peer in a row that were not authentic
-	count   legCounters
+	// packets, reports and strangers are what may still come in the second.
+	packets, reports, strangers budget
+	numbers                     numbering
+	misses                      int // packets of the peer in a row that were not authentic
+	count                       legCounters
 }
 
 // applied is what was agreed with one side.
@@ -51,9 +53,10 @@ type applied struct {
 	line  *line // our key towards the side, nil for plain RTP
 	in    *srtp.Receiver
 	codec string
-	// promises and since are as path has them.
+	// promises, since and rate are as path has them.
 	promises bool
 	since    int64
+	rate     uint32
 	// convert turns what the side sends into the law that the other side knows; nil for nothing.
 	convert *conversion
 }
@@ -81,7 +84,7 @@ func (lg *leg) local() netip.AddrPort {
 func (lg *leg) apply(a *applied) {
 	old := lg.now
 	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
-		codec: a.codec, promises: a.promises, since: a.since, convert: a.convert}
+		codec: a.codec, promises: a.promises, since: a.since, rate: a.rate, convert: a.convert}
 	if old == nil {
 		lg.in, lg.out = newWay(lg.session.memory()), newWay(lg.session.memory())
 	}

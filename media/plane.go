@@ -48,6 +48,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Loops is how many threads relay; default one for each processor.
 	Loops int
+	// PacketRate is how many packets of a side are relayed in a second; default DefaultPacketRate.
+	PacketRate int
 	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
 	DSCP int
 	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.
@@ -128,6 +130,9 @@ func withDefaults(cfg Config) (Config, error) {
 	}
 	if cfg.SilenceTimeout <= 0 {
 		cfg.SilenceTimeout = DefaultSilenceTimeout
+	}
+	if cfg.PacketRate <= 0 {
+		cfg.PacketRate = DefaultPacketRate
 	}
 	if cfg.DrainTime <= 0 {
 		cfg.DrainTime = DefaultDrainTime

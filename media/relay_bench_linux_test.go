@@ -14,7 +14,7 @@ import (
 func BenchmarkRelay(b *testing.B) {
 	for name, to := range map[string]call.Leg{"RTP to RTP": plainLeg, "RTP to SRTP": secureLeg} {
 		b.Run(name, func(b *testing.B) {
-			p := newPlane(b, func(c *Config) { c.Loops = 1 })
+			p := newPlane(b, func(c *Config) { c.Loops, c.PacketRate = 1, 1<<30 })
 			s := open(b, p, call.Customer, plainLeg)
 			x, y := newPhone(b, 1), newPhone(b, 2)
 			suite := ""

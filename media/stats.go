@@ -35,6 +35,8 @@ type Stats struct {
 	SendRefused uint64
 	// SendErrors counts packets the kernel refused.
 	SendErrors uint64
+	// Policed counts packets of which too many came in a second.
+	Policed uint64
 	// OldKey counts packets taken under a key that its peer had changed, Resynced streams found again behind a rollover
 	// of the sequence number that was missed.
 	OldKey, Resynced uint64
@@ -48,7 +50,7 @@ type counters struct {
 	unready, oversize, malformed                     atomic.Uint64
 	authFailures, replays, plainDropped, wrongSource atomic.Uint64
 	muted, sendRefused, sendErrors                   atomic.Uint64
-	oldKey, resynced                                 atomic.Uint64
+	oldKey, resynced, policed                        atomic.Uint64
 	_                                                [64]byte
 }
 
@@ -66,10 +68,11 @@ func (c *counters) addTo(s *Stats) {
 	s.Muted += c.muted.Load()
 	s.SendRefused += c.sendRefused.Load()
 	s.SendErrors += c.sendErrors.Load()
+	s.Policed += c.policed.Load()
 	s.OldKey += c.oldKey.Load()
 	s.Resynced += c.resynced.Load()
 	s.Dropped = s.Unready + s.Oversize + s.Malformed + s.AuthFailures + s.Replays + s.PlainDropped +
-		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors
+		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors + s.Policed
 }
 
 // legCounters are written by one loop and read by reports.
