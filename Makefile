@@ -60,8 +60,12 @@ conformance: build
 	cd interop && $(GO) test -count=1 -run '^TestConformance$$' -update
 	$(GO) test ./api -run TestCoverage -update
 
+# That of a million connectors is apart: it needs 8 GB of memory, 5 GB of disk and several minutes.
 bench:
-	cd bench && $(GO) test -run '^$$' -bench . -benchmem ./...
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v /scale)
+
+bench-scale:
+	cd bench && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 1h ./scale
 
 # Pages and tables that are made from the code.
 generate:

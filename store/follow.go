@@ -82,37 +82,6 @@ func (f *follower) tell(c trunk.Change) error {
 	return nil
 }
 
-// list reads the complete state at one revision, page by page.
-func (f *follower) list(ctx context.Context) error {
-	s := f.store
-	prefix := s.config.Prefix + "e/"
-	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
-	var revision int64
-	for {
-		pageCtx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-		answer, err := s.client.Get(pageCtx, from, clientv3.WithRange(end), clientv3.WithLimit(listPage), clientv3.WithRev(revision))
-		cancel()
-		if err != nil {
-			return err
-		}
-		c := trunk.Change{Reset: revision == 0, Partial: answer.More}
-		if revision == 0 {
-			revision = answer.Header.Revision
-		}
-		c.Revision = revision
-		f.addAll(&c, answer.Kvs)
-		if err := f.tell(c); err != nil {
-			return err
-		}
-		if !answer.More {
-			s.stats.lists.Add(1)
-			f.next = revision + 1
-			return nil
-		}
-		from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
-	}
-}
-
 // decoded is one stored entity as it was read.
 type decoded struct {
 	key    trunk.EntityKey
