@@ -111,7 +111,7 @@ func (r *request) record(tx trunk.Tx, fn func(trunk.Tx) error) (int, error) {
 // entry returns what the audit log keeps of a transaction; nil when it changes nothing that belongs there.
 func (r *request) entry(t *recorder) *audit.Entry {
 	e := &audit.Entry{
-		Time: r.now, Account: r.principal.Account, RequestID: r.id, Part: r.recorded, Action: r.row.action,
+		Time: r.server.config.Clock.Now().UTC().Truncate(time.Millisecond), Account: r.principal.Account, RequestID: r.id, Part: r.recorded, Action: r.row.action,
 		Principal: r.principal.ARN, AccessKeyID: r.principal.AccessKeyID, Operator: r.principal.Operator,
 		UserAgent: audit.Agent(r.http.UserAgent()), Resource: r.row.resource(r),
 	}
@@ -120,7 +120,7 @@ func (r *request) entry(t *recorder) *audit.Entry {
 	}
 	for _, n := range t.notes {
 		if n.written && (n.before != nil || n.after != nil) {
-			e.Add(audit.Diff(n.before, n.after))
+			e.Add(audit.Diff(r.released(n.before), n.after))
 		}
 	}
 	if len(e.Changes) == 0 {
@@ -129,12 +129,24 @@ func (r *request) entry(t *recorder) *audit.Entry {
 	return e
 }
 
+// released returns what was there before as everybody saw it: a number whose time in the deletion queue is over belongs to
+// nobody, though it still names its last holder. Whoever gets it next must not read who that was.
+func (r *request) released(before trunk.Entity) trunk.Entity {
+	if n, ok := before.(*trunk.PhoneNumber); ok && n.Lapsed(r.now) {
+		return n.Release(n.Updated)
+	}
+	return before
+}
+
 func listAudit(r *request) (any, error) {
 	account, err := r.accountQuery()
 	if err != nil {
 		return nil, err
 	}
 	f := audit.Filter{Account: account, Operation: r.query.Get(v1.QueryOperation), Resource: r.query.Get(v1.QueryResource)}
+	if !r.principal.Operator {
+		f.SeenBy = r.principal.Account
+	}
 	if err := r.knownOperation(f.Operation); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,10 @@ package api
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -17,6 +20,7 @@ import (
 	"carillon/api/wire"
 	"carillon/audit"
 	"carillon/iam"
+	"carillon/sigv4"
 	"carillon/trunk"
 )
 
@@ -270,6 +274,72 @@ func TestAuditPages(t *testing.T) {
 		}
 	}
 }
+
+// TestAuditTokensTellNothing: the cursor behind a page may be another account's entry, and names it.
+func TestAuditTokensTellNothing(t *testing.T) {
+	n := startNode(t)
+	n.create(t, accountB, true)
+	n.clock.Advance(minute)
+	n.create(t, accountA, true)
+	n.clock.Advance(minute)
+	n.create(t, accountA, true)
+	reader := n.key(t, accountA, func(k *iam.AccessKey) { k.Policy = `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}` })
+	for _, target := range []string{v1.Audit + "?max-results=1", "/voice-connectors?max-results=1"} {
+		a := n.as(t, reader, "GET", target, "").want(t, 200)
+		token := cmp.Or(a.text(t, "next_token"), a.text(t, "NextToken"))
+		raw, err := base64.RawURLEncoding.DecodeString(token)
+		if err != nil || len(raw) == 0 {
+			t.Fatalf("%s: the token is %q", target, token)
+		}
+		cursor := n.entries(t, "account="+accountA)[0].ID
+		for _, told := range []string{accountA, accountB, operatorAccount, cursor[:8]} {
+			if bytes.Contains(raw, []byte(told)) {
+				t.Errorf("%s: the token says %s: %q", target, told, raw)
+			}
+		}
+		for i := range raw {
+			raw[i] ^= 1
+			bad := base64.RawURLEncoding.EncodeToString(raw)
+			n.as(t, reader, "GET", strings.Replace(target, "?", "?next-token="+bad+"&", 1), "").want(t, 400)
+			raw[i] ^= 1
+		}
+	}
+}
+
+// TestAuditTime: an entry has the time of its write. A request whose body takes its time must not slip in behind what an
+// auditor has read already.
+func TestAuditTime(t *testing.T) {
+	n := startNode(t)
+	h := newRequest("POST", "/voice-connectors", create)
+	sigv4.Sign(h, []byte(create), n.keys[accountA], sigv4.Scope{Region: "eu-west-1", Service: "chime"}, n.clock.Now())
+	body := h.Body
+	var read time.Time
+	h.Body = struct {
+		io.Reader
+		io.Closer
+	}{readerFunc(func(b []byte) (int, error) {
+		if read.IsZero() {
+			n.clock.Advance(6 * time.Second)
+			n.create(t, accountB, true)
+			read = n.entries(t, "")[0].Time
+			n.clock.Advance(time.Second)
+		}
+		return body.Read(b)
+	}), body}
+	n.send(t, h).want(t, 201)
+	if got := n.entries(t, "account="+accountA); !got[0].Time.Equal(n.clock.Now()) {
+		t.Errorf("the entry of a slow request is of %v, and the write was made at %v", got[0].Time, n.clock.Now())
+	}
+	if got := n.entries(t, "since="+read.Add(time.Millisecond).Format(time.RFC3339Nano)); len(got) != 1 || got[0].AccountID != accountA {
+		t.Errorf("who reads on from %v gets %+v", read, got)
+	}
+}
+
+// readerFunc is a reader that is a function.
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // TestOnlyWhatHappenedIsAudited: refused writes and answered retries leave no entry, and a refused permission to write
 // is in the log of the node.

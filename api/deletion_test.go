@@ -87,4 +87,9 @@ func TestLapsedNumbersAreNobodys(t *testing.T) {
 		t.Errorf("the next holder sees %s", a.Body)
 	}
 	n.do(t, accountA, "POST", "/phone-numbers/"+s.number+"?operation=restore", "").want(t, 404)
+	for _, c := range n.entries(t, "operation=CreatePhoneNumberOrder&account="+accountB)[0].Changes {
+		if before := string(c.Before); strings.Contains(before, accountA) || strings.Contains(before, "secret") {
+			t.Errorf("the next holder's order shows what the number was before: %s", before)
+		}
+	}
 }

@@ -86,7 +86,7 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Rules are the limits of a connector's configuration; the zero value means trunk.DefaultRules.
 	Rules trunk.Rules
-	// TokenKey authenticates NextToken; the same on every node, at least 16 bytes.
+	// TokenKey seals NextToken; the same on every node, at least 16 bytes.
 	TokenKey []byte
 	// DualStack says that the node serves IPv6: without it DUAL_STACK connectors are refused.
 	DualStack bool
@@ -116,6 +116,7 @@ type Server struct {
 	// working and largeBodies hold one element for each request in that stage.
 	working, largeBodies chan struct{}
 	rates                rates
+	tokens               tokenKeys
 }
 
 // chimeService is the service name in every client's credential scope, in both namespaces.
@@ -143,6 +144,9 @@ func New(c Config) (*Server, error) {
 		routes[i] = s.rows[i].route
 	}
 	var err error
+	if s.tokens, err = newTokenKeys(c.TokenKey); err != nil {
+		return nil, fmt.Errorf("make API server: %w", err)
+	}
 	if s.router, err = restjson.NewRouter(routes); err != nil {
 		return nil, fmt.Errorf("make API server: %w", err)
 	}

@@ -37,7 +37,8 @@ const Kind trunk.EntityKind = "audit"
 
 // Entry is one write.
 type Entry struct {
-	// Time is when the request came, in UTC and milliseconds.
+	// Time is when the write was made, in UTC and milliseconds. It is not when the request came: whoever reads on from the
+	// time of the last entry must not miss one whose request took long to arrive.
 	Time time.Time
 	// Account is that of the key that signed; 12 digits.
 	Account string
@@ -176,6 +177,9 @@ func Agent(header string) string {
 
 // Filter chooses entries; an empty field chooses all.
 type Filter struct {
+	// SeenBy is an account to which entries are shown as Entry.SeenBy leaves them. The other fields are held against that:
+	// what is hidden must not be found out by asking for it, either.
+	SeenBy string
 	// Account chooses what an account's keys did and what was done to what the account holds.
 	Account string
 	// Operation is its name, with or without the service.
@@ -188,6 +192,12 @@ type Filter struct {
 
 // Match reports whether f chooses e.
 func (f Filter) Match(e *Entry) bool {
+	if f.SeenBy != "" {
+		if e.Account != f.SeenBy && !e.any(func(c *Change) bool { return c.holds(f.SeenBy) }) {
+			return false
+		}
+		f.Account, e = "", e.SeenBy(f.SeenBy)
+	}
 	switch {
 	case !f.Since.IsZero() && e.Time.Before(f.Since), !f.Until.IsZero() && e.Time.After(f.Until):
 		return false
@@ -231,10 +241,21 @@ func (e *Entry) SeenBy(account string) *Entry {
 		}
 		if c.OwnerAfter != account {
 			c.After, c.OwnerAfter = "", ""
+			c.ARN = withAccount(c.ARN, account) // it is the next holder's
 		}
 		seen.Changes = append(seen.Changes, c)
 	}
 	return seen
+}
+
+// withAccount returns an ARN with another account in its place; what is no ARN as it is.
+func withAccount(arn, account string) string {
+	fields := strings.SplitN(arn, ":", 6)
+	if len(fields) < 6 {
+		return arn
+	}
+	fields[4] = account
+	return strings.Join(fields, ":")
 }
 
 // Retention says how long entries are kept.

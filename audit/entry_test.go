@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -106,6 +107,7 @@ func TestSeenBy(t *testing.T) {
 	number := func(id, from, to string) audit.Change {
 		return audit.Change{
 			Key: trunk.EntityKey{Kind: trunk.KindNumber, ID: id}, OwnerBefore: from, OwnerAfter: to,
+			ARN:    (&trunk.PhoneNumber{E164: trunk.Number(id), Account: cmp.Or(to, from)}).ARN(),
 			Before: fmt.Sprintf(`{"account":%q}`, from), After: fmt.Sprintf(`{"account":%q}`, to),
 		}
 	}
@@ -121,6 +123,17 @@ func TestSeenBy(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	// A filter finds no more than what is shown.
+	for resource, found := range map[string]bool{
+		"+1": true, "+3": true, "+4": false, lost.ARN: true, gained.ARN: true, e.Changes[0].ARN: false, e.Changes[3].ARN: false, e.Resource: false,
+	} {
+		if f := (audit.Filter{SeenBy: mine, Resource: resource}); f.Match(e) != found {
+			t.Errorf("%s finds the entry: %v", resource, !found)
+		}
+	}
+	if other := (audit.Filter{SeenBy: "333333333333"}); other.Match(e) {
+		t.Error("an account finds what is not about it")
 	}
 	if len(e.Changes) != 4 || e.Changes[0].After == "" {
 		t.Error("the entry was changed")
