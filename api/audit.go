@@ -160,6 +160,9 @@ func listAudit(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.leave, err = r.enter(r.server.auditReads); err != nil {
+		return nil, err
+	}
 	entries, next, err := r.server.config.Audit.Audit(r.ctx, f, limit, after)
 	if err != nil {
 		return nil, err
@@ -172,6 +175,9 @@ func listAudit(r *request) (any, error) {
 		answer.Entries = append(answer.Entries, ownEntry(e))
 	}
 	if next != "" {
+		if len(entries) < limit {
+			r.server.metrics.shortPages.Inc()
+		}
 		answer.NextToken = new(r.token(r.row.name, next))
 	}
 	return answer, nil

@@ -9,12 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	v1 "carillon/api/v1"
 	"carillon/api/wire"
 	"carillon/directory"
 	"carillon/iam"
@@ -296,6 +298,36 @@ func TestOverload(t *testing.T) {
 	}
 	<-n.working
 	n.do(t, accountA, "GET", "/voice-connectors", "").want(t, 200)
+}
+
+// TestAuditReads: only so many pages of the audit log are made at once, and one counts until its answer is sent.
+func TestAuditReads(t *testing.T) {
+	n := startNode(t, func(c *Config) { c.MaxAuditReads = 1 })
+	h := newRequest("GET", v1.Audit, "")
+	sigv4.Sign(h, nil, n.keys[operatorAccount], sigv4.Scope{Region: "us-east-1", Service: "chime"}, n.clock.Now())
+	w := &slowReader{ResponseRecorder: httptest.NewRecorder(), reads: func() {
+		n.do(t, operatorAccount, "GET", v1.Audit, "").want(t, 503)
+		n.do(t, accountA, "GET", "/voice-connectors", "").want(t, 200)
+	}}
+	if n.handler.ServeHTTP(w, h); w.Code != 200 || w.reads != nil {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	n.do(t, operatorAccount, "GET", v1.Audit, "").want(t, 200)
+}
+
+// slowReader is a client in whose answer something happens before it takes it.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	reads func()
+}
+
+// Write implements http.ResponseWriter.
+func (w *slowReader) Write(b []byte) (int, error) {
+	if reads := w.reads; reads != nil {
+		w.reads = nil
+		reads()
+	}
+	return w.ResponseRecorder.Write(b)
 }
 
 // TestLargeBodies: senders of large bodies, or of bodies whose length they do not tell, cannot fill the memory, and

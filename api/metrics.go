@@ -14,9 +14,12 @@ import (
 //	carillon_api_requests_total{operation,exception}  requests answered; exception "none" for success, operation
 //	                                                  "unknown" where no row fits
 //	carillon_api_request_seconds{operation}           time from the request's header to its answer
-//	carillon_api_overload_total                       requests beyond MaxConcurrent
+//	carillon_api_overload_total                       requests beyond MaxConcurrent, MaxLargeBodies or
+//	                                                  MaxAuditReads
 //	carillon_api_bodies_too_large_total               requests with a body beyond MaxBody
-//	carillon_api_short_pages_total                    pages of numbers that ended at MaxNumberScan
+//	carillon_api_short_pages_total                    pages of numbers that ended at MaxNumberScan, and of the
+//	                                                  audit log that ended at audit.MaxPageBytes or
+//	                                                  store.MaxAuditScan
 //	carillon_api_retries_answered_total               creates sent again that were answered with the first result
 //	carillon_api_rate_buckets_forgotten_total         request rates that were forgotten for want of room
 //	carillon_api_policies_evicted_total               parsed policies that were dropped for want of room
@@ -29,7 +32,7 @@ type metrics struct {
 	retries  prometheus.Counter
 	// forgottenRates counts buckets of rates.
 	forgottenRates prometheus.Counter
-	// shortPages counts pages of numbers that ended at MaxNumberScan.
+	// shortPages counts pages of numbers and of the audit log that a bound of their own ended.
 	shortPages prometheus.Counter
 }
 
@@ -55,7 +58,7 @@ func newMetrics(r prometheus.Registerer, v *sigv4.Verifier, policies *iam.Cache)
 			Name: "carillon_api_rate_buckets_forgotten_total", Help: "Request rates of an account and operation that were forgotten for want of room.",
 		}),
 		shortPages: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "carillon_api_short_pages_total", Help: "Pages of phone numbers cut short because few passed the filter.",
+			Name: "carillon_api_short_pages_total", Help: "Pages of phone numbers, or of the audit log, cut short because few passed the filter or the entries are long.",
 		}),
 	}
 	if r == nil {

@@ -45,6 +45,8 @@ type request struct {
 	snapshot *directory.Snapshot
 	// recorded counts the entries this request has left in the audit log.
 	recorded int
+	// leave gives back, once the answer is sent, a place that the handler took for an answer that can be long; may be nil.
+	leave func()
 	// unauthorized is true when no policy of the principal allows it.
 	unauthorized bool
 }
@@ -53,6 +55,11 @@ type request struct {
 func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
 	started := s.config.Clock.Now()
 	r := &request{server: s, http: h, now: started.UTC().Truncate(time.Millisecond), sts: speaksSTS(h)}
+	defer func() {
+		if r.leave != nil {
+			r.leave()
+		}
+	}()
 	var answer any
 	err := r.name()
 	if err == nil {

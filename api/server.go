@@ -33,6 +33,9 @@ const (
 	// DefaultMaxLargeBodies is how many bodies of more than 64 KiB, or of a length not told, are read at once; more are
 	// answered 503 and counted with the overload. Times DefaultMaxBody it bounds what senders nobody knows can fill.
 	DefaultMaxLargeBodies = 32
+	// DefaultMaxAuditReads is how many pages of the audit log are read, made and sent at once; more are answered 503 and
+	// counted with the overload. Times audit.MaxPageBytes it bounds what readers who do not take their answers can fill.
+	DefaultMaxAuditReads = 16
 	// DefaultRequestTime is how long a request may take, its transaction included.
 	DefaultRequestTime = 20 * time.Second
 	// DefaultRetryMemory is how long a create is recognised when its client sends it again. It is the time in which
@@ -90,10 +93,11 @@ type Config struct {
 	TokenKey []byte
 	// DualStack says that the node serves IPv6: without it DUAL_STACK connectors are refused.
 	DualStack bool
-	// MaxBody, MaxConcurrent, MaxLargeBodies, RequestTime and RetryMemory replace the defaults where they are not 0.
+	// MaxBody, MaxConcurrent, MaxLargeBodies, MaxAuditReads, RequestTime and RetryMemory replace the defaults where they are not 0.
 	MaxBody        int64
 	MaxConcurrent  int
 	MaxLargeBodies int
+	MaxAuditReads  int
 	RequestTime    time.Duration
 	RetryMemory    time.Duration
 	// MaxRateBuckets replaces its default where it is not 0.
@@ -113,10 +117,11 @@ type Server struct {
 	metrics  *metrics
 	// nothing is the state of an installation in which nothing exists.
 	nothing *directory.Snapshot
-	// working and largeBodies hold one element for each request in that stage.
-	working, largeBodies chan struct{}
-	rates                rates
-	tokens               tokenKeys
+	// working, largeBodies and auditReads hold one element for each request in that stage.
+	working, largeBodies, auditReads chan struct{}
+
+	rates  rates
+	tokens tokenKeys
 }
 
 // chimeService is the service name in every client's credential scope, in both namespaces.
@@ -137,7 +142,8 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config: c, rows: table(), nothing: directory.New(directory.Config{}).Snapshot(), policies: iam.NewCache(0),
 		working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies),
-		rates: rates{limit: c.MaxRateBuckets, buckets: map[rateKey]rateBucket{}},
+		auditReads: make(chan struct{}, c.MaxAuditReads),
+		rates:      rates{limit: c.MaxRateBuckets, buckets: map[rateKey]rateBucket{}},
 	}
 	routes := make([]restjson.Route, len(s.rows))
 	for i := range s.rows {
@@ -177,6 +183,9 @@ func withDefaults(c Config) Config {
 	}
 	if c.MaxLargeBodies <= 0 {
 		c.MaxLargeBodies = DefaultMaxLargeBodies
+	}
+	if c.MaxAuditReads <= 0 {
+		c.MaxAuditReads = DefaultMaxAuditReads
 	}
 	if c.RequestTime <= 0 {
 		c.RequestTime = DefaultRequestTime

@@ -28,6 +28,10 @@ const (
 	MaxEntryBytes = 64 << 10
 	// MaxChanges bounds the changes of an entry; the others are counted in it.
 	MaxChanges = 256
+	// MaxPageBytes is the most that the entries of one page have in the store, in bytes; a page that is full of them is short
+	// and has a cursor to go on from, and is counted in
+	// carillon_api_short_pages_total. One entry is always given.
+	MaxPageBytes = 4 << 20
 	// MaxUserAgent is the longest user agent in bytes; what is longer is cut.
 	MaxUserAgent = 256
 )

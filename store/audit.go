@@ -21,7 +21,7 @@ const MaxAuditScan = 10_000
 
 const (
 	// auditPage is how many entries are read at a time: they can be long.
-	auditPage = 250
+	auditPage = 64
 	// trimPage is how many entries one transaction of TrimAudit removes.
 	trimPage = 100
 )
@@ -137,7 +137,7 @@ func usualOwner(e *audit.Entry, side string) string {
 
 // Audit returns at most limit entries of the audit log that f chooses, the newest first, those behind the cursor after,
 // or the first ones when it is empty. next is the cursor of the next page, "" on the last one. It looks at no more than
-// MaxAuditScan entries.
+// MaxAuditScan entries, and gives no more than audit.MaxPageBytes.
 func (s *Store) Audit(ctx context.Context, f audit.Filter, limit int, after string) (entries []*audit.Entry, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
@@ -145,7 +145,7 @@ func (s *Store) Audit(ctx context.Context, f audit.Filter, limit int, after stri
 	if after != "" {
 		from = max(from, s.auditKey(after)+"\x00")
 	}
-	for looked := 0; from < end; {
+	for looked, size := 0, 0; from < end; {
 		answer, err := s.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(auditPage))
 		if err != nil {
 			return nil, "", s.refuse("read the audit log", err)
@@ -155,10 +155,13 @@ func (s *Store) Audit(ctx context.Context, f audit.Filter, limit int, after stri
 				return entries, next, nil
 			}
 			id := strings.TrimPrefix(string(kv.Key), s.auditKey(""))
-			looked, next = looked+1, id
 			if e := s.auditEntry(f, id, kv.Value); e != nil {
+				if size += len(kv.Value); size > audit.MaxPageBytes && len(entries) > 0 {
+					return entries, next, nil
+				}
 				entries = append(entries, e)
 			}
+			looked, next = looked+1, id
 		}
 		if !answer.More {
 			break

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,47 @@ func TestAuditScan(t *testing.T) {
 	}
 	if found, next, err = s.Audit(t.Context(), rare, 100, next); err != nil || len(found) != 0 || next != "" {
 		t.Errorf("the second page has %d entries, cursor %q, %v; want the end", len(found), next, err)
+	}
+}
+
+// TestAuditPageBytes: however many entries are asked for, a page holds no more than MaxPageBytes, and nothing is left out.
+func TestAuditPageBytes(t *testing.T) {
+	s := start(t, Config{})
+	const count = 100
+	long := `{"x":"` + strings.Repeat("x", audit.MaxEntryBytes) + `"}`
+	var entries []trunk.Entity
+	for n := range count {
+		entries = append(entries, &audit.Entry{
+			Time: time.UnixMilli(int64(n)), Account: "111111111111", RequestID: fmt.Sprintf("6f0b7c1e-0000-4000-8000-%012d", n), Action: "chime:X",
+			Changes: []audit.Change{{Key: trunk.EntityKey{Kind: trunk.KindConnector, ID: "c"}, After: long}},
+		})
+	}
+	for len(entries) > 0 {
+		storetest.Put(t, s, entries[:10]...)
+		entries = entries[10:]
+	}
+	got, cut := 0, 0
+	for after := ""; ; {
+		page, next, err := s.Audit(t.Context(), audit.Filter{}, 1000, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for size, i := 0, 0; i < len(page); i++ {
+			if size += len(page[i].Changes[0].After); size > audit.MaxPageBytes {
+				t.Fatalf("a page of %d entries has more than %d bytes", len(page), audit.MaxPageBytes)
+			}
+			if want := int64(count - 1 - got); page[i].Time.UnixMilli() != want {
+				t.Fatalf("entry %d, want %d", page[i].Time.UnixMilli(), want)
+			}
+			got++
+		}
+		if after = next; next == "" {
+			break
+		}
+		cut++
+	}
+	if got != count || cut == 0 {
+		t.Errorf("%d entries on %d pages, want %d on several", got, cut+1, count)
 	}
 }
 
