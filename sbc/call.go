@@ -233,6 +233,11 @@ func (c *activeCall) release() {
 	delete(c.s.merges, c.merge)
 	delete(c.s.live, c.id)
 	c.s.mu.Unlock()
+	for _, a := range c.tried {
+		if a.invite != nil {
+			a.invite.Leave()
+		}
+	}
 	for _, e := range c.mailbox.close() {
 		if e.kind == evRequest && e.tx != nil {
 			c.s.answerStateless(e.tx, e.msg, 481)

@@ -1,8 +1,13 @@
 package sbc
 
 import (
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"carillon/sip/transport"
 )
 
 // Whoever finds the call idle works on it, nobody else does at the same time, and no event is left lying.
@@ -45,4 +50,32 @@ func TestOneAtATimeWorks(t *testing.T) {
 	if handled != 2*putters*each || workers == 0 {
 		t.Errorf("%d events were handled; want %d", handled, 2*putters*each)
 	}
+}
+
+// A call that is over must not stay in memory, with its media keys, for the half minute in which its transactions absorb
+// repetitions: that is a thousand calls for every thirty a second.
+func TestEndedCallIsForgotten(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		var forgotten atomic.Bool
+		caller := r.customer(transport.TLS).outboundCall(sdpPlain)
+		target := connect(caller, r.tel(), sdpPlain)
+		r.sbc.mu.Lock()
+		for _, c := range r.sbc.live {
+			runtime.AddCleanup(c, func(b *atomic.Bool) { b.Store(true) }, &forgotten)
+		}
+		r.sbc.mu.Unlock()
+		hangUp(caller, target)
+		time.Sleep(time.Second)
+		r.media.only(t).open.OnSilence = nil // the fake keeps its sessions
+		if x := r.layer.Stats(); x.ClientNow.Load() == 0 || x.ServerNow.Load() == 0 {
+			t.Fatal("the transactions are gone, too")
+		}
+		for range 1000 {
+			if runtime.GC(); forgotten.Load() {
+				return
+			}
+			runtime.Gosched()
+		}
+		t.Error("the call is still in memory")
+	})
 }

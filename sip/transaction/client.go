@@ -23,6 +23,7 @@ type Client struct {
 	method   sip.Method
 	state    state
 	cancel   cancelState
+	left     bool  // by its user
 	repeat   int64 // when to repeat request, on the table's scale
 	interval int64
 	end      int64 // when the state ends
@@ -73,6 +74,14 @@ func (c *Client) sendCancel() output {
 	c.cancel = cancelSent
 	c.endAt(c.layer.clients.now() + int64(c.timers.Cancelled))
 	return output{flow: c.flow, send: c.layer.makeCancel(c.request, c.reason), cancel: true}
+}
+
+// Leave takes no more events: a user that is done need not stay in memory until the last repetition
+// of an answer can come. The transaction goes on; what would have been news is for Core.Stray.
+func (c *Client) Leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.on, c.left = nil, true
 }
 
 // Abandon forgets the transaction: no more events, repetitions, or state.
@@ -258,10 +267,14 @@ func (c *Client) perform(out output) {
 		return
 	}
 	c.mu.Lock()
-	on := c.on
+	on, left := c.on, c.left
 	c.mu.Unlock()
-	if on != nil {
+	switch {
+	case on != nil:
 		on(Event{Kind: out.kind, Client: c, Flow: out.flow, Message: out.msg, Err: out.err})
+	case left && out.kind == Response:
+		c.layer.stats.Strays.Add(1)
+		c.layer.core.Stray(out.flow, out.msg)
 	}
 }
 

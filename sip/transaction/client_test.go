@@ -235,6 +235,42 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
+// A user that left is told nothing more and is held by nobody; what was for it is a stray until timer M ends.
+func TestLeave(t *testing.T) {
+	h := newHarness(t, transport.UDP, Timers{})
+	c := h.start("INVITE", nil)
+	h.answer(200)
+	c.Leave()
+	if c.on != nil {
+		t.Error("the user is still held")
+	}
+	h.answer(200)
+	h.clock.Advance(DefaultTimers().M)
+	h.answer(200)
+	h.wantTold("0s 200", "0s stray 200", "32s stray 200")
+	if n := h.layer.Stats().ClientNow.Load(); n != 0 {
+		t.Errorf("%d transactions are left", n)
+	}
+}
+
+// Once a 2xx was acknowledged there is no more news of its INVITE, for which a whole call was kept.
+func TestAckedLetsGo(t *testing.T) {
+	h := newHarness(t, transport.UDP, Timers{})
+	request := siptest.Request{}
+	h.send(request.Bytes())
+	if err := h.reply(request, 200); err != nil {
+		t.Fatal(err)
+	}
+	h.server.Acked()
+	if h.server.on != nil {
+		t.Error("the user is still held")
+	}
+	h.send(request.Bytes()) // a repetition is absorbed as before
+	h.clock.Advance(DefaultTimers().L)
+	h.wantTold("0s new INVITE")
+	h.wantSent("0s 200")
+}
+
 func TestAbandon(t *testing.T) {
 	h := newHarness(t, transport.UDP, Timers{})
 	c := h.start("OPTIONS", nil)

@@ -180,6 +180,7 @@ func (t *Server) Acked() {
 		return
 	}
 	t.acked, t.last = true, nil
+	t.on = nil // there is no more news, and it may be a whole call
 	t.repeat = never
 	t.layer.servers.wake(t, t.end)
 }
