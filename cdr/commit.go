@@ -52,7 +52,7 @@ func validConnectorID(id string) bool {
 type request struct {
 	id      recordID
 	record  *call.Record
-	payload []byte
+	payload []byte     // set by encode
 	done    chan error // buffered: the committer never waits for a caller
 }
 
@@ -67,14 +67,20 @@ func newRequest(r *call.Record) (*request, error) {
 	if y := r.Start.UTC().Year(); r.Start.IsZero() || y < 1970 || y > 9999 {
 		return nil, errors.New("the record has no start")
 	}
-	payload, err := json.Marshal(r)
+	return &request{id: id, record: r, done: make(chan error, 1)}, nil
+}
+
+// encode makes the payload, or answers the caller when it cannot.
+func (r *request) encode(l *Log) bool {
+	var err error
+	if r.payload, err = json.Marshal(r.record); err == nil && len(r.payload) > MaxRecordBytes {
+		err = fmt.Errorf("the record has %d octets, more than %d", len(r.payload), MaxRecordBytes)
+	}
 	if err != nil {
-		return nil, err
+		l.stats.refused.Add(1)
+		r.done <- fmt.Errorf("append call record: %w", err)
 	}
-	if len(payload) > MaxRecordBytes {
-		return nil, fmt.Errorf("the record has %d octets, more than %d", len(payload), MaxRecordBytes)
-	}
-	return &request{id: id, record: r, payload: payload, done: make(chan error, 1)}, nil
+	return err == nil
 }
 
 // run commits what Append queues until the log is closed, and then what is left in the queue.
@@ -114,20 +120,24 @@ func (l *Log) linger() {
 	}
 }
 
-// gather takes what else waits, so that all of it shares one fsync.
-func (l *Log) gather(first *request) []*request {
-	batch := []*request{first}
-	size := len(first.payload)
-	for len(batch) < maxBatchRecords && size < maxBatchBytes {
-		select {
-		case r := <-l.queue:
+// gather takes what else waits, so that all of it shares one fsync. Records are encoded here, one after the other: in the
+// caches of a processor that does nothing else meanwhile that takes a third of the time.
+func (l *Log) gather(first *request) (batch []*request) {
+	size := 0
+	for r := first; ; {
+		if r.encode(l) {
 			batch = append(batch, r)
 			size += len(r.payload)
+		}
+		if len(batch) == maxBatchRecords || size >= maxBatchBytes {
+			return batch
+		}
+		select {
+		case r = <-l.queue:
 		default:
 			return batch
 		}
 	}
-	return batch
 }
 
 // commit writes a batch, makes it durable, shows it to readers and answers its callers, in this order.

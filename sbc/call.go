@@ -101,7 +101,7 @@ func (s *Server) begin(a *arrival) {
 		c.doubted = a.connector.ID
 	}
 	c.mailbox.work, c.mailbox.busy = c.work, true
-	c.log = s.log.With("call", string(c.id), "connector", c.plan.Connector.ID)
+	c.log = logOf(s.log, string(c.id), c.plan.Connector.ID)
 	if c.caller, err = callerLeg(c, a); err != nil {
 		s.turnAway(a, 400)
 		return
