@@ -15,7 +15,7 @@ import (
 	"carillon/trunk"
 )
 
-// DefaultMaxRateBuckets is how many pairs of account and operation are remembered that have spent of a request rate of
+// DefaultMaxRateBuckets is how many pairs of account, or operator's key, and operation are remembered that have spent of a request rate of
 // late. Beyond it one is forgotten, and so is full again, and counted in carillon_api_rate_buckets_forgotten_total.
 const DefaultMaxRateBuckets = 1 << 16
 
@@ -43,7 +43,8 @@ func (e *throttledError) exception(name string) restjson.Exception {
 }
 
 // throttle spends a request of the account's rate. It comes after the signature, so that strangers spend nobody's, and
-// before the permission, so that a key that is allowed nothing cannot ask without end.
+// before the permission, so that a key that is allowed nothing cannot ask without end. Each operator's key has a rate of
+// its own: else any other key of its account could keep it from disabling that very key.
 func (r *request) throttle() error {
 	perSecond, ok := r.snapshot.Quota(r.principal.Account, trunk.APIRateOf(r.row.name))
 	if !ok {
@@ -52,17 +53,21 @@ func (r *request) throttle() error {
 	if !ok {
 		return nil
 	}
-	wait := r.server.rates.take(rateKey{r.principal.Account, r.row.name}, perSecond, r.server.config.Clock.Now())
+	whose := rateKey{account: r.principal.Account, operation: r.row.name}
+	if r.principal.Operator {
+		whose.operator = r.principal.AccessKeyID
+	}
+	wait := r.server.rates.take(whose, perSecond, r.server.config.Clock.Now())
 	if wait > 0 {
 		return &throttledError{wait}
 	}
 	return nil
 }
 
-// rateKey is whose requests a bucket counts.
-type rateKey struct{ account, operation string }
+// rateKey is whose requests a bucket counts; operator is the key of one, and empty for all other keys of an account.
+type rateKey struct{ account, operation, operator string }
 
-// rates holds one token bucket for each account and operation that spent of a rate of late, on this node. A full bucket
+// rates holds one token bucket for each account, or operator's key, and operation that spent of a rate of late, on this node. A full bucket
 // is the same as none.
 type rates struct {
 	limit     int

@@ -116,7 +116,7 @@ func TestRatesAreBounded(t *testing.T) {
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	forgotten := new(counter)
 	r := rates{limit: 10, buckets: map[rateKey]rateBucket{}, forgotten: forgotten}
-	take := func(i int) { r.take(rateKey{fmt.Sprint(i), "o"}, 1, now) }
+	take := func(i int) { r.take(rateKey{account: fmt.Sprint(i), operation: "o"}, 1, now) }
 	for i := range 10 {
 		take(i)
 	}
@@ -131,7 +131,7 @@ func TestRatesAreBounded(t *testing.T) {
 	if len(r.buckets) != 10 || forgotten.n != 91 {
 		t.Errorf("%d buckets, %v forgotten, want 10 and 91", len(r.buckets), forgotten.n)
 	}
-	key := rateKey{"a", "o"}
+	key := rateKey{account: "a", operation: "o"}
 	r.take(key, 1, now)
 	if wait := r.take(key, 1, now.Add(-time.Hour)); wait != time.Second {
 		t.Errorf("with the clock set back: %v, want 1s", wait)
@@ -164,4 +164,23 @@ func TestAnnounce(t *testing.T) {
 			t.Errorf("%v: %v, want %v", wait, got, want)
 		}
 	}
+}
+
+// TestAnOperatorsOwnRate: whatever the other keys of its account ask, and be it in vain, an operator's key can still be
+// used: to disable them, or to put a rate right that was set too low.
+func TestAnOperatorsOwnRate(t *testing.T) {
+	n := startNode(t)
+	lowly := n.key(t, operatorAccount, func(*iam.AccessKey) {})
+	second := n.key(t, operatorAccount, func(k *iam.AccessKey) { k.Operator = true })
+	n.setRate(t, trunk.QuotaAPIRate, "", 1)
+	disable := v1.Keys + "/" + lowly.AccessKeyID + "?operation=disable"
+	for _, target := range []string{disable, v1.Keys + "/" + n.keys[operatorAccount].AccessKeyID + "?operation=disable"} {
+		n.as(t, lowly, "POST", target, "")
+	}
+	n.as(t, lowly, "POST", disable, "").want(t, 429)
+	n.as(t, second, "POST", v1.Keys+"/AKIA0000000000000000?operation=disable", "").want(t, 404)
+	n.as(t, second, "POST", disable, "").want(t, 429)
+	n.do(t, operatorAccount, "POST", disable, "").want(t, 204)
+	n.as(t, lowly, "GET", "/voice-connectors", "").want(t, 403)
+	n.do(t, operatorAccount, "POST", disable, "").want(t, 429)
 }

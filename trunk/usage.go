@@ -16,7 +16,7 @@ const (
 	QuotaCPS = "Calls per second per Voice Connector"
 	// QuotaActiveCalls caps the calls that are up at a time in an account.
 	QuotaActiveCalls = "Active Voice Connector calls"
-	// QuotaAPIRate caps how often an account may call each operation, on each node. An operation with a rate of its own,
+	// QuotaAPIRate caps how often an account, and each operator's key for itself, may call each operation, on each node. An operation with a rate of its own,
 	// see APIRateOf, is held to that instead.
 	QuotaAPIRate = "API requests per second"
 )
