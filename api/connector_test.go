@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carillon/directory"
+	"carillon/store/storetest"
 	"carillon/trunk"
 )
 
@@ -335,4 +336,36 @@ func TestReadAfterWriteElsewhere(t *testing.T) {
 	n.put(t, &trunk.Health{ConnectorID: "other", Source: netip.MustParseAddr("203.0.113.9")})
 	n.do(t, accountA, "GET", "/voice-connectors/"+id+"/termination", "").want(t, 404)
 	n.do(t, accountA, "GET", "/voice-connectors/zzzzzzzzzzzzzzzzzzzzzz", "").want(t, 404)
+}
+
+// TestQuotaSetWhileCreatesRun: creates and deletes that began before the quota was set, here on a node that has not heard
+// of it, are counted all the same.
+func TestQuotaSetWhileCreatesRun(t *testing.T) {
+	n := startNode(t)
+	first, second := n.create(t, accountA, true), n.create(t, accountA, true)
+	lagging := &laggingDirectory{Directory: n.directory}
+	n.Server.config.Directory = lagging
+	usage := (&trunk.Usage{Account: accountA, Name: trunk.QuotaConnectors}).EntityKey()
+	for _, c := range []struct {
+		method, path, body string
+		status, left       int
+	}{
+		{"POST", "/voice-connectors", create, 201, 3},
+		{"DELETE", "/voice-connectors/" + first, "", 204, 2},
+		{"DELETE", "/voice-connectors/" + second, "", 204, 1},
+	} {
+		for _, account := range []string{"", accountA} {
+			n.remove(t, (&trunk.Quota{Account: account, Name: trunk.QuotaConnectors}).EntityKey())
+		}
+		n.remove(t, usage)
+		lagging.mu.Lock()
+		lagging.old = n.directory.Snapshot()
+		lagging.mu.Unlock()
+		n.put(t, &trunk.Quota{Name: trunk.QuotaConnectors, Value: 0})
+		n.put(t, &trunk.Quota{Account: accountA, Name: trunk.QuotaConnectors, Value: 5})
+		n.do(t, accountA, c.method, c.path, c.body).want(t, c.status)
+		if got, ok := storetest.Get(t, n.store, usage).(*trunk.Usage); !ok || got.Count != c.left {
+			t.Errorf("after %s: the count is %+v, want %d", c.method, got, c.left)
+		}
+	}
 }

@@ -497,6 +497,7 @@ func (d discarding) Get(k trunk.EntityKey) (trunk.Entity, error) {
 	return e, err
 }
 
+func (discarding) Absent(trunk.EntityKey) {}
 func (discarding) Create(trunk.Entity)    {}
 func (discarding) Put(trunk.Entity)       {}
 func (discarding) Delete(trunk.EntityKey) {}

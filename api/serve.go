@@ -267,8 +267,19 @@ func (r *request) log(operation, outcome string, took time.Duration, writeErr er
 }
 
 // update runs fn as one transaction, with the entry of the audit log that tells of it, and returns when this node
-// answers by it.
+// answers by it. When the snapshot turns out to be older than what fn wants to be absent, fn runs once more on a new one.
 func (r *request) update(fn func(trunk.Tx) error) error {
+	err := r.updateOnce(fn)
+	if !errors.Is(err, trunk.ErrPresent) {
+		return err
+	}
+	if err := r.catchUp(); err != nil {
+		return err
+	}
+	return r.updateOnce(fn)
+}
+
+func (r *request) updateOnce(fn func(trunk.Tx) error) error {
 	entries := 0
 	revision, err := r.server.config.Store.Update(r.ctx, func(tx trunk.Tx) (err error) {
 		entries, err = r.record(tx, fn)

@@ -33,10 +33,14 @@ func (r *request) limited(account, quota string) bool {
 }
 
 // takePlaces counts n more of what the quota caps in an account, and refuses when they do not fit. Without such a quota
-// it does nothing.
+// it counts nothing, and makes sure that there is none by then.
 func (r *request) takePlaces(tx trunk.Tx, account, quota string, n int) error {
 	most, ok := r.snapshot.Quota(account, quota)
-	if !ok || n == 0 {
+	switch {
+	case n == 0:
+		return nil
+	case !ok:
+		unlimited(tx, account, quota)
 		return nil
 	}
 	usage, err := r.usage(tx, account, quota)
@@ -61,21 +65,25 @@ func (r *request) countPlaces(tx trunk.Tx, account, quota string, by int) error 
 	if by == 0 {
 		return nil
 	}
-	usage := &trunk.Usage{Account: account, Name: quota}
-	var (
-		ok  = true
-		err error
-	)
-	if r.limited(account, quota) {
-		usage, err = r.usage(tx, account, quota)
-	} else { // the quota may be newer than this request's snapshot
-		usage, ok, err = trunk.Get[*trunk.Usage](tx, usage.EntityKey())
+	if !r.limited(account, quota) {
+		unlimited(tx, account, quota)
+		return nil
 	}
-	if err != nil || !ok {
+	usage, err := r.usage(tx, account, quota)
+	if err != nil {
 		return err
 	}
 	tx.Put(&trunk.Usage{Account: account, Name: quota, Count: max(usage.Count+by, 0)})
 	return nil
+}
+
+// unlimited lets a transaction that counts nothing hold only while nobody has set the quota. So all that comes and goes
+// after that is counted, and a count that begins from a snapshot which has the quota misses nothing, however many creates
+// were under way.
+func unlimited(tx trunk.Tx, account, quota string) {
+	for _, whose := range []string{account, ""} {
+		tx.Absent((&trunk.Quota{Account: whose, Name: quota}).EntityKey())
+	}
 }
 
 // usage returns what the account has, from a count where none is stored yet.

@@ -81,7 +81,7 @@ type pending struct {
 	done   chan struct{} // closed when result is there
 	result outcome
 	few    struct { // room for those of nearly all
-		conditions [2]condition
+		conditions [4]condition
 		writes     [2]write
 	}
 }

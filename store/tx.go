@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -33,6 +34,8 @@ type record struct {
 	stored string // key
 	isRead bool
 	read   read
+
+	absent bool // it must not exist before the transaction, which does not care why
 
 	isWritten bool
 	entity    trunk.Entity // nil deletes
@@ -164,6 +167,15 @@ func (t *tx) seen(key trunk.EntityKey, stored string) (read, bool, error) {
 	return r, true, nil
 }
 
+// Absent implements trunk.Tx.
+func (t *tx) Absent(key trunk.EntityKey) {
+	r := t.touch(key)
+	if !r.absent && !r.isRead {
+		t.reads++
+	}
+	r.absent = true
+}
+
 // Create implements trunk.Tx.
 func (t *tx) Create(e trunk.Entity) {
 	// One that this transaction itself deleted may be created again.
@@ -216,6 +228,8 @@ func (t *tx) commit() (int64, error) {
 	case errors.Is(o.err, rpctypes.ErrLeaseNotFound):
 		t.store.leases.forget()
 		return 0, errAgain
+	case errors.As(o.err, &overtaken) && t.wantsAbsent(overtaken.key):
+		return 0, trunk.ErrPresent
 	case errors.Is(o.err, errAgain), errors.As(o.err, &overtaken):
 		return 0, o.err
 	case o.err != nil:
@@ -231,13 +245,17 @@ func (t *tx) pending() (*pending, error) {
 	for i := range t.records {
 		r := &t.records[i]
 		if r.isRead {
-			if r.create && r.read.entity != nil {
+			switch {
+			case r.read.entity == nil:
+			case r.absent:
+				return nil, trunk.ErrPresent
+			case r.create:
 				return nil, exists(r.key)
 			}
 			p.conditions = append(p.conditions, condition{
 				key: r.stored, modified: r.read.modified, left: r.read.left, gone: r.read.left && r.read.entity == nil,
 			})
-		} else if r.create {
+		} else if r.create || r.absent {
 			p.conditions = append(p.conditions, condition{key: r.stored})
 		}
 		if !r.isWritten {
@@ -282,12 +300,12 @@ func (t *tx) whyNot() error {
 	}
 	var asked []*record
 	for i := range t.records {
-		if r := &t.records[i]; r.isRead || r.create {
+		if r := &t.records[i]; r.isRead || r.create || r.absent {
 			asked = append(asked, r)
 		}
 	}
 	if len(asked) == 1 && !asked[0].isRead {
-		return exists(asked[0].key)
+		return present(asked[0])
 	}
 	gets := make([]clientv3.Op, len(asked))
 	for i, r := range asked {
@@ -306,10 +324,23 @@ func (t *tx) whyNot() error {
 		case r.isRead && modified != r.read.modified:
 			return &overtakenError{r.stored}
 		case !r.isRead && modified != 0:
-			return exists(r.key)
+			return present(r)
 		}
 	}
 	return errAgain // it has been deleted since
+}
+
+// wantsAbsent reports whether the record stored under a key must be absent for a reason other than a create.
+func (t *tx) wantsAbsent(stored string) bool {
+	return slices.ContainsFunc(t.records, func(r record) bool { return r.stored == stored && r.absent })
+}
+
+// present is why a transaction cannot hold that wanted the record not to exist.
+func present(r *record) error {
+	if r.absent {
+		return trunk.ErrPresent
+	}
+	return exists(r.key)
 }
 
 func exists(key trunk.EntityKey) error {

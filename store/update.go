@@ -30,7 +30,7 @@ func (e *turnError) Error() string { return "it is not this transaction's turn t
 // one, so two may have the same revision. A run that writes nothing returns the revision it read, or 0 when it read
 // nothing.
 //
-// Kinds of error besides fn's own: Conflict when a created entity exists; Unavailable when the store cannot be
+// Errors besides fn's own: ErrPresent when what shall be absent is not; of the kind Conflict when a created entity exists; Unavailable when the store cannot be
 // reached in time, is full, or too many others write the same entities - after a commit that got no answer, or met the
 // quota of the store, the write may have happened; LimitExceeded for more than MaxOps reads and writes.
 func (s *Store) Update(ctx context.Context, fn func(tx trunk.Tx) error) (int64, error) {

@@ -59,6 +59,9 @@ func (s *AccountSettings) EntityKey() EntityKey { return EntityKey{KindAccount, 
 type Tx interface {
 	// Get returns the entity, or nil when there is none. The caller must not change it: put a clone.
 	Get(EntityKey) (Entity, error)
+	// Absent makes the commit hold only while there is no entity of that key, without reading it: Update fails with
+	// ErrPresent when there is one.
+	Absent(EntityKey)
 	// Create writes an entity that must not exist yet; the commit fails with Conflict when it does.
 	Create(Entity)
 	// Put writes an entity, new or not.
@@ -66,6 +69,9 @@ type Tx interface {
 	// Delete removes an entity if it is there.
 	Delete(EntityKey)
 }
+
+// ErrPresent says that there is an entity which a transaction wanted to be absent: what its caller knows is old.
+var ErrPresent = Errorf(Unavailable, "The resource is being changed. Try again.")
 
 // Store keeps entities. A write that was answered is on disk, or on a quorum of disks.
 type Store interface {

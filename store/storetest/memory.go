@@ -191,6 +191,13 @@ func (t *memoryTx) Get(key trunk.EntityKey) (trunk.Entity, error) {
 	return t.base[key], nil
 }
 
+// Absent implements trunk.Tx.
+func (t *memoryTx) Absent(key trunk.EntityKey) {
+	if t.base[key] != nil {
+		t.refused = trunk.ErrPresent
+	}
+}
+
 // Create implements trunk.Tx.
 func (t *memoryTx) Create(e trunk.Entity) {
 	key := e.EntityKey()

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	}{
 		{"entities come back as they were put", roundTrip},
 		{"create refuses what exists", createConflict},
+		{"what shall be absent", absent},
 		{"an error writes nothing", errorWritesNothing},
 		{"a transaction sees its own writes", ownWrites},
 		{"delete", deletes},
@@ -138,6 +139,34 @@ func createConflict(t *testing.T, s Store) {
 	}
 	if got := Get(t, s, quota("b", 0).EntityKey()); got != nil {
 		t.Errorf("a refused transaction wrote %v", got)
+	}
+}
+
+// absent: a write that wants something absent holds while it is, and tells a conflict apart from it.
+func absent(t *testing.T, s Store) {
+	a, b := quota("a", 0).EntityKey(), quota("b", 0).EntityKey()
+	write := func(fn func(tx trunk.Tx)) error {
+		_, err := s.Update(t.Context(), func(tx trunk.Tx) error { fn(tx); return nil })
+		return err
+	}
+	if err := write(func(tx trunk.Tx) { tx.Absent(a); tx.Absent(b); tx.Create(quota("first", 1)) }); err != nil {
+		t.Fatal(err)
+	}
+	Put(t, s, quota("a", 1))
+	for name, fn := range map[string]func(tx trunk.Tx){
+		"alone":         func(tx trunk.Tx) { tx.Absent(a); tx.Put(quota("second", 1)) },
+		"with another":  func(tx trunk.Tx) { tx.Absent(b); tx.Absent(a); tx.Create(quota("second", 1)) },
+		"beside a read": func(tx trunk.Tx) { _, _ = tx.Get(b); tx.Absent(a); tx.Put(quota("second", 1)) },
+	} {
+		if err := write(fn); !errors.Is(err, trunk.ErrPresent) {
+			t.Errorf("%s: the update gave %v, want ErrPresent", name, err)
+		}
+	}
+	if err := write(func(tx trunk.Tx) { tx.Absent(b); tx.Create(quota("first", 2)) }); trunk.KindOf(err) != trunk.Conflict {
+		t.Errorf("a create of what exists gave %v, want a conflict", err)
+	}
+	if Get(t, s, quota("second", 0).EntityKey()) != nil {
+		t.Error("what was refused was written")
 	}
 }
 
