@@ -9,7 +9,7 @@ import (
 
 // parsers are the packages that read what a stranger wrote: each has a fuzz target with seeds.
 var parsers = []string{
-	"cdr", "config", "dns", "iam", "numbering", "proxyproto", "restjson", "rtp", "sdp", "sigv4", "sip", "sip/digest", "srtp",
+	"cdr", "config", "dns", "iam", "numbering", "proxyproto", "restjson", "rtp", "sdp", "sigv4", "sip", "sip/digest", "srtp", "stun",
 }
 
 // fuzzTargets returns the fuzz targets of a package that add at least one seed.

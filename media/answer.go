@@ -30,15 +30,16 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	if refusal != nil {
 		return nil, refusal
 	}
+	near.keepICE(r)
 	chosen, refusal := s.judgeAnswer(r, ex)
 	if refusal != nil {
 		return nil, refusal
 	}
-	if !r.hold && r.addr.Addr().Is4() != near.pair.rtp.local.Addr().Is4() {
+	if !r.hold && r.addr.IsValid() && r.addr.Addr().Is4() != near.pair.rtp.local.Addr().Is4() {
 		return nil, call.Refuse(call.ReasonBadDescription, "the address family of the media does not match ours")
 	}
 	r.mux = r.mux && ex.offer.mux
-	if !r.mux {
+	if !r.mux && !r.ice.Valid() {
 		r.rtcp = rtcpAddress(r.section())
 	}
 	toNear, toFar, refusal := s.agree(ex, r, chosen)
@@ -106,6 +107,9 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 		a  *applied
 	}{{near, toNear}, {far, toFar}} {
 		x.a.since, x.a.rate = since, uint32(s.plane.cfg.PacketRate)
+		if x.a.ice, refusal = s.agentFor(x.lg, &x.a.remote); refusal != nil {
+			return nil, nil, refusal
+		}
 		if x.a.line == nil {
 			continue
 		}
@@ -135,7 +139,7 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 // stays while the offerer's address and line stay: a receiver that moved has lost our rollover counter.
 func (s *Session) backLine(far *leg, offer *remote) (*line, *call.Refusal) {
 	if old := far.now; old != nil && old.line != nil && old.addr == offer.addr && old.rtcp == offer.rtcp &&
-		old.sameKey(offer) {
+		old.remote.ice.Equal(offer.ice) && old.sameKey(offer) {
 		kept := *old.line
 		kept.tag, kept.suite = offer.crypto.Tag, offer.crypto.Suite
 		return &kept, nil

@@ -23,6 +23,8 @@ type remote struct {
 	mux        bool
 	direction  sdp.Direction
 	formats    []sdp.Format
+	// ice has the credentials of a side that can be reached by ICE alone; addr and rtcp are not valid then.
+	ice sdp.ICE
 	// alternate is the signalling address where the described one is private; sendable is false where the
 	// described one must not be sent to.
 	alternate netip.Addr
@@ -35,7 +37,7 @@ type remote struct {
 func (r *remote) section() *sdp.Media { return &r.desc.Media[r.index] }
 
 func (r *remote) sameAddress(o *remote) bool {
-	return r.addr == o.addr && r.rtcp == o.rtcp && r.mux == o.mux && r.alternate == o.alternate && r.hold == o.hold
+	return r.addr == o.addr && r.rtcp == o.rtcp && r.mux == o.mux && r.alternate == o.alternate && r.hold == o.hold && r.ice.Equal(o.ice)
 }
 
 // sameKey reports whether both speak of one key, tag aside.
@@ -57,6 +59,10 @@ func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call
 	}
 	m := r.section()
 	r.formats, r.direction, r.mux = m.Formats, m.Direction, m.Mux
+	if leavesAddressToICE(m) && !r.profile.Fax {
+		r.ice = m.ICE
+		return r, nil
+	}
 	if !m.Addr.IsValid() {
 		return nil, call.Refuse(call.ReasonBadDescription, "no usable connection address")
 	}

@@ -34,7 +34,8 @@ func (lg *leg) receiveFax(w *worker, p *path, s *socket, b []byte, src netip.Add
 		lg.count.received.Add(1)
 		lg.count.bytesReceived.Add(uint64(len(b)))
 		lg.count.lastHeard.Store(int64(w.since))
-		if far := lg.far.path.Load(); far != nil {
+		// While the call is switched the other leg may still have its audio, under a key that no UDPTL packet fits.
+		if far := lg.far.path.Load(); far != nil && far.fax {
 			lg.far.forward(w, far, b)
 		}
 	}

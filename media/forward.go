@@ -7,6 +7,7 @@ import (
 
 	"carillon/rtp"
 	"carillon/srtp"
+	"carillon/stun"
 )
 
 // path is how a leg receives and sends. It is made when descriptions were exchanged and never changed; the
@@ -27,6 +28,8 @@ type path struct {
 	mux bool
 	// rtp and rtcp are the same latch with mux.
 	rtp, rtcp *latch
+	// ice answers connectivity checks; nil where the peer does not need ICE.
+	ice *agent
 	// fax is true for UDPTL, on both legs or on none.
 	fax bool
 	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
@@ -84,6 +87,10 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 	p, far := lg.path.Load(), lg.far.path.Load()
 	if p == nil || far == nil {
 		w.stats.unready.Add(1)
+		return
+	}
+	if p.ice != nil && stun.Is(b) {
+		lg.check(w, p, s, b, src)
 		return
 	}
 	if p.fax {

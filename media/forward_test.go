@@ -176,6 +176,7 @@ func FuzzOffer(f *testing.F) {
 	ph := newPhone(f, 1)
 	f.Add(ph.sdp("RTP/AVP"), ph.sdp("RTP/SAVP"))
 	f.Add(ph.offer(gcm), ph.sdp("RTP/AVP"))
+	f.Add([]byte("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 8\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n"), ph.sdp("RTP/AVP"))
 	f.Add([]byte("v=0\r\nm=image 4000 udptl t38\r\nm=audio 5000/2 RTP/AVP 8\r\nb=AS:64\r\nc=IN IP4 127.0.0.1\r\n"), []byte("v=0\nm=audio 1 RTP/AVP 8\nc=IN IP4 127.0.0.1\n"))
 	s := open(f, p, call.Customer, offerLeg)
 	f.Fuzz(func(t *testing.T, offer, answer []byte) {

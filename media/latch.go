@@ -19,6 +19,8 @@ type latch struct {
 	latched bool
 	ssrc    uint32
 	index   uint64
+	// nominated is the priority of the pair that ICE chose, 0 without one.
+	nominated uint32
 	// seen is to for readers outside the loop.
 	seen atomic.Pointer[netip.AddrPort]
 }

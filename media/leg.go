@@ -41,10 +41,10 @@ type leg struct {
 	in, out way
 	reporting
 	// packets, reports and strangers are what may still come in the second.
-	packets, reports, strangers budget
-	numbers                     numbering
-	misses                      int // packets of the peer in a row that were not authentic
-	count                       legCounters
+	packets, reports, strangers, checks budget
+	numbers                             numbering
+	misses                              int // packets of the peer in a row that were not authentic
+	count                               legCounters
 }
 
 // applied is what was agreed with one side.
@@ -57,6 +57,8 @@ type applied struct {
 	promises bool
 	since    int64
 	rate     uint32
+	// ice is our agent towards the side, nil for none.
+	ice *agent
 	// convert turns what the side sends into the law that the other side knows; nil for nothing.
 	convert *conversion
 }
@@ -84,7 +86,7 @@ func (lg *leg) local() netip.AddrPort {
 func (lg *leg) apply(a *applied) {
 	old := lg.now
 	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
-		codec: a.codec, promises: a.promises, since: a.since, rate: a.rate, convert: a.convert}
+		codec: a.codec, promises: a.promises, since: a.since, rate: a.rate, convert: a.convert, ice: a.ice}
 	if old == nil {
 		lg.in, lg.out = newWay(lg.session.memory()), newWay(lg.session.memory())
 	}

@@ -40,6 +40,7 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if refusal != nil {
 		return nil, refusal
 	}
+	near.keepICE(r)
 	if refusal := r.judgeFax(near.policy, to); refusal != nil {
 		return nil, refusal
 	}
@@ -135,6 +136,9 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 		lg.version = 1
 	}
 	e.ID, e.Version, e.Origin, e.Addr, e.Media, e.Port = lg.session.sdpID, lg.version, at.Addr(), at.Addr(), r.index, at.Port()
+	if lg.now != nil && lg.now.ice != nil {
+		lg.now.ice.describe(&e)
+	}
 	if r.hold {
 		e.Addr = unspecified(at.Addr())
 	}

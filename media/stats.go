@@ -35,6 +35,8 @@ type Stats struct {
 	SendRefused uint64
 	// SendErrors counts packets the kernel refused.
 	SendErrors uint64
+	// Checks counts connectivity checks of ICE that were answered.
+	Checks uint64
 	// Policed counts packets of which too many came in a second.
 	Policed uint64
 	// OldKey counts packets taken under a key that its peer had changed, Resynced streams found again behind a rollover
@@ -50,7 +52,7 @@ type counters struct {
 	unready, oversize, malformed                     atomic.Uint64
 	authFailures, replays, plainDropped, wrongSource atomic.Uint64
 	muted, sendRefused, sendErrors                   atomic.Uint64
-	oldKey, resynced, policed                        atomic.Uint64
+	oldKey, resynced, policed, checks                atomic.Uint64
 	_                                                [64]byte
 }
 
@@ -70,6 +72,7 @@ func (c *counters) addTo(s *Stats) {
 	s.SendErrors += c.sendErrors.Load()
 	s.Policed += c.policed.Load()
 	s.OldKey += c.oldKey.Load()
+	s.Checks += c.checks.Load()
 	s.Resynced += c.resynced.Load()
 	s.Dropped = s.Unready + s.Oversize + s.Malformed + s.AuthFailures + s.Replays + s.PlainDropped +
 		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors + s.Policed

@@ -27,6 +27,9 @@ type Edit struct {
 	// no Name, takes its place.
 	Drop    string
 	Instead Format
+	// ICE, unless it is the zero value, makes ours an ICE-lite agent with these candidates (RFC 8839).
+	ICE        ICE
+	Candidates []string
 	// Like is the description being answered, nil for an offer. An answer has one section for each of
 	// the offer's (RFC 3264 section 6); a missing one is added as rejected, one too many left out.
 	Like *Description
@@ -127,6 +130,9 @@ func (w *writer) session(lines []string, e Edit) {
 		w.line("t=0 0")
 	}
 	w.copy(lines, "rz")
+	if e.ICE.Fragment != "" {
+		w.line("a=ice-lite")
+	}
 	for _, line := range lines {
 		if kind := line[0]; len(line) < 2 || line[1] != '=' || !strings.ContainsRune("vosiuepcbtrzk", rune(kind)) {
 			w.attribute(line)
@@ -254,6 +260,14 @@ func (w *writer) ours(e Edit) {
 	}
 	if e.Mux {
 		w.line("a=rtcp-mux")
+	}
+	if e.ICE.Fragment == "" {
+		return
+	}
+	w.line("a=ice-ufrag:", e.ICE.Fragment)
+	w.line("a=ice-pwd:", string(e.ICE.Password))
+	for _, c := range e.Candidates {
+		w.line("a=candidate:", c)
 	}
 }
 

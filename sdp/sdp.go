@@ -61,6 +61,23 @@ type Format struct {
 	Parameters string
 }
 
+// ICE is what an agent is known by to the other one (RFC 8839 section 5.4). The zero value is no ICE.
+type ICE struct {
+	// Fragment is the username fragment, Password what connectivity checks are proven with.
+	Fragment string
+	Password Secret
+}
+
+// Valid reports whether both are there and of a length that RFC 8839 allows.
+func (i ICE) Valid() bool {
+	return len(i.Fragment) >= 4 && len(i.Fragment) <= 256 && len(i.Password) >= 22 && len(i.Password) <= 256
+}
+
+// Equal reports whether both have the same credentials.
+func (i ICE) Equal(o ICE) bool {
+	return i.Fragment == o.Fragment && string(i.Password) == string(o.Password)
+}
+
 // Media is one m= section.
 type Media struct {
 	// Type is "audio", "image" and so on, in lower case.
@@ -81,6 +98,8 @@ type Media struct {
 	Mux bool
 	// Direction is the section's, or else the session's.
 	Direction Direction
+	// ICE holds the credentials of a=ice-ufrag and a=ice-pwd (RFC 8839), the section's or else the session's.
+	ICE ICE
 	// PTime is a=ptime in milliseconds, 0 when absent.
 	PTime int
 	// Crypto holds the values of the a=crypto lines, for ParseCrypto, in their order.
@@ -212,7 +231,7 @@ func (d *Description) read() error {
 	}
 	for i := range d.Media {
 		m := &d.Media[i]
-		m.Addr, m.Direction = session.Addr, session.Direction
+		m.Addr, m.Direction, m.ICE = session.Addr, session.Direction, session.ICE
 		for _, line := range d.lines[m.first+1 : m.end] {
 			if err := m.readLine(line); err != nil {
 				return err
@@ -266,6 +285,10 @@ func (m *Media) readAttribute(s string) error {
 		m.Mux = true
 	case "rtcp":
 		return m.readRTCP(val)
+	case "ice-ufrag":
+		m.ICE.Fragment = strings.TrimSpace(val)
+	case "ice-pwd":
+		m.ICE.Password = Secret(strings.TrimSpace(val))
 	case "crypto":
 		if len(m.Crypto) < MaxCryptoLines {
 			m.Crypto = append(m.Crypto, Secret(val))

@@ -132,6 +132,36 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+// The credentials of ICE are the section's, or else the session's; ours take their place.
+func TestICE(t *testing.T) {
+	d, err := Parse(lines("v=0", "c=IN IP4 0.0.0.0", "t=0 0", "a=ice-ufrag:sess", "a=ice-pwd:of the session, twenty-two", "a=ice-options:trickle",
+		"m=audio 9 RTP/SAVP 0", "a=ice-pwd: of the section, twenty-two", "a=candidate:1 1 UDP 1 192.0.2.1 4000 typ host", "m=audio 9 RTP/SAVP 0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := d.Media[0].ICE, d.Media[1].ICE; !a.Valid() || a.Fragment != "sess" || string(a.Password) != "of the section, twenty-two" || !b.Valid() || a.Equal(b) {
+		t.Errorf("credentials %+v and %+v", a, b)
+	}
+	e := edit(d, 0)
+	e.ICE, e.Candidates = ICE{Fragment: "ours", Password: Secret("our own password of twenty")}, []string{"1 1 UDP 2130706431 203.0.113.7 6000 typ host"}
+	got := string(d.Rewrite(e))
+	for _, want := range []string{"t=0 0\r\na=ice-lite\r\n", "a=ice-ufrag:ours\r\na=ice-pwd:our own password of twenty\r\na=candidate:1 1 UDP 2130706431 203.0.113.7 6000 typ host\r\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	for _, leak := range []string{"sess", "of the se", "trickle", "192.0.2.1"} {
+		if strings.Contains(got, leak) {
+			t.Errorf("%q is in\n%s", leak, got)
+		}
+	}
+	for _, bad := range []ICE{{}, {"abc", Secret(strings.Repeat("x", 22))}, {"abcd", Secret(strings.Repeat("x", 21))}, {strings.Repeat("x", 257), Secret(strings.Repeat("x", 22))}} {
+		if bad.Valid() {
+			t.Errorf("%d and %d octets were taken", len(bad.Fragment), len(bad.Password))
+		}
+	}
+}
+
 // A format is offered besides the others, one taken away, one put in its place, each with what is said of it.
 func TestRewriteFormats(t *testing.T) {
 	d, err := Parse(lines("v=0", "c=IN IP4 192.0.2.8", "m=audio 4000 RTP/AVP 8 9 101 13", "a=rtpmap:8 PCMA/8000", "a=fmtp:8 x", "a=rtpmap:9 G722/8000",

@@ -94,6 +94,7 @@ func mediaMetrics() []metric {
 				"not_sent": float64(s.SendErrors), "policed": float64(s.Policed),
 			}
 		}},
+		counter("carillon_media_checks_total", "Connectivity checks of ICE that were answered.", func(n *Node) uint64 { return n.media.Stats().Checks }),
 		counter("carillon_media_old_key_total", "Packets taken under the key before, within the time after a peer changed its key.",
 			func(n *Node) uint64 { return n.media.Stats().OldKey }),
 		counter("carillon_media_resynced_total", "Streams found again after a rollover of the sequence number was missed.",
