@@ -102,6 +102,9 @@ func disableKey(r *request) (any, error) {
 		return nil, err
 	}
 	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) error {
+		if err := r.keepsOperator(tx, k); err != nil {
+			return err
+		}
 		k.Disabled = true
 		tx.Put(k)
 		return nil
@@ -121,6 +124,9 @@ func deleteKey(r *request) (any, error) {
 		return nil, err
 	}
 	return nil, r.changeKey(func(tx trunk.Tx, k *iam.AccessKey) error {
+		if err := r.keepsOperator(tx, k); err != nil {
+			return err
+		}
 		tx.Delete(k.EntityKey())
 		return nil
 	})
@@ -139,7 +145,7 @@ func rotateKey(r *request) (any, error) {
 	if in.GraceSeconds < 0 || in.GraceSeconds > int64(maxKeyLife/time.Second) {
 		return nil, trunk.Errorf(trunk.Invalid, "grace_seconds must be 0 to %d.", int64(maxKeyLife/time.Second))
 	}
-	// The new secret is in the answer, which may be lost on its way. With a time of grace the key that signs can ask again.
+	// The new secret is in the answer, which may be lost on its way. With a time of grace the key that signs can make another.
 	if in.GraceSeconds == 0 && r.labels["id"] == r.principal.AccessKeyID {
 		return nil, trunk.Errorf(trunk.Conflict, "This key signs the request. Give it a time of grace, or use another one to rotate it.")
 	}
@@ -151,14 +157,18 @@ func rotateKey(r *request) (any, error) {
 		switch {
 		case !old.SessionToken.Empty():
 			return trunk.Errorf(trunk.Conflict, "The key is temporary. Make a new one instead.")
+		case old.Usable(r.now) && !old.Expires.IsZero():
+			// Each heir goes on without end: who has the old key must not get one more with every request.
+			return trunk.Errorf(trunk.Conflict, "The key was rotated already and ends at %s. Rotate the one that took its place, or make a new one.", old.Expires.Format(time.RFC3339))
 		case !old.Usable(r.now):
 			return trunk.Errorf(trunk.Conflict, "The key does not work any more. Enable it first, or make a new one.")
 		}
-		made.Account, made.Name, made.Policy, made.Operator = old.Account, old.Name, old.Policy, old.Operator
+		made.Account, made.Name, made.Policy = old.Account, old.Name, old.Policy
+		made.Operator, made.Bootstrap = old.Operator, old.Bootstrap
 		if in.GraceSeconds == 0 {
 			old.Disabled = true
-		} else if end := r.now.Add(time.Duration(in.GraceSeconds) * time.Second); old.Expires.IsZero() || end.Before(old.Expires) {
-			old.Expires = end
+		} else {
+			old.Expires = r.now.Add(time.Duration(in.GraceSeconds) * time.Second)
 		}
 		tx.Put(old)
 		tx.Create(made)
@@ -176,6 +186,31 @@ func (r *request) keepsOwnKey() error {
 		return trunk.Errorf(trunk.Conflict, "This key signs the request. Use another one to disable or delete it.")
 	}
 	return nil
+}
+
+// keepsOperator refuses to take away the last operator's key that works and has no end: without one nobody gets in any
+// more. It reads the key that stays in the transaction, so that two operators who disable each other at once do not both
+// find the other's.
+func (r *request) keepsOperator(tx trunk.Tx, k *iam.AccessKey) error {
+	if !k.Operator || !k.Expires.IsZero() || k.Disabled {
+		return nil
+	}
+	stays := func(other *iam.AccessKey) bool {
+		return other.ID != k.ID && other.Operator && other.Expires.IsZero() && !other.Disabled
+	}
+	for _, known := range r.server.config.Directory.Snapshot().AccessKeys("") {
+		if !stays(known) {
+			continue
+		}
+		other, ok, err := trunk.Get[*iam.AccessKey](tx, known.EntityKey())
+		if err != nil {
+			return err
+		}
+		if ok && stays(other) {
+			return nil
+		}
+	}
+	return trunk.Errorf(trunk.Conflict, "This is the last key of an operator that works and has no end. Make another one first.")
 }
 
 // changeKey runs fn on a copy of the key in the path, in one transaction.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "carillon/api/v1"
@@ -175,7 +176,11 @@ func TestRotateKey(t *testing.T) {
 	if got := [2]int{list(second), list(third)}; got != [2]int{200, 200} {
 		t.Errorf("within the time of grace: %v", got)
 	}
-	signed(rotate(operator, second.AccessKeyID, `{"grace_seconds":3600}`)) // does not give it a longer life
+	for _, body := range []string{`{"grace_seconds":3600}`, ""} { // each heir would go on without end
+		if a := rotate(operator, second.AccessKeyID, body).want(t, 409); !strings.Contains(a.Body, "2026-01-01T00:01:00Z") {
+			t.Errorf("got %s", a.Body)
+		}
+	}
 	n.clock.Advance(minute)
 	if got := [2]int{list(second), list(third)}; got != [2]int{403, 200} {
 		t.Errorf("after it: %v", got)
@@ -205,6 +210,45 @@ func TestRotateKey(t *testing.T) {
 	n.as(t, next, "POST", v1.Keys+"/"+old.AccessKeyID+"?operation=enable", "").want(t, 204)
 	if list(old) != 200 {
 		t.Error("a key that was enabled again does not work")
+	}
+}
+
+// TestLastOperatorKey: a key of an operator that works and has no end is always left, also when two operators disable each
+// other at once.
+func TestLastOperatorKey(t *testing.T) {
+	n := startNode(t)
+	other := n.key(t, operatorAccount, func(k *iam.AccessKey) { k.Operator = true })
+	ends := n.key(t, operatorAccount, func(k *iam.AccessKey) {
+		k.Operator, k.SessionToken, k.Expires = true, trunk.NewSecret("t"), n.clock.Now().Add(minute)
+	})
+	pair := []sigv4.Credentials{n.keys[operatorAccount], other}
+	for range 10 {
+		var status [2]int
+		var both sync.WaitGroup
+		for i := range pair {
+			both.Go(func() {
+				status[i] = n.as(t, pair[i], "POST", v1.Keys+"/"+pair[1-i].AccessKeyID+"?operation=disable", "").Status
+			})
+		}
+		both.Wait()
+		left := slices.IndexFunc(pair, func(c sigv4.Credentials) bool {
+			k, _ := n.directory.Snapshot().AccessKey(c.AccessKeyID)
+			return !k.Disabled
+		})
+		if left < 0 {
+			t.Fatalf("no operator is left: the answers are %v", status)
+		}
+		for _, take := range []func() answer{
+			func() answer {
+				return n.as(t, ends, "POST", v1.Keys+"/"+pair[left].AccessKeyID+"?operation=disable", "")
+			},
+			func() answer { return n.as(t, ends, "DELETE", v1.Keys+"/"+pair[left].AccessKeyID, "") },
+		} {
+			if a := take().want(t, 409); !strings.Contains(a.Body, "last key of an operator") {
+				t.Errorf("got %s", a.Body)
+			}
+		}
+		n.as(t, pair[left], "POST", v1.Keys+"/"+pair[1-left].AccessKeyID+"?operation=enable", "").want(t, 204)
 	}
 }
 

@@ -146,6 +146,8 @@ func TestNumbersAndKeys(t *testing.T) {
 	s.expect("key enable "+tenant.AccessKeyID, "Enabled access key")
 	permanent := decode[v1.Credentials](s, "key create --account 123456789012 --name ci")
 	s.expect("key rotate "+permanent.AccessKeyID+" --grace 1h", "export AWS_ACCESS_KEY_ID=AKIA", "unset AWS_SESSION_TOKEN")
+	s.refuse("key rotate "+permanent.AccessKeyID, 1, "rotated already")
+	permanent = decode[v1.Credentials](s, "key create --account 123456789012 --name ci")
 	second := decode[v1.Credentials](s, "key rotate "+permanent.AccessKeyID)
 	s.refuse("key rotate "+permanent.AccessKeyID, 1, "does not work any more")
 	s.refuse("key rotate "+s.ready().AccessKeyID, 1, "time of grace")

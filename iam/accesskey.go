@@ -29,6 +29,9 @@ type AccessKey struct {
 	Disabled bool
 	// Operator keys may do everything in every account.
 	Operator bool
+	// Bootstrap keys are the one that was made with the installation and those that took its place by rotation. Only such a
+	// key is written where the machine's owner finds it: any other is the secret of whoever made it.
+	Bootstrap bool
 	// Policy is the key's IAM policy as JSON; empty allows chime:* in the key's account.
 	Policy string
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"crypto/rand"
@@ -31,7 +32,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	operator.Operator, operator.Name = true, operatorKey
+	operator.Operator, operator.Bootstrap, operator.Name = true, true, operatorKey
 	var installation *trunk.Installation
 	revision, err := n.store.Update(ctx, func(tx trunk.Tx) error {
 		existing, found, err := trunk.Get[*trunk.Installation](tx, (&trunk.Installation{}).EntityKey())
@@ -63,9 +64,9 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		return fmt.Errorf("wait for the first snapshot: %w", err)
 	}
 	n.ready.Domain = installation.Domain
-	key, ok := n.operatorKey(installation.Account)
+	key, ok := n.operatorKey(installation)
 	if !ok {
-		n.log.Warn("the operator's key is gone; make one with an operator's credentials", "account", installation.Account)
+		n.log.Warn("the ready file has no key: the one that was made with the installation, or its heir, does not work any more; those of other operators are their own", "account", installation.Account)
 		n.ready.AccountID = installation.Account
 		return nil
 	}
@@ -77,15 +78,25 @@ func (n *Node) bootstrap(ctx context.Context) error {
 const operatorKey = "operator"
 
 // operatorKey finds the operator's key that was made with the installation or took its place: the oldest that works and
-// will go on to. One that has an end, a temporary one or one that was rotated, is no key to write into a file.
-func (n *Node) operatorKey(account string) (*iam.AccessKey, bool) {
+// will go on to. One that has an end, a temporary one or one that was rotated, is no key to write into a file, and one
+// that an operator has made is that operator's secret.
+func (n *Node) operatorKey(installation *trunk.Installation) (*iam.AccessKey, bool) {
 	var oldest *iam.AccessKey
-	for _, k := range n.directory.Snapshot().AccessKeys(account) {
-		if k.Operator && k.Expires.IsZero() && k.Usable(n.clock.Now()) && (oldest == nil || k.Created.Before(oldest.Created)) {
+	all := n.directory.Snapshot().AccessKeys(installation.Account)
+	named := slices.ContainsFunc(all, func(k *iam.AccessKey) bool { return unmarked(k, installation) })
+	for _, k := range all {
+		ours := k.Bootstrap || named && k.Name == operatorKey
+		if ours && k.Operator && k.Expires.IsZero() && k.Usable(n.clock.Now()) && (oldest == nil || k.Created.Before(oldest.Created)) {
 			oldest = k
 		}
 	}
 	return oldest, oldest != nil
+}
+
+// unmarked reports whether a key is the first one of an installation that is older than AccessKey.Bootstrap. There the
+// heirs are known by their name alone.
+func unmarked(k *iam.AccessKey, installation *trunk.Installation) bool {
+	return k.Operator && !k.Bootstrap && k.Name == operatorKey && k.Created.Equal(installation.Created)
 }
 
 func createPool(tx trunk.Tx, now time.Time) {

@@ -124,6 +124,7 @@ type storedAccessKey struct {
 	Expires      time.Time `json:"expires,omitzero"`
 	Disabled     bool      `json:"disabled,omitempty"`
 	Operator     bool      `json:"operator,omitempty"`
+	Bootstrap    bool      `json:"bootstrap,omitempty"`
 	Policy       string    `json:"policy,omitempty"`
 }
 
@@ -131,7 +132,8 @@ func accessKeyForm(k *iam.AccessKey, v *vault) storedAccessKey {
 	return storedAccessKey{
 		header: header{formVersion}, Account: k.Account, Name: k.Name,
 		Secret: v.seal("secret", k.Secret), SessionToken: v.seal("session_token", k.SessionToken),
-		Created: k.Created.UTC(), Expires: k.Expires.UTC(), Disabled: k.Disabled, Operator: k.Operator, Policy: k.Policy,
+		Created: k.Created.UTC(), Expires: k.Expires.UTC(), Disabled: k.Disabled, Operator: k.Operator, Bootstrap: k.Bootstrap,
+		Policy: k.Policy,
 	}
 }
 
@@ -139,6 +141,7 @@ func (f *storedAccessKey) entity(id string, v *vault) trunk.Entity {
 	return &iam.AccessKey{
 		ID: id, Account: shared(f.Account), Name: f.Name,
 		Secret: v.open("secret", f.Secret), SessionToken: v.open("session_token", f.SessionToken),
-		Created: f.Created, Expires: f.Expires, Disabled: f.Disabled, Operator: f.Operator, Policy: f.Policy,
+		Created: f.Created, Expires: f.Expires, Disabled: f.Disabled, Operator: f.Operator, Bootstrap: f.Bootstrap,
+		Policy: f.Policy,
 	}
 }

@@ -72,7 +72,7 @@ func Samples() []trunk.Entity {
 		&trunk.Installation{Domain: "example.test", Account: account, Created: at},
 		&iam.AccessKey{
 			ID: "AKIAEXAMPLE000000001", Account: account, Name: "ci", Secret: trunk.NewSecret("secret-key"),
-			SessionToken: trunk.NewSecret("secret-token"), Created: at, Expires: at.Add(time.Hour), Disabled: true, Operator: true,
+			SessionToken: trunk.NewSecret("secret-token"), Created: at, Expires: at.Add(time.Hour), Disabled: true, Operator: true, Bootstrap: true,
 			Policy: `{"Version":"2012-10-17","Statement":[]}`,
 		},
 		&iam.AccessKey{ID: "AKIAEXAMPLE000000002", Account: account, Secret: trunk.NewSecret("secret-bare"), Created: at},
