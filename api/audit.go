@@ -25,7 +25,9 @@ type recorder struct {
 	trunk.Tx
 	notes  []note
 	places map[trunk.EntityKey]int // in notes
-	failed error                   // the first read of ours that could not be done
+	// judge is asked about each entity before its reader gets it.
+	judge  func(trunk.Entity) error
+	failed error // the first read of ours that could not be done
 }
 
 // note is what a transaction saw and made of one entity.
@@ -34,8 +36,8 @@ type note struct {
 	written       bool
 }
 
-func newRecorder(tx trunk.Tx) *recorder {
-	return &recorder{Tx: tx, places: make(map[trunk.EntityKey]int, 4)}
+func newRecorder(tx trunk.Tx, judge func(trunk.Entity) error) *recorder {
+	return &recorder{Tx: tx, judge: judge, places: make(map[trunk.EntityKey]int, 4)}
 }
 
 // Get implements trunk.Tx. What it returns first is what was there before.
@@ -43,6 +45,9 @@ func (t *recorder) Get(key trunk.EntityKey) (trunk.Entity, error) {
 	e, err := t.Tx.Get(key)
 	if _, noted := t.places[key]; err == nil && !noted && audit.Recorded(key.Kind) {
 		t.add(key, note{before: e})
+		if e != nil {
+			err = t.judge(e)
+		}
 	}
 	return e, err
 }
@@ -93,7 +98,8 @@ func (t *recorder) write(key trunk.EntityKey, e trunk.Entity) {
 
 // record runs fn and puts the entry that tells of what it wrote into the same transaction. It returns how many it put.
 func (r *request) record(tx trunk.Tx, fn func(trunk.Tx) error) (int, error) {
-	t := newRecorder(tx)
+	r.fresh = nil
+	t := newRecorder(tx, r.rejudge)
 	if err := fn(t); err != nil {
 		return 0, err
 	}

@@ -61,6 +61,11 @@ func (r *request) denied() error {
 	return &deniedError{r.principal.ARN, r.row.action, r.row.resource(&asked)}
 }
 
+// deniedOf names a thing that the request names itself.
+func (r *request) deniedOf(arn string) func() error {
+	return func() error { return &deniedError{r.principal.ARN, r.row.action, arn} }
+}
+
 // authorize asks the principal's policy.
 func (r *request) authorize() error {
 	if r.row.unrestricted {
@@ -69,28 +74,19 @@ func (r *request) authorize() error {
 	if r.row.operatorOnly && !r.principal.Operator {
 		return r.denied()
 	}
-	if r.decision(r.row.resource(r)) != iam.Allow {
-		return r.denied()
-	}
-	return nil
+	return r.ask(judgement{arn: r.row.resource(r), refusal: r.denied})
 }
 
 // mayTouch asks the policy about one thing of many that a request names in its body. The request as a whole is allowed;
 // a policy that allows some of what it names does not allow the rest.
 func (r *request) mayTouch(arn string) error {
-	if r.decision(arn) != iam.Allow {
-		return &deniedError{r.principal.ARN, r.row.action, arn}
-	}
-	return nil
+	return r.ask(judgement{arn: arn, refusal: r.deniedOf(arn)})
 }
 
 // notForbidden asks the policy about what a request touches besides the resource it is for. Policies name the latter, as
 // for AWS, so that nothing said of the former is no refusal; a Deny of it is.
 func (r *request) notForbidden(arn string) error {
-	if r.decision(arn) == iam.ExplicitDeny {
-		return &deniedError{r.principal.ARN, r.row.action, arn}
-	}
-	return nil
+	return r.ask(judgement{arn: arn, refusal: r.deniedOf(arn), lenient: true})
 }
 
 // decision is what the policy says of this action on a resource.
@@ -150,6 +146,15 @@ func oneConnector(r *request) string {
 		return c.ARN()
 	}
 	return trunk.ConnectorARN(trunk.Region(r.region), r.principal.Account, id)
+}
+
+// operatedConnector is the resource of operations that an operator does to any account's connector: with that account, so
+// that a policy can tell the connectors that its operator may not touch.
+func operatedConnector(r *request) string {
+	if c, ok := r.snapshot.Connector(r.labels["voiceConnectorId"]); ok && r.principal.Operator {
+		return c.ARN()
+	}
+	return oneConnector(r)
 }
 
 // wholeAccount is the resource of operations about an account, and of those that are not offered.

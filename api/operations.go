@@ -126,8 +126,8 @@ func ownRows() []row {
 		{name: "RotateKey", route: post(v1.Keys+"/{id}", "operation", "rotate"), operatorOnly: true, handle: rotateKey, status: http.StatusCreated},
 		{name: "DeleteKey", route: remove(v1.Keys + "/{id}"), operatorOnly: true, handle: deleteKey, status: http.StatusNoContent},
 
-		{name: "GetConnectorSettings", route: get(v1.Connectors + "/{voiceConnectorId}/settings"), resource: oneConnector, handle: getSettings},
-		{name: "PutConnectorSettings", route: put(v1.Connectors + "/{voiceConnectorId}/settings"), resource: oneConnector, handle: putSettings},
+		{name: "GetConnectorSettings", route: get(v1.Connectors + "/{voiceConnectorId}/settings"), resource: operatedConnector, handle: getSettings},
+		{name: "PutConnectorSettings", route: put(v1.Connectors + "/{voiceConnectorId}/settings"), resource: operatedConnector, handle: putSettings},
 
 		{name: "ListQuotas", route: get(v1.Quotas), operatorOnly: true, handle: listQuotas},
 		{name: "PutQuota", route: put(v1.Quotas + "/{name}"), operatorOnly: true, handle: putQuota},

@@ -43,6 +43,10 @@ type request struct {
 	region string
 	// snapshot is the state this request reads, one and the same in all its steps.
 	snapshot *directory.Snapshot
+	// judged are the questions that were put to the policy; none without one. fresh is what the transaction has read of
+	// what they are about.
+	judged []judgement
+	fresh  map[trunk.EntityKey]trunk.Entity
 	// recorded counts the entries this request has left in the audit log.
 	recorded int
 	// leave gives back, once the answer is sent, a place that the handler took for an answer that can be long; may be nil.
@@ -103,6 +107,10 @@ func (r *request) work() (answer any, err error) {
 	answer, err = r.row.handle(r)
 	if r.http.Method == http.MethodGet && trunk.KindOf(err) == trunk.NotFound {
 		if err := r.catchUp(); err != nil {
+			return nil, err
+		}
+		// What was not known to be there may be what the policy forbids.
+		if err := r.authorize(); err != nil {
 			return nil, err
 		}
 		answer, err = r.row.handle(r)
@@ -177,7 +185,7 @@ func (r *request) route() error {
 		return err
 	}
 	row := &r.server.rows[match.Route]
-	if row.aws != nil && !row.aws.In(r.namespace).Offered {
+	if row.service == stsService || row.aws != nil && !row.aws.In(r.namespace).Offered {
 		return &restjson.UnknownOperationError{}
 	}
 	r.row, r.labels = row, match.Labels

@@ -239,6 +239,14 @@ func TestSTSSignatureOpensNothingElse(t *testing.T) {
 	if n.revision(t) != before {
 		t.Error("something was stored")
 	}
+	// STS is where it is: not below the base path of another service, whatever the signature says.
+	for _, path := range []string{"/chime/sts", "/voice/sts", "/chime-sdk-voice/sts"} {
+		for _, service := range []string{"sts", "chime"} {
+			if a := n.send(t, n.stsRequest(n.keys[accountA], service, "POST", path+"?"+whoAmI, "")); a.Status != 404 {
+				t.Errorf("%s signed for %s: %v", path, service, a)
+			}
+		}
+	}
 	// At the root there is nothing for other services.
 	if a := n.do(t, accountA, "POST", "/", whoAmI); a.Status != 404 {
 		t.Errorf("signed for chime at the root: %v", a)

@@ -7,17 +7,21 @@ import (
 	"carillon/trunk"
 )
 
-// resourceTags returns the tags of what an ARN names, if it is the caller's.
+// resourceTags returns the tags of what an ARN names, if the caller may act on it: as this transaction read them, else
+// those of the snapshot.
 func (r *request) resourceTags(arn string) []trunk.Tag {
 	t, err := parseTaggable(arn)
 	if err != nil {
 		return nil
 	}
-	if c, ok := r.snapshot.Connector(t.connector); ok && c.ARN() != arn {
-		return nil // it is where the policy was not asked about
+	e, ok := r.fresh[t.key()]
+	if !ok {
+		e = r.known(t.key())
 	}
-	tags, _ := r.tagsOf(t)
-	return tags
+	if now, tags := r.tagFacts(e); now == arn {
+		return tags
+	}
+	return nil // it is where the policy was not asked about
 }
 
 // addRequestTags adds the tags that the request would set and the keys of those it would set or take away. They are read
