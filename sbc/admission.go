@@ -279,6 +279,9 @@ func planOutbound(s *Server, a *arrival) (refusal *call.Refusal) {
 	return refusal
 }
 
+// atCalledSide says whose quota is used up, and not what it is: the caller's account reads it.
+const atCalledSide = "at the called side"
+
 // limitInside holds a call that stays inside to the quota of the account at its other end, too.
 func limitInside(s *Server, a *arrival) *call.Refusal {
 	other := a.plan.Inside
@@ -287,7 +290,7 @@ func limitInside(s *Server, a *arrival) *call.Refusal {
 	}
 	n, limited := a.view.Quota(other.Account, trunk.QuotaActiveCalls)
 	if limited && !s.actives.share(other.Account, n) {
-		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n)+" at the called side")
+		return call.Refuse(call.ReasonConcurrencyExceeded, atCalledSide)
 	}
 	if !limited {
 		s.actives.share(other.Account, math.MaxInt)

@@ -129,7 +129,7 @@ func rehearseInside(s *Server, a *arrival) *call.Refusal {
 	}
 	account, _ := s.actives.count(other.Account)
 	if n, limited := a.view.Quota(other.Account, trunk.QuotaActiveCalls); limited && account >= n {
-		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n)+" at the called side")
+		return call.Refuse(call.ReasonConcurrencyExceeded, atCalledSide)
 	}
 	return nil
 }

@@ -101,8 +101,13 @@ func TestRehearsedTargets(t *testing.T) {
 		w.more = []trunk.Entity{&trunk.Quota{Account: otherAccount, Name: trunk.QuotaActiveCalls, Value: 0}}
 	}, func(r *rig) {
 		q := call.Question{Host: host, From: ownNumber, To: otherNumber, Source: netip.MustParseAddrPort(customerIP + ":5060"), Transport: "udp"}
-		if got := r.sbc.Rehearse(q); got.Reason != call.ReasonConcurrencyExceeded.String() {
+		got := r.sbc.Rehearse(q)
+		if got.Reason != call.ReasonConcurrencyExceeded.String() || strings.ContainsAny(got.Sentence, "0123456789") {
 			t.Errorf("a full called side %+v", got)
+		}
+		r.customer(transport.UDP).dial("sip:"+otherNumber+"@"+host, ownNumber, sdpPlain).start().refused("503")
+		if r.wantRecord(call.ReasonConcurrencyExceeded, 503, ""); r.records.list()[0].Sentence != got.Sentence {
+			t.Errorf("the record says %q", r.records.list()[0].Sentence)
 		}
 	})
 }
