@@ -25,7 +25,7 @@ const (
 // Connections bounds the connections to an http.Server, which itself takes all that come. A new one is always let in,
 // and closes the one that has waited longest without a whole request: so whoever opens connections and sends nothing, or
 // sends slowly, takes places from himself first, and a client that sends its request gets it through. One whose request
-// is being worked on is never closed.
+// is being worked on is never closed; one that does not take its answer waits again, where it stood before.
 type Connections struct {
 	most, mostPerIP int
 	stats           struct{ open, total, perIP, refused atomic.Int64 }
@@ -34,6 +34,8 @@ type Connections struct {
 	// all has every connection, addresses those whose address is known.
 	all       crowd
 	addresses map[netip.Prefix]*crowd
+	// turns counts how often a connection has begun to wait.
+	turns uint64
 }
 
 // ConnectionStats are the counters of Connections.
@@ -96,6 +98,14 @@ func working(ctx context.Context) bool {
 	return t == nil || t.work()
 }
 
+// worked puts the connection of a request back among those that wait, before its answer is written: who pipelines
+// requests and reads no answer would hold its place as long as a write may take.
+func worked(ctx context.Context) {
+	if t, _ := ctx.Value(connectionKey{}).(*tracked); t != nil {
+		t.waitAgain()
+	}
+}
+
 // trackedBelow finds the connection of a boundedListener under a server's, nil if there is none.
 func trackedBelow(nc net.Conn) *tracked {
 	if over, ok := nc.(*tls.Conn); ok {
@@ -143,6 +153,7 @@ type tracked struct {
 	inAll, inAddress *list.Element
 	address          netip.Prefix
 	from             *crowd // nil until the address is known
+	turn             uint64 // when it began to wait
 	gone             bool
 }
 
@@ -162,7 +173,7 @@ func (t *tracked) enter() bool {
 	}
 	b.all.open++
 	b.stats.open.Store(int64(b.all.open))
-	t.inAll = b.all.waiting.PushBack(t)
+	t.begin()
 	b.mu.Unlock()
 	if victim != nil {
 		_ = victim.Conn.Close()
@@ -211,7 +222,7 @@ func (t *tracked) enterAddress(source netip.Prefix) (victim *tracked) {
 	from.open++
 	t.from, t.address = from, source
 	if t.inAll != nil {
-		t.inAddress = from.waiting.PushBack(t)
+		t.inAddress = from.stand(t)
 	}
 	return victim
 }
@@ -267,9 +278,40 @@ func (t *tracked) wait() {
 		return
 	}
 	t.unlist()
-	t.inAll = b.all.waiting.PushBack(t)
+	t.begin()
+}
+
+// begin puts t at the end of those that wait.
+func (t *tracked) begin() {
+	t.bound.turns++
+	t.turn = t.bound.turns
+	t.stand()
+}
+
+// stand puts t among those that wait, where its turn is.
+func (t *tracked) stand() {
+	t.inAll = t.bound.all.stand(t)
 	if t.from != nil {
-		t.inAddress = t.from.waiting.PushBack(t)
+		t.inAddress = t.from.stand(t)
+	}
+}
+
+// stand puts t among those of c that wait, where its turn is, and looks for that from the end: most were not away for long.
+func (c *crowd) stand(t *tracked) *list.Element {
+	for e := c.waiting.Back(); e != nil; e = e.Prev() {
+		if e.Value.(*tracked).turn < t.turn {
+			return c.waiting.InsertAfter(t, e)
+		}
+	}
+	return c.waiting.PushFront(t)
+}
+
+// waitAgain puts t back among those that wait, where it stood.
+func (t *tracked) waitAgain() {
+	t.bound.mu.Lock()
+	defer t.bound.mu.Unlock()
+	if !t.gone && t.inAll == nil {
+		t.stand()
 	}
 }
 

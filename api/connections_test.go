@@ -287,3 +287,42 @@ func TestTrackedBelow(t *testing.T) {
 		t.Error(fmt.Sprint("tracked: ", trackedBelow(&net.TCPConn{})))
 	}
 }
+
+// shortBuffers leaves little room for answers that nobody reads.
+type shortBuffers struct{ net.Listener }
+
+func (l shortBuffers) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		err = errors.Join(err, tcp.SetWriteBuffer(4096))
+	}
+	return c, err
+}
+
+// TestUnreadAnswers: connections that send one request after another and read no answer keep no client from its own.
+func TestUnreadAnswers(t *testing.T) {
+	n := startNode(t)
+	const most = 4
+	bound, to := n.bounded(t, most, most, func(ln net.Listener) net.Listener { return shortBuffers{ln} })
+	requests := strings.Repeat("GET /voice-connectors HTTP/1.1\r\nHost: x\r\n\r\n", 500_000)
+	var flood []net.Conn
+	for range most {
+		c := dialFrom(t, "127.0.0.1", to, "")
+		if err := errors.Join(c.(*net.TCPConn).SetReadBuffer(4096), c.SetWriteDeadline(time.Now().Add(500*time.Millisecond))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, requests); err == nil {
+			t.Fatal("the server has read all requests, so it is not held up by its answers")
+		}
+		flood = append(flood, c)
+	}
+	if got := n.ask(t, freshClient(), to, "POST", "/voice-connectors", create); got != 201 {
+		t.Errorf("got %d, want 201", got)
+	}
+	if got := bound.Stats(); got.Refused != 0 || got.ClosedTotal != 1 {
+		t.Errorf("stats: %+v", got)
+	}
+	for _, c := range flood {
+		_ = c.Close()
+	}
+}

@@ -75,6 +75,7 @@ func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
 	if err == nil {
 		answer, err = r.work()
 	}
+	worked(h.Context())
 	r.finish(w, answer, err, started)
 }
 
@@ -210,6 +211,8 @@ func (r *request) finish(w http.ResponseWriter, answer any, err error, started t
 	if err == nil {
 		writeErr = r.write(w, answer, restjson.Exception{})
 	} else {
+		// Who asks for nothing but refusals may be one that takes none. A writer without deadlines needs none.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(refusalTime)) // deadlines of sockets are the system's time
 		e := r.exception(err)
 		outcome = e.Type
 		_, r.unauthorized = errors.AsType[*deniedError](err)

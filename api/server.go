@@ -36,6 +36,8 @@ const (
 	// DefaultMaxAuditReads is how many pages of the audit log are read, made and sent at once; more are answered 503 and
 	// counted with the overload. Times audit.MaxPageBytes it bounds what readers who do not take their answers can fill.
 	DefaultMaxAuditReads = 16
+	// refusalTime is how long a client may take to take a refusal.
+	refusalTime = 5 * time.Second
 	// DefaultRequestTime is how long a request may take, its transaction included.
 	DefaultRequestTime = 20 * time.Second
 	// DefaultRetryMemory is how long a create is recognised when its client sends it again. It is the time in which

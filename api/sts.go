@@ -26,6 +26,8 @@ const (
 	stsSpace   = "https://sts.amazonaws.com/doc/" + stsVersion + "/"
 	// maxForm is the longest form in bytes; a real one has 43.
 	maxForm = 16 << 10
+	// maxQuoted is how many bytes of a parameter an answer repeats: strangers must not choose how long that is.
+	maxQuoted = 64
 )
 
 func stsRows() []row {
@@ -99,10 +101,18 @@ func (r *request) routeSTS() error {
 		if version == "" {
 			version = "NO_VERSION_SPECIFIED"
 		}
-		return &queryFault{"InvalidAction", "Could not find operation " + action + " for version " + version}
+		return &queryFault{"InvalidAction", "Could not find operation " + quoted(action) + " for version " + quoted(version)}
 	}
 	r.row, r.labels = &r.server.rows[match.Route], match.Labels
 	return nil
+}
+
+// quoted returns the beginning of a parameter.
+func quoted(s string) string {
+	if len(s) > maxQuoted {
+		return strings.ToValidUTF8(s[:maxQuoted], "") + "..."
+	}
+	return s
 }
 
 // callerIdentity is the answer of GetCallerIdentity.

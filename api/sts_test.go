@@ -172,6 +172,7 @@ func TestSTSRefusals(t *testing.T) {
 		{"query that is none", n.stsRequest(key, "sts", "POST", "/sts?a=%zz", whoAmI), 400, "ValidationError", "malformed"},
 		{"too long", n.stsRequest(key, "sts", "POST", "/", whoAmI+"&x="+strings.Repeat("x", maxForm)), 400, "ValidationError", "16384"},
 		{"far too long", n.stsRequest(key, "sts", "POST", "/sts", strings.Repeat("x", DefaultMaxBody+1)), 400, "ValidationError", "1048576"},
+		{"a long action", n.stsRequest(key, "sts", "POST", "/", "Action="+strings.Repeat("a", 9000)+"&Version=2011-06-15"), 400, "InvalidAction", "operation " + strings.Repeat("a", maxQuoted) + "... for"},
 		{"text no XML can hold", n.stsRequest(key, "sts", "POST", "/", "Action=%00%3Cb%3E%ff&Version=%0b"), 400, "InvalidAction", "<b>"},
 	} {
 		a := n.askSTS(t, c.h)
