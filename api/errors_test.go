@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -349,4 +350,59 @@ func TestLargeBodies(t *testing.T) {
 	if len(n.largeBodies) != 0 || len(n.working) != 0 {
 		t.Error("a place was not given back")
 	}
+}
+
+// TestShareOfAnAccount: one account's requests take only their share of the places, and give it back; each operator's key
+// has one of its own.
+func TestShareOfAnAccount(t *testing.T) {
+	n := startNode(t, func(c *Config) { c.MaxConcurrent = 8 })
+	lowly := n.key(t, operatorAccount, func(*iam.AccessKey) {})
+	if got := n.Server.config.MaxPerAccount; got != 2 {
+		t.Fatalf("the share of an account is %d, want a quarter", got)
+	}
+	list := func(account string) answer { return n.do(t, account, "GET", "/voice-connectors", "") }
+	for range 2 {
+		list(accountA).want(t, 200)
+		for _, account := range []string{accountA, operatorAccount} {
+			if !n.shares.enter(party{account: account}) {
+				t.Fatal("a request has not given its share back")
+			}
+		}
+	}
+	if a := list(accountA).want(t, 503); a.errorType() != "ServiceUnavailableException" {
+		t.Errorf("got %v", a)
+	}
+	list(accountB).want(t, 200)
+	n.as(t, lowly, "GET", "/voice-connectors", "").want(t, 503)
+	n.do(t, operatorAccount, "POST", v1.Keys+"/"+lowly.AccessKeyID+"?operation=disable", "").want(t, 204)
+	n.shares.leave(party{account: accountA})
+	list(accountA).want(t, 200)
+	n.do(t, accountA, "GET", "/voice-connectors/none", "").want(t, 404)
+	if got := n.shares.taken; len(got) != 2 || got[party{account: accountA}] != 1 {
+		t.Errorf("taken are %v", got)
+	}
+}
+
+// TestTrickledBodies: a large body that does not come in time gives its place to the next.
+func TestTrickledBodies(t *testing.T) {
+	n := startNode(t, func(c *Config) { c.MaxLargeBodies, c.LargeBodyTime = 1, 2*time.Second })
+	_, to := n.bounded(t, 10, 10)
+	c := dialFrom(t, "127.0.0.1", to, "POST /voice-connectors HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{")
+	ended(t, drained{c})
+	large := `{"Name":"demo","RequireEncryption":true,"X":"` + strings.Repeat("x", smallBody) + `"}`
+	if got := n.ask(t, freshClient(), to, "POST", "/voice-connectors", large); got != 201 {
+		t.Errorf("got %d, want 201", got)
+	}
+}
+
+// drained is a connection whose next read finds what comes after all answers.
+type drained struct{ net.Conn }
+
+// Read implements net.Conn.
+func (d drained) Read([]byte) (int, error) {
+	_, err := io.Copy(io.Discard, d.Conn)
+	if err == nil {
+		err = io.EOF
+	}
+	return 0, err
 }

@@ -51,6 +51,8 @@ type request struct {
 	recorded int
 	// leave gives back, once the answer is sent, a place that the handler took for an answer that can be long; may be nil.
 	leave func()
+	// shared is true while it counts among those of its account.
+	shared bool
 	// unauthorized is true when no policy of the principal allows it.
 	unauthorized bool
 }
@@ -67,7 +69,7 @@ func (s *Server) serve(w http.ResponseWriter, h *http.Request) {
 	var answer any
 	err := r.name()
 	if err == nil {
-		err = r.readBody()
+		err = r.readBody(w)
 	}
 	if !working(h.Context()) {
 		return // closed for want of room, and net/http finds out when it writes
@@ -94,9 +96,11 @@ func (r *request) work() (answer any, err error) {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
+	defer r.leaveShare()
 	for _, step := range []func(*request) error{
 		(*request).route,
 		(*request).authenticate,
+		(*request).enterShare,
 		(*request).throttle,
 		(*request).authorize,
 		(*request).offered,
@@ -156,13 +160,21 @@ func (r *request) enter(places chan struct{}) (leave func(), err error) {
 
 // readBody reads the whole body: the signature covers it, so it is read from anybody. Slow senders hold no place among
 // the requests that are worked on, and only few may send more than a real request ever has.
-func (r *request) readBody() (err error) {
+func (r *request) readBody(w http.ResponseWriter) (err error) {
 	if r.http.ContentLength < 0 || r.http.ContentLength > smallBody {
-		leave, err := r.enter(r.server.largeBodies)
-		if err != nil {
-			return err
+		leave, full := r.enter(r.server.largeBodies)
+		if full != nil {
+			return full
 		}
 		defer leave()
+		// Deadlines of sockets are the system's time. The next request of the connection sets its own.
+		deadline := http.NewResponseController(w)
+		_ = deadline.SetReadDeadline(time.Now().Add(r.server.config.LargeBodyTime))
+		defer func() {
+			if err == nil { // what has not come by then is not waited for, either
+				_ = deadline.SetReadDeadline(time.Time{})
+			}
+		}()
 	}
 	if r.body, err = restjson.ReadBody(r.http, r.server.config.MaxBody); isTooLarge(err) {
 		return err

@@ -30,12 +30,17 @@ const (
 	// DefaultMaxConcurrent is how many requests are worked on at once; more are answered 503 and counted in
 	// carillon_api_overload_total.
 	DefaultMaxConcurrent = 1024
+	// DefaultMaxPerAccount is how many of them may be one account's, or one operator's key's; more are answered 503 and
+	// counted with the overload.
+	DefaultMaxPerAccount = DefaultMaxConcurrent / 4
 	// DefaultMaxLargeBodies is how many bodies of more than 64 KiB, or of a length not told, are read at once; more are
 	// answered 503 and counted with the overload. Times DefaultMaxBody it bounds what senders nobody knows can fill.
 	DefaultMaxLargeBodies = 32
 	// DefaultMaxAuditReads is how many pages of the audit log are read, made and sent at once; more are answered 503 and
 	// counted with the overload. Times audit.MaxPageBytes it bounds what readers who do not take their answers can fill.
 	DefaultMaxAuditReads = 16
+	// DefaultLargeBodyTime is how long such a body may be on its way: strangers who trickle must not hold all places.
+	DefaultLargeBodyTime = 10 * time.Second
 	// refusalTime is how long a client may take to take a refusal.
 	refusalTime = 5 * time.Second
 	// DefaultRequestTime is how long a request may take, its transaction included.
@@ -95,6 +100,9 @@ type Config struct {
 	TokenKey []byte
 	// DualStack says that the node serves IPv6: without it DUAL_STACK connectors are refused.
 	DualStack bool
+	// MaxPerAccount replaces its default, a quarter of MaxConcurrent, and LargeBodyTime its own, where they are not 0.
+	MaxPerAccount int
+	LargeBodyTime time.Duration
 	// MaxBody, MaxConcurrent, MaxLargeBodies, MaxAuditReads, RequestTime and RetryMemory replace the defaults where they are not 0.
 	MaxBody        int64
 	MaxConcurrent  int
@@ -122,6 +130,7 @@ type Server struct {
 	// working, largeBodies and auditReads hold one element for each request in that stage.
 	working, largeBodies, auditReads chan struct{}
 
+	shares shares
 	rates  rates
 	tokens tokenKeys
 }
@@ -145,6 +154,7 @@ func New(c Config) (*Server, error) {
 		config: c, rows: table(), nothing: directory.New(directory.Config{}).Snapshot(), policies: iam.NewCache(0),
 		working: make(chan struct{}, c.MaxConcurrent), largeBodies: make(chan struct{}, c.MaxLargeBodies),
 		auditReads: make(chan struct{}, c.MaxAuditReads),
+		shares:     shares{most: c.MaxPerAccount, taken: map[party]int{}},
 		rates:      rates{limit: c.MaxRateBuckets, buckets: map[rateKey]rateBucket{}},
 	}
 	routes := make([]restjson.Route, len(s.rows))
@@ -182,6 +192,12 @@ func withDefaults(c Config) Config {
 	}
 	if c.MaxConcurrent <= 0 {
 		c.MaxConcurrent = DefaultMaxConcurrent
+	}
+	if c.MaxPerAccount <= 0 {
+		c.MaxPerAccount = max(c.MaxConcurrent/4, 1)
+	}
+	if c.LargeBodyTime <= 0 {
+		c.LargeBodyTime = DefaultLargeBodyTime
 	}
 	if c.MaxLargeBodies <= 0 {
 		c.MaxLargeBodies = DefaultMaxLargeBodies

@@ -53,19 +53,30 @@ func (r *request) throttle() error {
 	if !ok {
 		return nil
 	}
-	whose := rateKey{account: r.principal.Account, operation: r.row.name}
-	if r.principal.Operator {
-		whose.operator = r.principal.AccessKeyID
-	}
-	wait := r.server.rates.take(whose, perSecond, r.server.config.Clock.Now())
+	wait := r.server.rates.take(rateKey{r.party(), r.row.name}, perSecond, r.server.config.Clock.Now())
 	if wait > 0 {
 		return &throttledError{wait}
 	}
 	return nil
 }
 
-// rateKey is whose requests a bucket counts; operator is the key of one, and empty for all other keys of an account.
-type rateKey struct{ account, operation, operator string }
+// party is who shares a bound: operator is the key of one, and empty for all other keys of an account.
+type party struct{ account, operator string }
+
+// party returns the one whose key signed.
+func (r *request) party() party {
+	p := party{account: r.principal.Account}
+	if r.principal.Operator {
+		p.operator = r.principal.AccessKeyID
+	}
+	return p
+}
+
+// rateKey is whose requests of what a bucket counts.
+type rateKey struct {
+	party
+	operation string
+}
 
 // rates holds one token bucket for each account, or operator's key, and operation that spent of a rate of late, on this node. A full bucket
 // is the same as none.

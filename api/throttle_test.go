@@ -116,7 +116,7 @@ func TestRatesAreBounded(t *testing.T) {
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	forgotten := new(counter)
 	r := rates{limit: 10, buckets: map[rateKey]rateBucket{}, forgotten: forgotten}
-	take := func(i int) { r.take(rateKey{account: fmt.Sprint(i), operation: "o"}, 1, now) }
+	take := func(i int) { r.take(rateKey{party{account: fmt.Sprint(i)}, "o"}, 1, now) }
 	for i := range 10 {
 		take(i)
 	}
@@ -131,7 +131,7 @@ func TestRatesAreBounded(t *testing.T) {
 	if len(r.buckets) != 10 || forgotten.n != 91 {
 		t.Errorf("%d buckets, %v forgotten, want 10 and 91", len(r.buckets), forgotten.n)
 	}
-	key := rateKey{account: "a", operation: "o"}
+	key := rateKey{party{account: "a"}, "o"}
 	r.take(key, 1, now)
 	if wait := r.take(key, 1, now.Add(-time.Hour)); wait != time.Second {
 		t.Errorf("with the clock set back: %v, want 1s", wait)
