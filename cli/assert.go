@@ -49,6 +49,7 @@ func assertable() map[string]field {
 		"tls":       words(func(o *outcome) string { return strings.TrimPrefix(o.TLSVersion, "TLS ") }),
 		"cipher":    words(func(o *outcome) string { return o.Cipher }),
 		"codec":     words(func(o *outcome) string { return o.Codec }),
+		"keys":      words(func(o *outcome) string { return o.Keys }),
 		"audio":     words(func(o *outcome) string { return o.Audio }),
 		"srtp": words(func(o *outcome) string {
 			if o.Suite == "" && o.Profile != "" {

@@ -21,8 +21,9 @@ type callCommand struct {
 	Password  string        `help:"Password for the connector's challenge; - reads it from standard input."`
 	Transport string        `placeholder:"udp|tcp|tls" default:"tls" enum:"udp,tcp,tls" help:"Transport of SIP: udp, tcp or tls."`
 	SRTP      string        `name:"srtp" placeholder:"off|sdes" default:"auto" enum:"auto,off,sdes" help:"Encryption of the audio: off, sdes, or auto, which is sdes over TLS and off without."`
+	Press     string        `placeholder:"KEYS" help:"Keys to press (digits, *, # and A to D), as telephone events; a laboratory number echo sends them back."`
 	Duration  time.Duration `default:"3s" help:"How long to talk."`
-	Assert    []string      `sep:"none" placeholder:"transport=tls" help:"What must hold, else the exit status is 1; may be repeated: status, transport, tls, cipher, srtp (a suite, any or off), codec, audio (echo, tone, sound or silence) with =; mos, packets, lost, setup with = < <= > >=."`
+	Assert    []string      `sep:"none" placeholder:"transport=tls" help:"What must hold, else the exit status is 1; may be repeated: status, transport, tls, cipher, srtp (a suite, any or off), codec, audio (echo, tone, sound or silence), keys (those that came) with =; mos, packets, lost, setup with = < <= > >=."`
 	SIP       string        `name:"sip" placeholder:"HOST:PORT" help:"Where to send SIP; else what the ready file says, else what DNS says of the connector's host name."`
 	CA        string        `name:"ca" placeholder:"FILE" help:"Certificates to trust, in PEM; else those of the ready file, beside the system's."`
 	Prepare   bool          `help:"First put what a new connector lacks for a test call: a termination that lets this machine call US numbers, and a number of the pool."`
@@ -40,6 +41,9 @@ const (
 func (c *callCommand) run(ctx context.Context, s *session) error {
 	if c.Duration < minTalk || c.Duration > maxTalk {
 		return usage("--duration is %s to %s.", minTalk, maxTalk)
+	}
+	if phone.CheckKeys(c.Press) != nil {
+		return usage("--press %q: keys are digits, *, # and A to D.", c.Press)
 	}
 	var checks []assertion
 	for _, text := range c.Assert {
@@ -79,7 +83,7 @@ func (c *callCommand) plan(ctx context.Context, s *session) (callPlan, *client, 
 		return callPlan{}, nil, err
 	}
 	p := callPlan{
-		To: c.To, User: c.User, Password: password, Talk: c.Duration, Clock: s.clock,
+		To: c.To, Press: c.Press, User: c.User, Password: password, Talk: c.Duration, Clock: s.clock,
 		Proto:  map[string]transport.Proto{"udp": transport.UDP, "tcp": transport.TCP, "tls": transport.TLS}[c.Transport],
 		Secure: c.SRTP == "sdes" || c.SRTP == "auto" && c.Transport == "tls",
 	}
@@ -177,6 +181,9 @@ func (o *outcome) print(s *session) error {
 		row("audio", "%s", map[string]string{
 			audioEcho: "our own tone came back", audioTone: "the laboratory's tone", audioSound: "sound", audioSilence: "silence",
 		}[o.Audio])
+		if o.Pressed+o.Keys != "" {
+			row("keys", "%s pressed, %s came", dash(o.Pressed), dash(o.Keys))
+		}
 		row("mos", "%.1f", o.MOS)
 	}
 	for _, a := range o.Assertions {

@@ -37,6 +37,9 @@ func TestCall(t *testing.T) {
 	}
 	s.expect("call --to echo --prepare --duration 1s --assert transport=tls --assert tls=1.3 --assert srtp=AEAD_AES_128_GCM --assert mos>=4.0 --assert lost=0 --assert setup<2s",
 		"200 OK", "our own tone came back", "peer verified", "held        srtp=AEAD_AES_128_GCM")
+	s.expect("call --to echo --press 147*#D --duration 2s --assert keys=147*#D", "147*#D pressed, 147*#D came", "our own tone came back")
+	s.expect("call --to dtmf --duration 1s", "sound")
+	s.refuse("call --to echo --press 12x", 2, "keys are digits")
 	s.expect("call --to +19995550102 --duration 1s --connector "+id, "the laboratory's tone")
 
 	var o outcome
@@ -53,11 +56,11 @@ func TestCall(t *testing.T) {
 		t.Errorf("an assertion that does not hold: %+v", wrong)
 	}
 	var list v1.CallList
-	for deadline := time.Now().Add(5 * time.Second); len(list.Calls) < 6 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Second); len(list.Calls) < 8 && time.Now().Before(deadline); {
 		list = decode[v1.CallList](s, "calls list --connector "+id) // the last one is written after its BYE is answered
 	}
-	if len(list.Calls) != 6 {
-		t.Errorf("%d calls are recorded, want 6", len(list.Calls))
+	if len(list.Calls) != 8 {
+		t.Errorf("%d calls are recorded, want 8", len(list.Calls))
 	}
 	if two := decode[v1.CallList](s, "calls list --max 2"); len(two.Calls) != 2 || two.NextToken == nil || two.Calls[1].Reason != "media_not_encrypted" {
 		t.Errorf("the newest two: %+v", two)

@@ -35,6 +35,8 @@ type callPlan struct {
 	User, Password string
 	// Secure offers RTP/SAVP.
 	Secure bool
+	// Press are keys to press.
+	Press string
 	// Talk is how long to talk.
 	Talk  time.Duration
 	Clock clock.Clock
@@ -79,6 +81,9 @@ type outcome struct {
 	FirstMillis     int64   `json:"first_packet_ms"`
 	MOS             float64 `json:"mos"`
 	Audio           string  `json:"audio,omitempty"`
+	// Pressed are the keys that were sent, Keys those that came.
+	Pressed string `json:"keys_pressed,omitempty"`
+	Keys    string `json:"keys,omitempty"`
 	// Ended says how the call ended when it did so before we hung up.
 	Ended      string         `json:"ended,omitempty"`
 	SIPCallID  string         `json:"sip_call_id,omitempty"`
@@ -126,6 +131,12 @@ func placeCall(ctx context.Context, p callPlan) (*outcome, error) {
 
 // talk listens as long as planned, notes what there was to note, and hangs up.
 func (o *outcome) talk(ctx context.Context, placed *phone.Call, p callPlan) error {
+	if p.Press != "" {
+		if err := placed.Press(p.Press); err != nil {
+			return trunk.Errorf(trunk.Invalid, "The keys were not sent: %v.", err)
+		}
+		o.Pressed = p.Press
+	}
 	over := make(chan struct{})
 	timer := p.Clock.AfterFunc(p.Talk, func() { close(over) })
 	defer timer.Stop()
@@ -136,6 +147,7 @@ func (o *outcome) talk(ctx context.Context, placed *phone.Call, p callPlan) erro
 	case <-ctx.Done():
 	}
 	o.Audio = audioOf(placed)
+	o.Keys = placed.Pressed()
 	st := placed.Stats()
 	o.SIPCallID, o.Profile, o.Suite, o.Codec = placed.ID(), st.Profile, st.Suite, st.Codec
 	if st.TLS != nil {

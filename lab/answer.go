@@ -27,6 +27,8 @@ func (l *Lab) answer(in *phone.Incoming) {
 		l.converse(in, phone.Answer{Audio: phone.Echo()})
 	case tone:
 		l.converse(in, phone.Answer{Audio: phone.Tone(ToneHz)})
+	case dtmf:
+		l.converse(in, phone.Answer{Audio: phone.DTMF("1234567890*#ABCD")})
 	case busy:
 		l.refuse(in, 486)
 	case noAnswer:

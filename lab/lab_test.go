@@ -145,6 +145,29 @@ func TestEchoAndTone(t *testing.T) {
 	eventually(t, "the tone", hears(c, ToneHz))
 }
 
+func TestKeys(t *testing.T) {
+	l := start(t)
+	c, err := dial(t, l, number(t, "echo"), phone.Invite{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Press("19#A"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the keys come back", func() bool { return c.Pressed() == "19#A" })
+	if c, err = dial(t, l, number(t, "dtmf"), phone.Invite{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []byte("159D") {
+		low, high, _ := phone.KeyTones(key)
+		eventually(t, "the tones of a key", func() bool {
+			last := c.Recent()
+			last = last[max(0, len(last)-phone.SampleRate/20):]
+			return phone.ToneShare(last, low) > 0.4 && phone.ToneShare(last, high) > 0.4
+		})
+	}
+}
+
 func TestAnswerLate(t *testing.T) {
 	t.Parallel()
 	l := start(t)

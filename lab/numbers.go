@@ -11,6 +11,7 @@ const (
 	answerLate = "answer-late"
 	refuse     = "refuse"
 	dropAck    = "drop-ack"
+	dtmf       = "dtmf"
 )
 
 // Number is one number of the lab.
@@ -26,13 +27,14 @@ type Number struct {
 // Numbers returns every number of the lab, in the order of the documentation.
 func Numbers() []Number {
 	return []Number{
-		{echo, "+19995550101", "Answers at once and sends back what it hears."},
+		{echo, "+19995550101", "Answers at once and sends back what it hears, and keys that are pressed."},
 		{tone, "+19995550102", "Answers at once and plays a 1,004 Hz tone."},
 		{busy, "+19995550103", "Refuses with 486 Busy Here."},
 		{noAnswer, "+19995550104", "Rings for ever with 180."},
 		{answerLate, "+19995550105", "Plays ringing as early media with 183 and answers after 3 seconds."},
 		{refuse, "+19995550106", "Refuses with 603 Decline."},
 		{dropAck, "+19995550107", "Answers, acts as if no ACK ever came, repeats its 200 and at last hangs up."},
+		{dtmf, "+19995550108", "Answers at once and plays all keys of a telephone as tones."},
 	}
 }
 

@@ -13,6 +13,8 @@ type Audio struct {
 	Say func(frame []int16)
 	// Hear takes the samples of one packet.
 	Hear func(samples []int16)
+	// EchoKeys sends back each key that comes as a telephone event.
+	EchoKeys bool
 }
 
 // toneLevel is the amplitude of Tone: 10 dB below the loudest sample, loud enough to stand out after any codec.
@@ -49,11 +51,12 @@ func Ringing() Audio {
 // echoSamples bounds what an echo holds back: 200 ms. More would only be delay.
 const echoSamples = SampleRate / 5
 
-// Echo says what it hears. What comes faster than it can be said is dropped, oldest first.
+// Echo says what it hears and sends back the keys that are pressed. What comes faster than it can be said is dropped, oldest first.
 func Echo() Audio {
 	var mu sync.Mutex
 	var held []int16
 	return Audio{
+		EchoKeys: true,
 		Say: func(frame []int16) {
 			mu.Lock()
 			defer mu.Unlock()

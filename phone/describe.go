@@ -78,15 +78,21 @@ func (t *terms) offer() []byte {
 	for _, c := range t.codecs {
 		fmt.Fprintf(&b, " %d", c)
 	}
-	b.WriteString("\r\n")
+	fmt.Fprintf(&b, " %d\r\n", eventsPayload)
 	for _, c := range t.codecs {
 		fmt.Fprintf(&b, "a=rtpmap:%d %s\r\n", c, c)
 	}
+	writeEvents(&b, eventsPayload)
 	for _, k := range t.keys {
 		b.WriteString(k.line() + "\r\n")
 	}
 	b.WriteString("a=ptime:20\r\na=sendrecv\r\n")
 	return []byte(b.String())
+}
+
+// writeEvents describes the payload type of telephone events, of which all keys are meant.
+func writeEvents(b *strings.Builder, payload uint8) {
+	fmt.Fprintf(b, "a=rtpmap:%d telephone-event/8000\r\na=fmtp:%d 0-15\r\n", payload, payload)
 }
 
 // agreement is what offer and answer make of each other, seen from here.
@@ -95,6 +101,7 @@ type agreement struct {
 	profile        sdp.Profile
 	payload        uint8
 	codec          Codec
+	events         uint8 // payload type of telephone events, 0 for none
 	remote         netip.AddrPort
 	remoteRTCP     netip.AddrPort
 	sends, listens bool
@@ -120,11 +127,22 @@ func section(d *sdp.Description) (*agreement, error) {
 				continue
 			}
 			a := &agreement{section: i, profile: profile, payload: uint8(payload), codec: codec}
+			a.events = eventsOf(m)
 			a.place(m)
 			return a, nil
 		}
 	}
 	return nil, errNoAudio
+}
+
+// eventsOf returns the payload type of a section's telephone events.
+func eventsOf(m *sdp.Media) uint8 {
+	for _, f := range m.Formats {
+		if payload, err := strconv.ParseUint(f.Name, 10, 7); err == nil && strings.EqualFold(f.Encoding, "telephone-event/8000") {
+			return uint8(payload)
+		}
+	}
+	return 0
 }
 
 // place takes addresses and direction.
@@ -230,7 +248,14 @@ func (t *terms) answer(offer *sdp.Description, a *agreement) []byte {
 			fmt.Fprintf(&b, "m=%s 0 %s %s\r\n", m.Type, m.Proto, formats)
 			continue
 		}
-		fmt.Fprintf(&b, "m=audio %d %s %d\r\na=rtpmap:%d %s\r\n", t.addr.Port(), a.profile, a.payload, a.payload, a.codec)
+		fmt.Fprintf(&b, "m=audio %d %s %d", t.addr.Port(), a.profile, a.payload)
+		if a.events != 0 {
+			fmt.Fprintf(&b, " %d", a.events)
+		}
+		fmt.Fprintf(&b, "\r\na=rtpmap:%d %s\r\n", a.payload, a.codec)
+		if a.events != 0 {
+			writeEvents(&b, a.events)
+		}
 		if !a.ours.IsZero() {
 			b.WriteString(ownKey{tag: a.tag, spelling: a.spelling, key: a.ours}.line() + "\r\n")
 		}

@@ -46,6 +46,7 @@ type media struct {
 	stats   Stats
 	account rtp.Receiver
 	report  reporter
+	keys    keypad
 	heard   []int16 // ring
 	heardAt int
 
@@ -198,17 +199,21 @@ func (m *media) sendFrame(buf []byte) {
 	} else {
 		say(m.frame[:])
 	}
-	packet, to := m.packet(buf)
-	if packet == nil {
-		return
-	}
-	if _, err := m.sockets.rtp.WriteToUDPAddrPort(packet, to); err != nil && !m.isClosed() {
-		m.log.Debug("send RTP", "error", err)
+	packet, to, again := m.packet(buf)
+	for ; packet != nil; again-- {
+		if _, err := m.sockets.rtp.WriteToUDPAddrPort(packet, to); err != nil && !m.isClosed() {
+			m.log.Debug("send RTP", "error", err)
+		}
+		if again == 0 {
+			return
+		}
+		packet = m.repeat(buf)
 	}
 }
 
-// packet makes the next RTP packet; nil when the agreement forbids to send. The time stamp goes on in any case.
-func (m *media) packet(buf []byte) ([]byte, netip.AddrPort) {
+// packet makes the next RTP packet, of sound or of a key that is pressed, and tells how often to repeat it; nil when the
+// agreement forbids to send. The time stamp goes on in any case.
+func (m *media) packet(buf []byte) (packet []byte, to netip.AddrPort, again int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.agreed
@@ -216,24 +221,54 @@ func (m *media) packet(buf []byte) ([]byte, netip.AddrPort) {
 	m.header.Timestamp += FrameSize
 	if !a.sends {
 		m.header.Marker = true
-		return nil, a.remote
+		return nil, a.remote, 0
+	}
+	if a.events != 0 {
+		if events, e := m.keys.next(h.Timestamp); events > 0 {
+			m.header.Marker = true // the sound that follows begins anew
+			h.Marker = m.keys.sent == 1
+			m.keys.event = e
+			return m.event(buf, h), a.remote, events - 1
+		}
 	}
 	h.PayloadType = a.payload
-	m.header.Sequence++
 	m.header.Marker = false
+	packet = buf[:rtp.HeaderSize]
+	h.Put(packet)
+	return m.seal(a.codec.encode(packet, m.frame[:])), a.remote, 0
+}
+
+// repeat makes another packet of the event that was sent last.
+func (m *media) repeat(buf []byte) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := m.header
+	h.Marker = false
+	return m.event(buf, h)
+}
+
+// event makes a packet of the key that is being sent. The caller holds the lock.
+func (m *media) event(buf []byte, h rtp.Header) []byte {
+	h.PayloadType, h.Timestamp = m.agreed.events, m.keys.began
 	packet := buf[:rtp.HeaderSize]
 	h.Put(packet)
-	packet = a.codec.encode(packet, m.frame[:])
+	return m.seal(m.keys.event.Append(packet))
+}
+
+// seal counts a packet and protects it where the call is; nil for one that cannot be protected. The caller holds the lock.
+func (m *media) seal(packet []byte) []byte {
+	m.header.Sequence++
+	size := len(packet) - rtp.HeaderSize
 	if m.sender != nil {
 		var err error
 		if packet, err = m.sender.Protect(packet[:0], packet); err != nil {
 			m.log.Debug("protect RTP", "error", err)
-			return nil, a.remote
+			return nil
 		}
 	}
 	m.stats.PacketsSent++
-	m.stats.BytesSent += FrameSize
-	return packet, a.remote
+	m.stats.BytesSent += uint64(size)
+	return packet
 }
 
 func (m *media) isClosed() bool {
@@ -296,7 +331,7 @@ func (m *media) receive(packet []byte, from netip.AddrPort) ([]int16, func([]int
 		return nil, nil
 	}
 	h, err := rtp.Parse(packet)
-	if err != nil || h.PayloadType != a.payload {
+	if err != nil || h.PayloadType != a.payload && (a.events == 0 || h.PayloadType != a.events) {
 		m.stats.Rejected++
 		return nil, nil
 	}
@@ -312,6 +347,12 @@ func (m *media) receive(packet []byte, from netip.AddrPort) ([]int16, func([]int
 	m.account.Add(h, now)
 	m.stats.PacketsReceived++
 	m.stats.BytesReceived += uint64(len(payload))
+	if h.PayloadType == a.events && a.events != 0 {
+		if key, fresh := m.keys.take(h, payload); fresh && m.audio.EchoKeys && len(m.keys.waiting) < maxKeys {
+			m.keys.waiting = append(m.keys.waiting, key)
+		}
+		return nil, nil
+	}
 	m.samples = a.codec.decode(m.samples[:0], payload)
 	m.keep(m.samples)
 	return m.samples, m.audio.Hear

@@ -23,7 +23,8 @@ type Receiver struct {
 	received  uint64
 	before    uint64 // lost by earlier streams
 	transit   int64
-	jitter    int64 // in 1/16 of a clock tick, as in A.8
+	timestamp uint32 // of the last packet
+	jitter    int64  // in 1/16 of a clock tick, as in A.8
 	epoch     time.Time
 	lastExp   uint64
 	lastRec   uint64
@@ -42,6 +43,11 @@ func (r *Receiver) Add(h Header, at time.Time) {
 		return
 	}
 	r.received++
+	// Packets of one moment, as those of an event (RFC 4733), say nothing about the time between them.
+	if h.Timestamp == r.timestamp {
+		return
+	}
+	r.timestamp = h.Timestamp
 	transit := r.ticks(at) - int64(h.Timestamp)
 	// The difference is taken modulo 2^32 because time stamps wrap.
 	d := int64(int32(transit - r.transit))
@@ -61,7 +67,7 @@ func (r *Receiver) restart(h Header, at time.Time) {
 	r.started, r.ssrc = true, h.SSRC
 	r.base, r.max, r.bad = uint32(h.Sequence), uint32(h.Sequence), noRestart
 	r.received, r.jitter, r.lastExp, r.lastRec = 1, 0, 0, 0
-	r.transit = r.ticks(at) - int64(h.Timestamp)
+	r.transit, r.timestamp = r.ticks(at)-int64(h.Timestamp), h.Timestamp
 }
 
 // sequence follows update_seq of A.1 and reports whether the packet counts.

@@ -40,6 +40,27 @@ func TestReportsReadBack(t *testing.T) {
 	}
 }
 
+func TestEvents(t *testing.T) {
+	for i, key := range []byte("0123456789*#ABCD") {
+		code, ok := EventOf(key)
+		e := Event{Code: code, End: i%2 == 0, Volume: 10, Duration: 800}
+		got, read := ParseEvent(e.Append(nil))
+		back, is := got.Key()
+		if !ok || !read || !is || int(code) != i || got != e || back != key {
+			t.Errorf("key %c: code %d, read back as %+v and %c", key, code, got, back)
+		}
+	}
+	if _, ok := EventOf('x'); ok {
+		t.Error("x is a key")
+	}
+	if _, ok := (Event{Code: 16}).Key(); ok {
+		t.Error("event 16 (flash) is a key")
+	}
+	if _, ok := ParseEvent([]byte{1, 2, 3}); ok {
+		t.Error("three octets are an event")
+	}
+}
+
 func FuzzReports(f *testing.F) {
 	f.Add(AppendCNAME(AppendSR(nil, 1, SenderInfo{}, ReportBlock{SSRC: 2}), 1, "x"))
 	f.Add([]byte{0x9f, 201, 0, 1, 0, 0, 0, 1})

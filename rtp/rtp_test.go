@@ -187,6 +187,22 @@ func TestJitterSettles(t *testing.T) {
 	}
 }
 
+// The packets of an event have one time stamp; an even stream with events in it has no jitter.
+func TestEventsAreNoJitter(t *testing.T) {
+	var r Receiver
+	at := time.Unix(0, 0)
+	for i := range uint32(100) {
+		stamp := i * 160
+		if i%20 >= 10 && i%20 < 15 {
+			stamp = (i - i%20 + 10) * 160
+		}
+		r.Add(Header{SSRC: 1, Sequence: uint16(i), Timestamp: stamp}, at.Add(time.Duration(i)*20*time.Millisecond))
+	}
+	if got := r.Jitter(); got != 0 || r.Lost() != 0 {
+		t.Errorf("jitter %v, lost %d; want none", got, r.Lost())
+	}
+}
+
 func TestRestartNeedsTwoPackets(t *testing.T) {
 	var r Receiver
 	at := time.Unix(0, 0)
