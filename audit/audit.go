@@ -24,6 +24,8 @@ const (
 	// DefaultPerAccount is how many entries are kept of what the keys of one account did. The bound is each account's own,
 	// so that nobody can push what somebody else did out of the log. An operator sets --audit-entries.
 	DefaultPerAccount = 100_000
+	// DefaultBytesPerAccount bounds the same by what it takes in the store, so that nobody fills that with long entries.
+	DefaultBytesPerAccount = 64 << 20
 	// MaxEntryBytes bounds the texts of an entry's changes; those above it keep their names and lose their members.
 	MaxEntryBytes = 64 << 10
 	// MaxChanges bounds the changes of an entry; the others are counted in it.
@@ -268,6 +270,8 @@ type Retention struct {
 	Keep time.Duration
 	// PerAccount is how many; 0 is DefaultPerAccount.
 	PerAccount int
+	// BytesPerAccount is how many bytes they may have in the store; 0 is DefaultBytesPerAccount.
+	BytesPerAccount int64
 }
 
 // WithDefaults returns r with the default of what is 0.
@@ -278,11 +282,14 @@ func (r Retention) WithDefaults() Retention {
 	if r.PerAccount <= 0 {
 		r.PerAccount = DefaultPerAccount
 	}
+	if r.BytesPerAccount <= 0 {
+		r.BytesPerAccount = DefaultBytesPerAccount
+	}
 	return r
 }
 
 // Dropped counts entries that were ended.
 type Dropped struct {
-	// Aged were older than Keep, Crowded more than PerAccount.
+	// Aged were older than Keep, Crowded beyond PerAccount or BytesPerAccount.
 	Aged, Crowded int
 }

@@ -59,7 +59,7 @@ type Config struct {
 	MaxDatagram         int  `name:"max-datagram" group:"Limits" placeholder:"OCTETS" default:"1300" min:"512" max:"65535" help:"Longest SIP request sent over UDP; a longer one goes over TCP where the peer takes it, and over UDP where it does not. 65535 sends all over UDP."`
 	MemoryHeadroom      Size `name:"memory-headroom" group:"Limits" placeholder:"SIZE" default:"128MiB" min:"1048576" help:"Memory that may fill with what is no longer used before it is looked through: more costs memory and saves processor time. A node that holds more than that lets as much again fill. GOGC in the environment takes its place."`
 	MaxRecordBytes      Size `name:"max-record-bytes" group:"Limits" placeholder:"SIZE" default:"1GiB" min:"1048576" help:"Size of the log of call records; the oldest exported ones go first."`
-	AuditEntries        int  `name:"audit-entries" group:"Limits" placeholder:"N" default:"100000" min:"1" help:"Entries of the audit log kept of what each account's keys did; the oldest go first, within an hour."`
+	AuditEntries        int  `name:"audit-entries" group:"Limits" placeholder:"N" default:"100000" min:"1" help:"Entries of the audit log kept of what each account's keys did; at most 64 MiB; the oldest go first, within 10 minutes."`
 	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`
 	ShortestPrefixIPv6  int  `name:"shortest-prefix-ipv6" group:"Limits" placeholder:"BITS" default:"32" min:"1" max:"128" help:"Shortest IPv6 prefix that CidrAllowedList may hold."`
 

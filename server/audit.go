@@ -10,8 +10,8 @@ import (
 )
 
 // trimEvery is how often the audit log is trimmed; the first time is at the start. In between it may hold more than
-// --audit-entries.
-const trimEvery = time.Hour
+// --audit-entries, or than audit.DefaultBytesPerAccount.
+const trimEvery = 10 * time.Minute
 
 // auditTrimmer is a store that can end entries of the audit log.
 type auditTrimmer interface {

@@ -22,7 +22,7 @@ func (s trimmer) TrimAudit(_ context.Context, now time.Time, r audit.Retention) 
 	return audit.Dropped{Aged: r.PerAccount}, nil
 }
 
-// TestTrimAudit: the audit log is trimmed at the start and then every hour, also after a pass that failed, until the node
+// TestTrimAudit: the audit log is trimmed at the start and then every trimEvery, also after a pass that failed, until the node
 // stops.
 func TestTrimAudit(t *testing.T) {
 	clock, s := clocktest.New(), trimmer{make(chan time.Time)}
@@ -50,7 +50,7 @@ func TestTrimAudit(t *testing.T) {
 		clock.Advance(trimEvery - time.Second)
 		select {
 		case got := <-s.passes:
-			t.Fatalf("trimmed at %v, an hour is not over", got)
+			t.Fatalf("trimmed at %v, it is not time yet", got)
 		default:
 		}
 		clock.Advance(time.Second)

@@ -24,6 +24,8 @@ const (
 	auditPage = 64
 	// trimPage is how many entries one transaction of TrimAudit removes.
 	trimPage = 100
+	// maxStoredEntry is about the most that an entry takes; it tells when no account can have too many bytes.
+	maxStoredEntry = 2 * audit.MaxEntryBytes
 )
 
 // auditKey is the key of an entry. Entries are apart from the other entities, so that nobody who follows those is told
@@ -208,10 +210,13 @@ func (s *Store) TrimAudit(ctx context.Context, now time.Time, r audit.Retention)
 	var d audit.Dropped
 	err := s.trimAged(ctx, clientv3.GetPrefixRangeEnd(s.auditKey(audit.Before(now.Add(-r.Keep)))), &d)
 	if err == nil {
-		err = s.trimCrowded(ctx, r.PerAccount, &d)
+		err = s.trimCrowded(ctx, r, &d)
 	}
 	s.stats.auditAged.Add(uint64(d.Aged))
 	s.stats.auditCrowded.Add(uint64(d.Crowded))
+	if e := s.embedded; e != nil && d != (audit.Dropped{}) && e.reserve.crowded(e.size()) {
+		e.noteCrowded() // now the room can come back
+	}
 	return d, err
 }
 
@@ -229,23 +234,30 @@ func (s *Store) trimAged(ctx context.Context, from string, d *audit.Dropped) err
 	}
 }
 
-// trimCrowded removes those of each account that have perAccount younger ones.
-func (s *Store) trimCrowded(ctx context.Context, perAccount int, d *audit.Dropped) error {
+// trimCrowded removes those of each account that have too many younger ones, or too many bytes of them.
+func (s *Store) trimCrowded(ctx context.Context, most audit.Retention, d *audit.Dropped) error {
 	count, err := s.countAudit(ctx)
-	if err != nil || count <= int64(perAccount) {
+	if err != nil || count <= min(int64(most.PerAccount), most.BytesPerAccount/maxStoredEntry) {
 		return err // no account can have more: the walk is spared
 	}
-	seen := map[string]int{}
+	type share struct {
+		entries int
+		bytes   int64
+	}
+	seen := map[string]share{}
 	for from, more := s.auditKey(""), true; more; {
-		var keys []string
-		if keys, more, err = s.auditKeys(ctx, from, listPage); err != nil || len(keys) == 0 {
+		answer, err := s.auditFrom(ctx, from, clientv3.WithLimit(auditPage))
+		if err != nil || len(answer.Kvs) == 0 {
 			return err
 		}
-		from = keys[len(keys)-1] + "\x00"
+		more, from = answer.More, string(answer.Kvs[len(answer.Kvs)-1].Key)+"\x00"
 		var removals []clientv3.Op
-		for _, key := range keys {
+		for _, kv := range answer.Kvs {
+			key := string(kv.Key)
 			_, account, _, _, err := audit.ParseID(strings.TrimPrefix(key, s.auditKey("")))
-			if seen[account]++; err == nil && seen[account] > perAccount {
+			now := share{seen[account].entries + 1, seen[account].bytes + int64(len(key)+len(kv.Value))}
+			seen[account] = now
+			if err == nil && (now.entries > most.PerAccount || now.bytes > most.BytesPerAccount) {
 				removals = append(removals, clientv3.OpDelete(key))
 			}
 		}
@@ -273,17 +285,26 @@ func (s *Store) countAudit(ctx context.Context) (int64, error) {
 
 // auditKeys returns the keys of at most limit entries from a key on, and whether there are more.
 func (s *Store) auditKeys(ctx context.Context, from string, limit int64) (keys []string, more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
-	end := clientv3.GetPrefixRangeEnd(s.auditKey(""))
-	answer, err := s.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(limit), clientv3.WithKeysOnly())
+	answer, err := s.auditFrom(ctx, from, clientv3.WithLimit(limit), clientv3.WithKeysOnly())
 	if err != nil {
-		return nil, false, s.refuse("read the audit log", err)
+		return nil, false, err
 	}
 	for _, kv := range answer.Kvs {
 		keys = append(keys, string(kv.Key))
 	}
 	return keys, answer.More, nil
+}
+
+// auditFrom reads the entries from a key on.
+func (s *Store) auditFrom(ctx context.Context, from string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	options = append(options, clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.auditKey(""))))
+	answer, err := s.client.Get(ctx, from, options...)
+	if err != nil {
+		return nil, s.refuse("read the audit log", err)
+	}
+	return answer, nil
 }
 
 func (s *Store) removeAudit(ctx context.Context, removals []clientv3.Op) (removed int, err error) {

@@ -95,3 +95,27 @@ func TestUnreadableAuditEntries(t *testing.T) {
 		t.Errorf("%d entries, cursor %q, %v, %d unreadable; want 2 of each", len(found), next, err, s.Stats().Unreadable)
 	}
 }
+
+// TestTrimAuditBytes: long entries go before short ones of other accounts, the oldest first, and however few they are.
+func TestTrimAuditBytes(t *testing.T) {
+	s := start(t, Config{})
+	for n := range 20 {
+		for account, length := range map[string]int{"111111111111": 40_000, "222222222222": 10} {
+			storetest.Put(t, s, &audit.Entry{
+				Time: time.UnixMilli(int64(n)), Account: account, RequestID: fmt.Sprintf("6f0b7c1e-0000-4000-8000-%012d", n), Action: "chime:X",
+				UserAgent: strings.Repeat("x", length),
+			})
+		}
+	}
+	d, err := s.TrimAudit(t.Context(), time.UnixMilli(100), audit.Retention{BytesPerAccount: 250_000})
+	if err != nil || d != (audit.Dropped{Crowded: 14}) {
+		t.Errorf("dropped %+v, %v; want the 14 oldest long ones", d, err)
+	}
+	left, _, err := s.Audit(t.Context(), audit.Filter{Account: "111111111111"}, 100, "")
+	if err != nil || len(left) != 6 || left[5].Time.UnixMilli() != 14 {
+		t.Errorf("%d are left, %v", len(left), err)
+	}
+	if short, _, err := s.Audit(t.Context(), audit.Filter{Account: "222222222222"}, 100, ""); err != nil || len(short) != 20 {
+		t.Errorf("%d short ones are left, %v", len(short), err)
+	}
+}

@@ -157,7 +157,7 @@ func (m *Memory) Audit(_ context.Context, f audit.Filter, limit int, after strin
 	return page, "", nil
 }
 
-// TrimAudit trims the audit log as Store does.
+// TrimAudit trims the audit log as Store does, but not by bytes: it has no stored forms.
 func (m *Memory) TrimAudit(_ context.Context, now time.Time, r audit.Retention) (d audit.Dropped, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
