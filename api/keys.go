@@ -190,10 +190,17 @@ func (r *request) keepsOwnKey() error {
 
 // keepsOperator refuses to take away the last operator's key that works and has no end: without one nobody gets in any
 // more. It reads the key that stays in the transaction, so that two operators who disable each other at once do not both
-// find the other's.
+// find the other's; and the key that signs, which may have been taken away since the request came.
 func (r *request) keepsOperator(tx trunk.Tx, k *iam.AccessKey) error {
 	if !k.Operator || !k.Expires.IsZero() || k.Disabled {
 		return nil
+	}
+	signer, ok, err := trunk.Get[*iam.AccessKey](tx, trunk.EntityKey{Kind: iam.KindAccessKey, ID: r.principal.AccessKeyID})
+	switch {
+	case err != nil:
+		return err
+	case !ok || !signer.Usable(r.now):
+		return trunk.Errorf(trunk.Conflict, "The key that signs the request does not work any more.")
 	}
 	stays := func(other *iam.AccessKey) bool {
 		return other.ID != k.ID && other.Operator && other.Expires.IsZero() && !other.Disabled

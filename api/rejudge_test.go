@@ -1,7 +1,6 @@
 package api
 
 import (
-	"strings"
 	"testing"
 
 	v1 "carillon/api/v1"
@@ -30,8 +29,8 @@ func TestDenyOnANodeThatIsBehind(t *testing.T) {
 	frozen := []trunk.Tag{{Key: "frozen", Value: "yes"}}
 	connector := n.create(t, accountA, true)
 	known, _ := n.directory.Snapshot().Connector(connector)
-	number := n.order(t, accountA, "+12065550123")
-	_ = number
+	const number = "+12065550123"
+	n.order(t, accountA, number)
 	tag := func() {
 		c := known.Clone()
 		c.Tags = frozen
@@ -56,14 +55,13 @@ func TestDenyOnANodeThatIsBehind(t *testing.T) {
 		behind(untag)
 		n.as(t, key, w.method, w.target, w.body).want(t, 403)
 	}
-	number123 := "+12065550123"
 	behind(func() {
-		e, _ := n.directory.Snapshot().Number(trunk.Number(number123))
+		e, _ := n.directory.Snapshot().Number(number)
 		tagged := e.Clone()
 		tagged.Tags = frozen
 		n.put(t, tagged)
 	})
-	n.as(t, key, "POST", "/phone-numbers/"+number123, `{"Name":"mine"}`).want(t, 403)
+	n.as(t, key, "POST", "/phone-numbers/"+number, `{"Name":"mine"}`).want(t, 403)
 
 	// What this node has not heard of at all.
 	made := func(id string, region trunk.Region, tags []trunk.Tag) func() {
@@ -79,8 +77,12 @@ func TestDenyOnANodeThatIsBehind(t *testing.T) {
 	} {
 		behind(change)
 		n.as(t, key, "PUT", "/voice-connectors/"+id, `{"Name":"other","RequireEncryption":true}`).want(t, 403)
-		id = strings.Replace(id, "aaa", "bbb", 1)
-		behind(made(id, map[bool]trunk.Region{true: "us-east-1", false: "us-west-2"}[strings.HasSuffix(id, "1")], map[bool][]trunk.Tag{true: frozen}[strings.HasSuffix(id, "1")]))
+	}
+	for id, change := range map[string]func(){
+		"bbbbbbbbbbbbbbbbbbbbb1": made("bbbbbbbbbbbbbbbbbbbbb1", "us-east-1", frozen),
+		"bbbbbbbbbbbbbbbbbbbbb2": made("bbbbbbbbbbbbbbbbbbbbb2", "us-west-2", nil),
+	} {
+		behind(change)
 		n.as(t, key, "GET", "/voice-connectors/"+id, "").want(t, 403)
 	}
 	behind(made("ccccccccccccccccccccc1", "us-east-1", nil))
