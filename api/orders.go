@@ -77,6 +77,11 @@ func (r *request) fill(tx trunk.Tx, o *trunk.Order, name string) error {
 		})
 	}
 	tx.Create(o)
+	if kept := r.snapshot.Orders(o.Account, "", trunk.MaxOrders+1); len(kept) >= trunk.MaxOrders {
+		for _, oldest := range kept[:len(kept)-trunk.MaxOrders+1] {
+			tx.Delete(oldest.EntityKey())
+		}
+	}
 	return r.takePlaces(tx, o.Account, trunk.QuotaNumbers, acquired)
 }
 

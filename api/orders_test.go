@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"carillon/directory"
 	"carillon/trunk"
@@ -214,5 +215,26 @@ func TestNumberQuota(t *testing.T) {
 	n.do(t, accountA, "POST", path+"?operation=restore", "").want(t, 200)
 	if got := n.directory.Snapshot().CountNumbers(accountA); got != 3 {
 		t.Errorf("%d numbers in use", got)
+	}
+}
+
+// TestMostOrders: for one order more than are remembered the oldest is forgotten.
+func TestMostOrders(t *testing.T) {
+	n := startNode(t)
+	n.pool(t, "+12065550100")
+	for from := 0; from < trunk.MaxOrders; from += 2500 {
+		var some []trunk.Entity
+		for i := from; i < from+2500; i++ {
+			some = append(some, &trunk.Order{
+				ID: fmt.Sprintf("order-%05d", i), Account: accountA, ProductType: "VoiceConnector",
+				Created: n.clock.Now().Add(time.Duration(i-trunk.MaxOrders) * time.Second),
+			})
+		}
+		n.put(t, some...)
+	}
+	n.order(t, accountA, "+12065550100")
+	s := n.directory.Snapshot()
+	if got := s.Orders(accountA, "", trunk.MaxOrders+1); len(got) != trunk.MaxOrders || got[0].ID != "order-00001" {
+		t.Errorf("%d orders, the first is %s", len(got), got[0].ID)
 	}
 }

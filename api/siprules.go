@@ -49,6 +49,9 @@ func createRule(r *request, in *wire.CreateSIPRuleRequest) (any, error) {
 	if err := trunk.CheckSIPRule(s); err != nil {
 		return nil, err
 	}
+	if len(r.snapshot.SIPRules(s.Account, "", trunk.MaxSIPRules)) == trunk.MaxSIPRules {
+		return nil, trunk.Errorf(trunk.LimitExceeded, "The account has %d SIP rules, which is the most. Delete one first.", trunk.MaxSIPRules)
+	}
 	s.ID = ruleID(s)
 	made, err := createOnce(r, creation[*trunk.SIPRule]{made: s, noun: "SIP rule", reads: true, write: func(tx trunk.Tx) error {
 		_, ok, err := trunk.Get[*trunk.SIPRule](tx, s.EntityKey())

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"carillon/trunk"
 )
 
 // ruleFor is a request for a rule with that number as its trigger.
@@ -142,5 +144,24 @@ func TestListSIPRulesOfApplication(t *testing.T) {
 	}
 	if none, next := read("sip-media-application=nobody"); len(none) != 0 || next != "" {
 		t.Errorf("of an unknown application: %v %q", none, next)
+	}
+}
+
+// TestMostRules: an account has no more SIP rules than that, whatever its quotas.
+func TestMostRules(t *testing.T) {
+	n := startNode(t)
+	var rules []trunk.Entity
+	for i := range trunk.MaxSIPRules {
+		rules = append(rules, &trunk.SIPRule{ID: fmt.Sprint("rule-", i), Account: accountA, Name: "r", Trigger: "RequestUriHostname", TriggerValue: fmt.Sprint(i, ".example")})
+	}
+	n.put(t, rules...)
+	body := `{"Name":"demo","TriggerType":"ToPhoneNumber","TriggerValue":"+12065550199","TargetApplications":[{"SipMediaApplicationId":"app-1","Priority":1,"AwsRegion":"us-east-1"}]}`
+	if a := n.do(t, accountA, "POST", "/sip-rules", body).want(t, 400); a.errorType() != "ResourceLimitExceededException" {
+		t.Errorf("got %v", a)
+	}
+	n.remove(t, rules[0].EntityKey())
+	n.do(t, accountA, "POST", "/sip-rules", body).want(t, 201)
+	if got := len(n.directory.Snapshot().SIPRules(accountA, "", 2000)); got != trunk.MaxSIPRules {
+		t.Errorf("%d rules", got)
 	}
 }

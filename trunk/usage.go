@@ -21,6 +21,15 @@ const (
 	QuotaAPIRate = "API requests per second"
 )
 
+// Bounds of what no quota caps.
+const (
+	// MaxSIPRules is how many SIP rules an account has; a create beyond it is refused.
+	MaxSIPRules = 1000
+	// MaxOrders is how many phone number orders of an account are remembered; the oldest is forgotten for one more. All
+	// are finished.
+	MaxOrders = 10_000
+)
+
 // Unset is the value of a quota that an operator has taken away again and that is counted: the count goes on, so that
 // it is right when the quota comes back.
 const Unset = -1
