@@ -208,6 +208,7 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 	lg.count.rtcpReceived.Add(1)
 	lg.count.lastHeard.Store(int64(w.since))
 	lg.readRTCP(w, p, b)
+	rtp.HideNames(b, lg.session.cname)
 	lg.far.forwardRTCP(w, far, b)
 }
 

@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -286,7 +287,16 @@ func (p *phone) hearNothing() {
 
 func (p *phone) sendReport(name string) {
 	p.t.Helper()
-	p.sendRTCP(rtp.AppendCNAME(rtp.AppendRR(nil, p.ssrc), p.ssrc, name))
+	p.sendRTCP(p.named(rtp.AppendRR(nil, p.ssrc), name))
+}
+
+// named adds a source description that tells where the phone is, and an application's packet with a name, which crosses
+// as it is.
+func (p *phone) named(report []byte, name string) []byte {
+	b := rtp.AppendCNAME(report, p.ssrc, name+"@10.7.7.7")
+	b = append(b, 0x80, rtp.TypeAPP, 0, byte(2+(len(name)+3)/4))
+	b = append(append(binary.BigEndian.AppendUint32(b, p.ssrc), "test"...), name...)
+	return append(b, make([]byte, (4-len(name)%4)%4)...)
 }
 
 func (p *phone) sendRTCP(b []byte) {
@@ -307,8 +317,8 @@ func (p *phone) sendRTCP(b []byte) {
 // hearReport waits for a report with this name.
 func (p *phone) hearReport(name string) {
 	p.t.Helper()
-	if b := p.report(); !bytes.Contains(b, []byte(name)) {
-		p.t.Fatalf("phone %d got RTCP %q; want one of %q", p.ssrc, b, name)
+	if b := p.report(); !bytes.Contains(b, []byte("test"+name)) || bytes.Contains(b, []byte("10.7.7.7")) {
+		p.t.Fatalf("phone %d got RTCP %q; want one of %q that does not tell where it is", p.ssrc, b, name)
 	}
 }
 

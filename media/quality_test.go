@@ -108,11 +108,11 @@ func TestRoundTrip(t *testing.T) {
 	dial(s, a, b, suites{gcm, ""}, plainLeg)
 	speak(clock, a, b, 10, 0)
 	ntp := rtp.NTPTime(clock.Now())
-	a.sendRTCP(rtp.AppendCNAME(rtp.AppendSR(nil, 7, rtp.SenderInfo{NTP: ntp, Packets: 10}), 7, "alice"))
+	a.sendRTCP(a.named(rtp.AppendSR(nil, 7, rtp.SenderInfo{NTP: ntp, Packets: 10}), "alice"))
 	b.hearReport("alice")
 	clock.Advance(150 * time.Millisecond)
 	answer := rtp.ReportBlock{SSRC: 7, Fraction: 64, Lost: 3, Jitter: 80, LastSR: rtp.MiddleNTP(ntp), Delay: rtp.ReportDelay(100 * time.Millisecond)}
-	b.sendRTCP(rtp.AppendCNAME(rtp.AppendRR(nil, 8, answer), 8, "bob"))
+	b.sendRTCP(b.named(rtp.AppendRR(nil, 8, answer), "bob"))
 	a.hearReport("bob")
 	speak(clock, a, b, 10, 0)
 	speak(clock, a, b, 10, 0)
@@ -174,7 +174,7 @@ func TestOwnReports(t *testing.T) {
 		// An answer to it measures the round trip.
 		sr := reportsOf(t, toA)[0]
 		clock.Advance(30 * time.Millisecond)
-		a.sendRTCP(rtp.AppendCNAME(rtp.AppendRR(nil, 7, rtp.ReportBlock{SSRC: 8, LastSR: rtp.MiddleNTP(sr.Info.NTP)}), 7, "alice"))
+		a.sendRTCP(a.named(rtp.AppendRR(nil, 7, rtp.ReportBlock{SSRC: 8, LastSR: rtp.MiddleNTP(sr.Info.NTP)}), "alice"))
 		b.hearReport("alice")
 		if got := s.Report().Legs[call.Customer].RoundTripMicros; got < 29_900 || got > 30_100 {
 			t.Errorf("mux %v: round trip %d us; want 30,000", mux, got)

@@ -79,3 +79,52 @@ func ReportDelay(d time.Duration) uint32 {
 
 // DelayOf returns what a ReportBlock.Delay means.
 func DelayOf(delay uint32) time.Duration { return time.Duration(delay) * time.Second >> 16 }
+
+// sdesPriv is the item whose first octet is a length (RFC 3550 section 6.5.8).
+const sdesPriv = 8
+
+// HideNames replaces the texts of source descriptions and farewells in a compound that CheckRTCP accepted, each by as
+// much of with as it takes, over and over: phones write their user's name and their host's address there. Lengths stay.
+func HideNames(b []byte, with string) {
+	for len(b) > 0 {
+		var p []byte
+		p, b = NextRTCP(b)
+		if len(p) < 4 || with == "" {
+			return
+		}
+		count := int(p[0] & 0x1f)
+		switch p[1] {
+		case TypeSDES:
+			hideItems(p[4:], with)
+		case TypeBYE:
+			if at := 4 + 4*count; at < len(p) {
+				hideText(p[at+1:min(len(p), at+1+int(p[at]))], with)
+			}
+		}
+	}
+}
+
+// hideItems goes through the chunks of a source description: a source, items, a zero, and zeros up to 32 bits.
+func hideItems(b []byte, with string) {
+	for len(b) >= 4 {
+		at := 4
+		for at < len(b) && b[at] != 0 {
+			if at+2 > len(b) {
+				return
+			}
+			text := b[at+2 : min(len(b), at+2+int(b[at+1]))]
+			if b[at] == sdesPriv && len(text) > 0 {
+				text = text[1:]
+			}
+			hideText(text, with)
+			at += 2 + int(b[at+1])
+		}
+		b = b[min(len(b), at/4*4+4):]
+	}
+}
+
+func hideText(text []byte, with string) {
+	for i := range text {
+		text[i] = with[i%len(with)]
+	}
+}

@@ -1,6 +1,7 @@
 package rtp
 
 import (
+	"bytes"
 	"testing"
 	"time"
 )
@@ -61,12 +62,47 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// The names of users and hosts are replaced, and nothing else: what is left has the same form and the same reports.
+func TestHideNames(t *testing.T) {
+	report := AppendRR(nil, 7, ReportBlock{SSRC: 8, Lost: 3})
+	b := AppendCNAME(report, 7, "alice@10.0.0.5")
+	// A second compound packet with several chunks and items, one of them private, and a farewell with a reason.
+	b = append(b, 0x82, TypeSDES, 0, 10,
+		0, 0, 0, 7, 1, 3, 'b', 'o', 'b', 2, 5, 'c', 'a', 'r', 'o', 'l', 0, 0, 0, 0,
+		0, 0, 0, 9, 8, 6, 3, 'k', 'e', 'y', 'v', '1', 1, 3, 'e', 'v', 'e', 0, 0, 0)
+	b = append(b, 0x81, TypeBYE, 0, 3, 0, 0, 0, 7, 6, 'r', 'e', 'b', 'o', 'o', 't', 0)
+	if err := CheckRTCP(b); err != nil {
+		t.Fatal(err)
+	}
+	before := bytes.Clone(b)
+	HideNames(b, "xyz")
+	if err := CheckRTCP(b); err != nil || len(b) != len(before) || !bytes.Equal(b[:len(report)], report) {
+		t.Errorf("%x became %x: %v", before, b, err)
+	}
+	for _, name := range []string{"alice", "10.0.0.5", "bob", "carol", "key", "v1", "eve", "reboot"} {
+		if bytes.Contains(b, []byte(name)) {
+			t.Errorf("%q is left in %q", name, b)
+		}
+	}
+	if want := AppendCNAME(nil, 7, "xyzxyzxyzxyzxy"); !bytes.Equal(b[len(report):len(report)+len(want)], want) {
+		t.Errorf("the name became %q; want %q", b[len(report):len(report)+len(want)], want)
+	}
+	if got := b[len(b)-29:]; !bytes.Contains(b, []byte("\x00\x00\x00\x09\x08\x06\x03xyzxy\x01\x03xyz\x00")) {
+		t.Errorf("the private item became %q", got)
+	}
+}
+
 func FuzzReports(f *testing.F) {
 	f.Add(AppendCNAME(AppendSR(nil, 1, SenderInfo{}, ReportBlock{SSRC: 2}), 1, "x"))
 	f.Add([]byte{0x9f, 201, 0, 1, 0, 0, 0, 1})
 	f.Add([]byte{0x81, 200, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sound := CheckRTCP(b) == nil
+		hidden := bytes.Clone(b)
+		HideNames(hidden, "hidden")
+		if sound && CheckRTCP(hidden) != nil {
+			t.Fatalf("%x is %x without its names", b, hidden)
+		}
 		for len(b) > 0 {
 			var first []byte
 			before := len(b)
