@@ -1,0 +1,278 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// system is what is measured.
+type system interface {
+	name() string
+	// start starts it anew: calls of the callers go to callee, over TLS with SRTP required where secure.
+	start(secure bool, callee string) error
+	stop()
+	processes() []int
+	address(secure bool) string
+	realm() string
+	goroutines() int // -1 where there are none
+}
+
+// settings are the command line.
+type settings struct {
+	rate, optionsRate float64
+	length, hold      time.Duration
+	rounds, held      int
+	only              string
+	max, options      bool
+	peer              bool
+	binary, data      string
+}
+
+func main() {
+	var s settings
+	flag.Float64Var(&s.rate, "rate", 400, "calls a second")
+	flag.DurationVar(&s.length, "length", 8*time.Second, "how long calls are placed")
+	flag.DurationVar(&s.hold, "hold", 300*time.Millisecond, "how long a call is up")
+	flag.IntVar(&s.rounds, "rounds", 2, "rounds; every other one in the reverse order")
+	flag.IntVar(&s.held, "held", 2000, "calls held to measure memory; 0 for none")
+	flag.StringVar(&s.only, "only", "", "udp or tls; both when empty")
+	flag.BoolVar(&s.max, "max", false, "search the highest rate without a failed call, from -rate up")
+	flag.BoolVar(&s.options, "options", false, "measure OPTIONS instead of calls")
+	flag.Float64Var(&s.optionsRate, "options-rate", 4000, "OPTIONS a second")
+	flag.BoolVar(&s.peer, "peer", hasKamailio(), "measure Kamailio with rtpengine, too")
+	flag.StringVar(&s.binary, "carillon", "", "the node's program; built when empty")
+	flag.StringVar(&s.data, "data", "", "parent of the node's data directory, which then stays; the system's for temporary files when empty")
+	flag.Parse()
+	if err := run(s); err != nil {
+		fmt.Fprintln(os.Stderr, "calls:", err)
+		os.Exit(1)
+	}
+}
+
+func run(s settings) error {
+	if s.binary == "" {
+		dir, err := os.MkdirTemp("", "carillon-build-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		s.binary = filepath.Join(dir, "carillon")
+		if err := build(s.binary); err != nil {
+			return err
+		}
+	}
+	systems := []system{&node{binary: s.binary, data: s.data}}
+	if s.peer {
+		systems = append(systems, &kamailio{})
+	}
+	switch {
+	case s.options:
+		return s.compareOptions(systems)
+	case s.max:
+		return s.eachVariant(func(secure bool) error { return s.searchAll(systems, secure) })
+	}
+	return s.eachVariant(func(secure bool) error { return s.compare(systems, secure) })
+}
+
+// build makes the node's program, whose module is a neighbour of this one.
+func build(binary string) error {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "carillon").Output()
+	if err != nil {
+		return fmt.Errorf("find the node's module: %w", err)
+	}
+	c := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/carillon")
+	c.Dir = strings.TrimSpace(string(dir))
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the node: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (s settings) eachVariant(do func(secure bool) error) error {
+	for _, secure := range []bool{false, true} {
+		if s.only != "" && (s.only == "tls") != secure {
+			continue
+		}
+		if err := do(secure); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func variant(secure bool) string {
+	if secure {
+		return "TLS, digest, SRTP"
+	}
+	return "UDP, digest, RTP"
+}
+
+// sample is one measurement of one system.
+type sample struct {
+	each       time.Duration // processor time of a call
+	result     *result
+	memory     int64   // octets of a held call
+	goroutines float64 // of a held call
+}
+
+// compare measures all systems in turns, A B B A, and prints medians and ratios to the last one.
+func (s settings) compare(systems []system, secure bool) error {
+	fmt.Printf("%s, %.0f calls a second for %v, held for %v\n", variant(secure), s.rate, s.length, s.hold)
+	samples := make([][]sample, len(systems))
+	for round := range s.rounds {
+		for i := range systems {
+			if round%2 == 1 {
+				i = len(systems) - 1 - i
+			}
+			got, err := s.visit(systems[i], secure)
+			if err != nil {
+				return fmt.Errorf("%s: %w", systems[i].name(), err)
+			}
+			samples[i] = append(samples[i], got)
+			fmt.Printf("  round %d  %-20s %6.0f us a call, %d failed %v, %d repeated, 180 after %v (p50) %v (p99)\n", round+1,
+				systems[i].name(), micros(got.each), got.result.failed(), got.result.failures, got.result.repeated,
+				got.result.quantile(.5).Round(10*time.Microsecond), got.result.quantile(.99).Round(10*time.Microsecond))
+		}
+	}
+	last := median(samples[len(systems)-1], func(a sample) float64 { return micros(a.each) })
+	fmt.Printf("  %-20s %12s %8s %20s %18s\n", "median", "us a call", "ratio", "KiB a held call", "goroutines a call")
+	for i, system := range systems {
+		each := median(samples[i], func(a sample) float64 { return micros(a.each) })
+		fmt.Printf("  %-20s %12.0f %8.2f %20.1f", system.name(), each, each/last,
+			median(samples[i], func(a sample) float64 { return float64(a.memory) / 1024 }))
+		if goroutines := median(samples[i], func(a sample) float64 { return a.goroutines }); !math.IsNaN(goroutines) {
+			fmt.Printf(" %18.2f", max(goroutines, 0))
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func median(all []sample, of func(sample) float64) float64 {
+	values := make([]float64, 0, len(all))
+	for _, a := range all {
+		values = append(values, of(a))
+	}
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// visit starts a system, lets it warm up, and measures calls and held calls.
+func (s settings) visit(system system, secure bool) (got sample, err error) {
+	c, err := newCallee(calleeHost)
+	if err != nil {
+		return got, err
+	}
+	defer c.close()
+	defer system.stop()
+	if err := system.start(secure, c.address()); err != nil {
+		return got, err
+	}
+	if _, err := s.load(system, secure, s.rate, 3*time.Second); err != nil {
+		return got, err
+	}
+	if got, err = s.load(system, secure, s.rate, s.length); err != nil || s.held == 0 {
+		return got, err
+	}
+	// Held calls are weighed on a system that has no garbage of others, and collects its own.
+	system.stop()
+	os.Setenv("GOGC", "50")
+	defer os.Unsetenv("GOGC")
+	if err := system.start(secure, c.address()); err != nil {
+		return got, err
+	}
+	err = s.weigh(system, secure, &got)
+	return got, err
+}
+
+func (s settings) plan(system system, secure bool) plan {
+	p := plan{domain: system.realm(), user: callerUser, password: callerPassword, from: callerNumber, hold: s.hold}
+	if secure {
+		var key [30]byte
+		_, _ = rand.Read(key[:])
+		p.key = base64.StdEncoding.EncodeToString(key[:])
+	}
+	return p
+}
+
+func connect(system system, secure bool, c *caller) (err error) {
+	if secure {
+		c.wire, err = overTLS(callerHost, system.address(true), system.realm(), c.take)
+	} else {
+		c.wire, err = overUDP(callerHost, system.address(false), c.take)
+	}
+	return err
+}
+
+// load places calls at a rate for a while.
+func (s settings) load(system system, secure bool, rate float64, length time.Duration) (got sample, err error) {
+	p := s.plan(system, secure)
+	p.rate, p.calls = rate, int(rate*length.Seconds())
+	c := newCaller(p, net.ParseIP(callerHost))
+	if err := connect(system, secure, c); err != nil {
+		return got, err
+	}
+	defer c.wire.close()
+	before, err := usageOf(system.processes())
+	if err != nil {
+		return got, err
+	}
+	c.place()
+	after, err := usageOf(system.processes())
+	if err != nil {
+		return got, err
+	}
+	got.result, got.each = &c.result, (after.processor-before.processor)/time.Duration(p.calls)
+	if c.result.completed == 0 {
+		return got, fmt.Errorf("no call was completed: %v", c.result.failures)
+	}
+	return got, nil
+}
+
+// weigh holds calls and measures their memory.
+func (s settings) weigh(system system, secure bool, got *sample) error {
+	p := s.plan(system, secure)
+	p.rate, p.calls, p.stay = min(s.rate, 400), s.held, true
+	c := newCaller(p, net.ParseIP(callerHost))
+	if err := connect(system, secure, c); err != nil {
+		return err
+	}
+	defer c.wire.close()
+	if _, err := s.load(system, secure, min(s.rate, 100), time.Second); err != nil {
+		return err
+	}
+	before, err := usageOf(system.processes())
+	if err != nil {
+		return err
+	}
+	running := system.goroutines()
+	c.place()
+	for end := time.Now().Add(patience); c.held.Load() < int64(s.held) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	held := c.held.Load()
+	after, err := usageOf(system.processes())
+	if got.goroutines = math.NaN(); running >= 0 {
+		got.goroutines = float64(system.goroutines()-running) / float64(s.held)
+	}
+	got.memory = (after.memory - before.memory) / int64(s.held)
+	c.release()
+	if err == nil && held < int64(s.held) {
+		err = errors.New("calls did not stay up")
+	}
+	return err
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"carillon/server"
+	"carillon/sigv4"
+)
+
+// The addresses of a run. Each party has one of its own, so that rules about sources are really asked.
+const (
+	nodeHost   = "127.0.0.10"
+	callerHost = "127.0.0.20"
+	calleeHost = "127.0.0.30"
+)
+
+// The caller's account at either system.
+const (
+	callerUser     = "caller"
+	callerPassword = "a secret of this benchmark"
+	callerNumber   = "+12065550123"
+)
+
+// node is a Carillon node as an operator would start it.
+type node struct {
+	binary string
+	data   string // parent of its data directory
+
+	dir    string
+	cmd    *exec.Cmd
+	ready  server.Ready
+	domain string // of the connector
+}
+
+func (n *node) name() string { return "Carillon" }
+
+// start starts a node on a new data directory, with one connector, its credentials, a number and the callee as carrier.
+func (n *node) start(secure bool, callee string) (err error) {
+	if n.dir, err = os.MkdirTemp(n.data, "carillon-calls-"); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(n.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	readyFile := filepath.Join(n.dir, "ready.json")
+	n.cmd = exec.Command(n.binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
+		"--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--sip-udp", nodeHost+":0", "--sip-tcp", nodeHost+":0",
+		"--sip-tls", nodeHost+":0", "--media-ip", nodeHost, "--media-ports", "20000-59999", "--max-calls", "100000")
+	n.cmd.Stdout, n.cmd.Stderr = log, log
+	if err := n.cmd.Start(); err != nil {
+		return err
+	}
+	if err := awaitFile(readyFile, &n.ready); err != nil {
+		return fmt.Errorf("start the node, whose log is %s: %w", log.Name(), err)
+	}
+	return n.configure(secure, callee, readyFile)
+}
+
+func awaitFile(name string, v any) error {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(text, v)
+	}
+	return errors.New("it does not come up")
+}
+
+func (n *node) configure(secure bool, callee, readyFile string) error {
+	var made struct {
+		VoiceConnector struct{ VoiceConnectorId, OutboundHostName string }
+	}
+	err := n.ask("POST", "/voice-connectors", map[string]any{"Name": "bench", "RequireEncryption": secure}, &made)
+	if err != nil {
+		return err
+	}
+	path := "/voice-connectors/" + made.VoiceConnector.VoiceConnectorId + "/termination"
+	n.domain = made.VoiceConnector.OutboundHostName
+	termination := map[string]any{"CpsLimit": 100000, "CallingRegions": []string{"US"}, "CidrAllowedList": []string{callerHost + "/32"}}
+	if err := n.ask("PUT", path, map[string]any{"Termination": termination}, nil); err != nil {
+		return err
+	}
+	credentials := []map[string]string{{"Username": callerUser, "Password": callerPassword}}
+	if err := n.ask("POST", path+"/credentials?operation=put", map[string]any{"Credentials": credentials}, nil); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"carrier", "put", "callee", "--target", "sip:" + callee + ";transport=udp", "--prefix", "+1555"},
+		{"number", "import", callerNumber, "--connector", made.VoiceConnector.VoiceConnectorId},
+	} {
+		if out, err := exec.Command(n.binary, append(args, "--ready-file", readyFile)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w: %s", args, err, out)
+		}
+	}
+	return nil
+}
+
+// ask makes a request to the API.
+func (n *node) ask(method, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequest(method, n.ready.API+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	key := sigv4.Credentials{AccessKeyID: n.ready.AccessKeyID, SecretAccessKey: n.ready.SecretAccessKey}
+	sigv4.Sign(r, body, key, sigv4.Scope{Region: "us-east-1", Service: "chime"}, time.Now())
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode/100 != 2 {
+		err = errors.New(answer.Status)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %s", method, path, err, text)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}
+
+func (n *node) processes() []int { return []int{n.cmd.Process.Pid} }
+
+func (n *node) realm() string { return n.domain }
+
+func (n *node) address(secure bool) string {
+	if secure {
+		return n.ready.SIP.TLS
+	}
+	return n.ready.SIP.UDP
+}
+
+// goroutines asks the node's metrics.
+func (n *node) goroutines() int {
+	answer, err := http.Get(n.ready.Metrics + "/metrics")
+	if err != nil {
+		return -1
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "go_goroutines "); ok {
+			count, _ := strconv.Atoi(value)
+			return count
+		}
+	}
+	return -1
+}
+
+// stop ends the node and removes what it wrote, unless the place for it was chosen: ext4 without a journal does not use
+// inodes again for minutes, and steps over each of them for every file that the next node makes.
+func (n *node) stop() {
+	if n.cmd != nil && n.cmd.Process != nil {
+		_ = n.cmd.Process.Signal(syscall.SIGKILL)
+		_ = n.cmd.Wait()
+	}
+	if n.data == "" {
+		_ = os.RemoveAll(n.dir)
+	}
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// usage is what the processes of a system have used.
+type usage struct {
+	processor time.Duration // user and system
+	memory    int64         // octets that are theirs alone, and their part of what is shared
+}
+
+// usageOf adds up processes and their descendants. Threads that ended are not counted: neither system ends any under
+// steady load.
+func usageOf(pids []int) (usage, error) {
+	var u usage
+	for _, pid := range withDescendants(pids) {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		if err != nil || len(tasks) == 0 {
+			return u, fmt.Errorf("process %d is gone", pid)
+		}
+		for _, task := range tasks {
+			text, err := os.ReadFile(task)
+			if err != nil {
+				continue
+			}
+			first, _, _ := strings.Cut(string(text), " ")
+			n, _ := strconv.ParseInt(first, 10, 64)
+			u.processor += time.Duration(n)
+		}
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			return u, fmt.Errorf("read the memory of process %d: %w", pid, err)
+		}
+		_, rest, _ := strings.Cut(string(text), "\nPss:")
+		fields := strings.Fields(rest)
+		if len(fields) == 0 {
+			return u, fmt.Errorf("process %d does not tell its memory", pid)
+		}
+		n, _ := strconv.ParseInt(fields[0], 10, 64)
+		u.memory += n << 10
+	}
+	return u, nil
+}
+
+func withDescendants(pids []int) (all []int) {
+	for _, pid := range pids {
+		all = append(all, pid)
+		children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+		for _, name := range children {
+			text, _ := os.ReadFile(name)
+			for _, field := range strings.Fields(string(text)) {
+				if child, err := strconv.Atoi(field); err == nil {
+					all = append(all, withDescendants([]int{child})...)
+				}
+			}
+		}
+	}
+	return all
+}
