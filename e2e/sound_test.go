@@ -103,8 +103,10 @@ type sound struct {
 	nodeKey string
 	far     netip.AddrPort
 	sends   bool
+	format  byte // payload type: 0 for mu-law, 8 for A-law
 	heard   int
 	reports int
+	last    byte // payload type of the last packet heard
 }
 
 // newSound opens a pair of ports, the lower one even, at an address of the calling thread's network.
@@ -178,8 +180,8 @@ func (s *sound) describe(secure bool) []byte {
 	if s.direction != "" {
 		crypto += "a=" + s.direction + "\r\n"
 	}
-	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d %s 0\r\na=rtpmap:0 PCMU/8000\r\n%s",
-		s.version, ip, ip, s.port(), profile, crypto)
+	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d %s %d\r\n%s",
+		s.version, ip, ip, s.port(), profile, s.format, crypto)
 }
 
 // answer describes the sound in answer to an offer whose line with this tag is taken.
@@ -252,8 +254,11 @@ func (s *sound) send() {
 			return
 		case <-ticker.C:
 		}
+		s.mu.Lock()
+		format := s.format
+		s.mu.Unlock()
 		packet := make([]byte, rtp.HeaderSize, rtp.HeaderSize+160)
-		rtp.Header{SSRC: ssrc, Sequence: uint16(n), Timestamp: n * 160}.Put(packet)
+		rtp.Header{PayloadType: format, SSRC: ssrc, Sequence: uint16(n), Timestamp: n * 160}.Put(packet)
 		packet = append(packet, bytes.Repeat([]byte{rtp.MuLaw(loud)}, 160)...)
 		report := rtp.AppendCNAME(rtp.AppendSR(nil, ssrc, rtp.SenderInfo{NTP: rtp.NTPTime(time.Now()), RTP: n * 160, Packets: n}), ssrc, "party")
 		s.mu.Lock()
@@ -294,6 +299,9 @@ func (s *sound) listen(conn *net.UDPConn, count *int) {
 		}
 		if ok {
 			*count++
+		}
+		if ok && conn == s.rtp {
+			s.last = buf[1] & 0x7f
 		}
 		s.mu.Unlock()
 	}

@@ -247,7 +247,7 @@ func TestNothingPlainOnTheWire(t *testing.T) {
 		name string
 		do   func(*testing.T)
 	}{
-		{"a call, held and changed", x.heldCall}, {"T.38", x.faxCall}, {"late offer", x.lateOffer},
+		{"a call, held and changed", x.heldCall}, {"T.38", x.faxCall}, {"another law", x.lawCall}, {"late offer", x.lateOffer},
 		{"late offer answered in the clear", x.lateOfferInTheClear}, {"failover to another carrier", x.failover},
 		{"failover to another route", x.inboundFailover}, {"RequireEncryption turned off and on", x.toggled},
 	} {
@@ -287,6 +287,33 @@ func (x *wired) faxCall(t *testing.T) {
 	customer.final("INVITE", 488)
 	near.hears("the carrier, fax refused", 1)
 	far.hears("the customer, fax refused", 1)
+	hangUp(customer, carrier, near, far)
+}
+
+// The carrier knows A-law alone and the customer mu-law alone: what is converted between them is protected like all else.
+func (x *wired) lawCall(t *testing.T) {
+	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
+	near, far := x.sound(t, "AEAD_AES_128_GCM"), plainSound(t)
+	far.mu.Lock()
+	far.format = 8
+	far.mu.Unlock()
+	customer.send("INVITE", near.sdp())
+	m := carrier.await("INVITE")
+	far.learn(m.body)
+	carrier.answer(m, 200, far.sdp())
+	near.learn(customer.final("INVITE", 200).body)
+	carrier.await("ACK")
+	near.play(true)
+	far.play(true)
+	near.hears("the carrier", 1)
+	far.hears("the customer", 1)
+	near.mu.Lock()
+	far.mu.Lock()
+	if near.last != 0 || far.last != 8 {
+		t.Errorf("the customer hears payload type %d and the carrier %d; want 0 and 8", near.last, far.last)
+	}
+	far.mu.Unlock()
+	near.mu.Unlock()
 	hangUp(customer, carrier, near, far)
 }
 
