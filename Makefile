@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop conformance bench generate clean
+.PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop conformance bench bench-scale generate clean
 
 GO      ?= go
 BINARY  := bin/carillon

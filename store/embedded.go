@@ -133,7 +133,7 @@ func (e *embedded) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.Ca
 	defer context.AfterFunc(server.ctx, cancel)()
 	answer, err := server.kv.Txn(ctx, r, options...)
 	if err != nil {
-		err = clientv3.ContextError(ctx, err)
+		err = server.blame(clientv3.ContextError(ctx, err))
 	}
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		e.noteCrowded()

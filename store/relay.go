@@ -30,7 +30,11 @@ func relay[Out any](ctx context.Context, e *embedded, call func(context.Context,
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(server.ctx, cancel)()
-	return call(ctx, server)
+	out, err := call(ctx, server)
+	if err != nil {
+		err = server.blame(err)
+	}
+	return out, err
 }
 
 // relayKV implements pb.KVClient.

@@ -135,6 +135,17 @@ func checkLog(dir string) error {
 	return err
 }
 
+// blame returns why a call ended with err: one that the server's own end has broken off was not called off by anybody.
+func (s *server) blame(err error) error {
+	if s.ctx.Err() == nil {
+		return err
+	}
+	if why := s.fatal.err(); why != nil {
+		return why
+	}
+	return errClosed
+}
+
 // end waits for etcd to end, but not for ever: one whose goroutines died of a disk error may never do.
 func (s *server) end(atMost time.Duration) error {
 	if s.cancel != nil {
