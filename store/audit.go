@@ -147,12 +147,16 @@ func (s *Store) Audit(ctx context.Context, f audit.Filter, limit int, after stri
 	if after != "" {
 		from = max(from, s.auditKey(after)+"\x00")
 	}
-	for looked, size := 0, 0; from < end; {
-		answer, err := s.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(auditPage))
+	walk := s.auditWalk(from, end, auditPage)
+	for looked, size := 0, 0; ; {
+		page, err := walk.next(ctx)
 		if err != nil {
-			return nil, "", s.refuse("read the audit log", err)
+			return nil, "", err
 		}
-		for _, kv := range answer.Kvs {
+		if page == nil {
+			return entries, "", nil
+		}
+		for _, kv := range page {
 			if len(entries) == limit || looked == MaxAuditScan {
 				return entries, next, nil
 			}
@@ -165,12 +169,7 @@ func (s *Store) Audit(ctx context.Context, f audit.Filter, limit int, after stri
 			}
 			looked, next = looked+1, id
 		}
-		if !answer.More {
-			break
-		}
-		from = s.auditKey(next) + "\x00"
 	}
-	return entries, "", nil
 }
 
 // auditRange returns the keys that may hold what f chooses, the end not included.
@@ -222,13 +221,15 @@ func (s *Store) TrimAudit(ctx context.Context, now time.Time, r audit.Retention)
 
 // trimAged removes the entries from a key on, which are those older than its time.
 func (s *Store) trimAged(ctx context.Context, from string, d *audit.Dropped) error {
+	walk := s.auditWalk(from, clientv3.GetPrefixRangeEnd(s.auditKey("")), trimPage, clientv3.WithKeysOnly())
 	for {
-		keys, more, err := s.auditKeys(ctx, from, trimPage)
-		if err != nil || len(keys) == 0 {
+		page, err := walk.next(ctx)
+		if err != nil || page == nil {
 			return err
 		}
-		n, err := s.removeAudit(ctx, []clientv3.Op{clientv3.OpDelete(keys[0], clientv3.WithRange(keys[len(keys)-1]+"\x00"))})
-		if d.Aged += n; err != nil || !more {
+		first, last := string(page[0].Key), string(page[len(page)-1].Key)
+		n, err := s.removeAudit(ctx, []clientv3.Op{clientv3.OpDelete(first, clientv3.WithRange(last+"\x00"))})
+		if d.Aged += n; err != nil {
 			return err
 		}
 	}
@@ -245,14 +246,14 @@ func (s *Store) trimCrowded(ctx context.Context, most audit.Retention, d *audit.
 		bytes   int64
 	}
 	seen := map[string]share{}
-	for from, more := s.auditKey(""), true; more; {
-		answer, err := s.auditFrom(ctx, from, clientv3.WithLimit(auditPage))
-		if err != nil || len(answer.Kvs) == 0 {
+	walk := s.auditWalk(s.auditKey(""), clientv3.GetPrefixRangeEnd(s.auditKey("")), auditPage)
+	for {
+		page, err := walk.next(ctx)
+		if err != nil || page == nil {
 			return err
 		}
-		more, from = answer.More, string(answer.Kvs[len(answer.Kvs)-1].Key)+"\x00"
 		var removals []clientv3.Op
-		for _, kv := range answer.Kvs {
+		for _, kv := range page {
 			key := string(kv.Key)
 			_, account, _, _, err := audit.ParseID(strings.TrimPrefix(key, s.auditKey("")))
 			now := share{seen[account].entries + 1, seen[account].bytes + int64(len(key)+len(kv.Value))}
@@ -270,7 +271,6 @@ func (s *Store) trimCrowded(ctx context.Context, most audit.Retention, d *audit.
 			removals = removals[n:]
 		}
 	}
-	return nil
 }
 
 func (s *Store) countAudit(ctx context.Context) (int64, error) {
@@ -281,30 +281,6 @@ func (s *Store) countAudit(ctx context.Context) (int64, error) {
 		return 0, s.refuse("count the audit log", err)
 	}
 	return answer.Count, nil
-}
-
-// auditKeys returns the keys of at most limit entries from a key on, and whether there are more.
-func (s *Store) auditKeys(ctx context.Context, from string, limit int64) (keys []string, more bool, err error) {
-	answer, err := s.auditFrom(ctx, from, clientv3.WithLimit(limit), clientv3.WithKeysOnly())
-	if err != nil {
-		return nil, false, err
-	}
-	for _, kv := range answer.Kvs {
-		keys = append(keys, string(kv.Key))
-	}
-	return keys, answer.More, nil
-}
-
-// auditFrom reads the entries from a key on.
-func (s *Store) auditFrom(ctx context.Context, from string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
-	options = append(options, clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.auditKey(""))))
-	answer, err := s.client.Get(ctx, from, options...)
-	if err != nil {
-		return nil, s.refuse("read the audit log", err)
-	}
-	return answer, nil
 }
 
 func (s *Store) removeAudit(ctx context.Context, removals []clientv3.Op) (removed int, err error) {

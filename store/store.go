@@ -48,7 +48,6 @@ const (
 	// MaxRuns bounds how often Update runs its function when others keep changing what it read.
 	MaxRuns = 24
 
-	listPage    = 1000
 	dialTimeout = 5 * time.Second
 	keepAlive   = 5 * time.Second
 )
