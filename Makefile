@@ -13,7 +13,7 @@ GO      ?= go
 BINARY  := bin/carillon
 FUZZ    ?= 60s
 # Protocol arithmetic must hold where int has 32 bits.
-SMALL   := ./rtp/... ./srtp/... ./sdp/... ./sip/... ./cdr/... ./numbering/...
+SMALL   := ./rtp/... ./srtp/... ./stun/... ./sdp/... ./sip/... ./cdr/... ./numbering/...
 
 build:
 	$(GO) build -trimpath -o $(BINARY) ./cmd/carillon
