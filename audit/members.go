@@ -90,7 +90,7 @@ func accessKeyMembers(k, old *iam.AccessKey) []member {
 		before = *old
 	}
 	return []member{
-		{"name", k.Name}, {"expires", stamp(k.Expires)}, {"disabled", k.Disabled}, {"operator", k.Operator}, {"policy", k.Policy},
+		{"name", k.Name}, {"expires", stamp(k.Expires)}, {"disabled", k.Disabled}, {"operator", k.Operator}, {"bootstrap", k.Bootstrap}, {"policy", k.Policy},
 		{"secret", secret(k.Secret, before.Secret)}, {"session_token", secret(k.SessionToken, before.SessionToken)},
 	}
 }
