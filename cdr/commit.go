@@ -52,8 +52,8 @@ func validConnectorID(id string) bool {
 type request struct {
 	id      recordID
 	record  *call.Record
-	payload []byte     // set by encode
-	done    chan error // buffered: the committer never waits for a caller
+	payload []byte      // set by encode
+	done    func(error) // called by the committing goroutine, so it does not wait for the log
 }
 
 func newRequest(r *call.Record) (*request, error) {
@@ -67,7 +67,7 @@ func newRequest(r *call.Record) (*request, error) {
 	if y := r.Start.UTC().Year(); r.Start.IsZero() || y < 1970 || y > 9999 {
 		return nil, errors.New("the record has no start")
 	}
-	return &request{id: id, record: r, done: make(chan error, 1)}, nil
+	return &request{id: id, record: r}, nil
 }
 
 // encode makes the payload, or answers the caller when it cannot.
@@ -78,7 +78,7 @@ func (r *request) encode(l *Log) bool {
 	}
 	if err != nil {
 		l.stats.refused.Add(1)
-		r.done <- fmt.Errorf("append call record: %w", err)
+		r.done(fmt.Errorf("append call record: %w", err))
 	}
 	return err == nil
 }
@@ -158,9 +158,9 @@ func (l *Log) commit(batch []*request) {
 	}
 	for _, r := range batch {
 		if isFresh[r.id] {
-			r.done <- err
+			r.done(err)
 		} else {
-			r.done <- nil // durable since an earlier batch
+			r.done(nil) // durable since an earlier batch
 		}
 	}
 	if err == nil && len(fresh) > 0 {

@@ -268,3 +268,41 @@ func TestSerialsOutliveRetention(t *testing.T) {
 		t.Errorf("next serial = %d, want 10", l.next)
 	}
 }
+
+// TestSubmitDoesNotWait: neither for the disk nor for room in the queue, and every record is answered, also by a log that
+// closes.
+func TestSubmitDoesNotWait(t *testing.T) {
+	hold := make(chan struct{})
+	d := &disk{onSync: func(int64) error { <-hold; return nil }}
+	l := open(t, Config{Dir: t.TempDir(), open: d.open, MaxPending: 1})
+	const n = 20
+	answers := make(chan error, n+2)
+	for i := range n {
+		l.Submit(record(i), func(err error) { answers <- err })
+	}
+	bad := record(n)
+	bad.ID = "none"
+	l.Submit(bad, func(err error) { answers <- err })
+	if err := <-answers; err == nil {
+		t.Error("a record without an id was taken")
+	}
+	if len(answers) != 0 {
+		t.Error("a record was acknowledged that is not on disk")
+	}
+	close(hold)
+	for range n {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := ids(t, l, Filter{}); len(got) != n {
+		t.Errorf("%d records; want %d", len(got), n)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.Submit(record(n+1), func(err error) { answers <- err })
+	if err := <-answers; !errors.Is(err, ErrClosed) {
+		t.Errorf("closed log: %v; want %v", err, ErrClosed)
+	}
+}

@@ -21,8 +21,9 @@ import (
 const (
 	// exportBatch is how many records are written before the checkpoint moves.
 	exportBatch = 256
-	// exportWorkers write files side by side.
+	// exportWorkers write files side by side where one file takes longer than slowFile.
 	exportWorkers = 4
+	slowFile      = time.Millisecond
 	// ExportLinger is how long a record waits for others to be exported with it.
 	ExportLinger = time.Second
 	// MinExportRetry and MaxExportRetry bound the growing pause after a failed export.
@@ -41,6 +42,7 @@ type Exporter struct {
 	// scratch is where files are made.
 	scratch string
 	next    uint64 // serial of the first record not yet exported; of the one goroutine that exports
+	workers int    // likewise
 	// link is linkFile, but for tests of file systems that cannot.
 	link func(path string, content []byte) error
 
@@ -59,7 +61,7 @@ type ExportStats struct {
 // NewExporter returns an exporter of l into dir, which goes on where the last one on this log stopped. From now
 // on the log keeps what is not yet exported. A log has one exporter.
 func NewExporter(l *Log, dir string) (*Exporter, error) {
-	e := &Exporter{log: l, dir: filepath.Clean(dir), link: linkFile}
+	e := &Exporter{log: l, dir: filepath.Clean(dir), workers: 1, link: linkFile}
 	if err := e.prepare(); err != nil {
 		return nil, fmt.Errorf("export call records: %w", err)
 	}
@@ -176,7 +178,8 @@ func (e *Exporter) exportBatch(batch []waiting) error {
 		next  atomic.Int64
 		wg    sync.WaitGroup
 	)
-	for range min(exportWorkers, len(batch)) {
+	begun := e.log.cfg.Clock.Now()
+	for range min(e.workers, len(batch)) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
 				paths[i], errs[i] = e.exportRecord(batch[i])
@@ -184,6 +187,11 @@ func (e *Exporter) exportBatch(batch []waiting) error {
 		})
 	}
 	wg.Wait()
+	// On a disk of its own one worker is the cheapest; where each file takes its time, as on a network's, more are faster.
+	e.workers = 1
+	if e.log.cfg.Clock.Now().Sub(begun) > time.Duration(len(batch))*slowFile {
+		e.workers = exportWorkers
+	}
 	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "" })
 	if len(paths) > 0 {
 		errs = append(errs, syncTree(e.dir, paths))

@@ -332,7 +332,7 @@ func TestFilesThatWereThere(t *testing.T) {
 
 // TestExporterReadsNothingBack: what was just written is still in memory, up to MaxRecent records.
 func TestExporterReadsNothingBack(t *testing.T) {
-	l, out := open(t, Config{Dir: t.TempDir()}), t.TempDir()
+	l, out := open(t, Config{Dir: t.TempDir(), SyncInterval: time.Millisecond}), t.TempDir()
 	appendRecords(t, l, 0, 1)
 	if s := l.Stats(); s.Recent != 0 {
 		t.Errorf("%d records in memory without an exporter; want 0", s.Recent)

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // child appends and exports until it is killed, and prints each id once its Append has returned.
 func child() {
-	l, err := Open(Config{Dir: os.Getenv(envDir), MaxSegmentBytes: 20_000})
+	l, err := Open(Config{Dir: os.Getenv(envDir), MaxSegmentBytes: 20_000, SyncInterval: time.Millisecond})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return

@@ -35,7 +35,7 @@ const (
 	MaxRecordBytes = 256 << 10
 	// DefaultSyncInterval is the time between two fsyncs while records come faster than that: one costs as much
 	// processor time as all else that is done for a record.
-	DefaultSyncInterval = 20 * time.Millisecond
+	DefaultSyncInterval = 50 * time.Millisecond
 	// MaxRecent is how many records are kept in memory for the exporter, so that it need not read them back. Those
 	// above it are read back.
 	MaxRecent = 4096
@@ -104,6 +104,9 @@ type Log struct {
 	closed  chan struct{} // closed when the committing goroutine has ended
 	changed chan struct{} // holds a token after each commit, for the exporter
 	once    sync.Once
+
+	taking sync.RWMutex // held while a request is put into the queue
+	ended  bool         // no more are taken
 
 	// Of the committing goroutine alone.
 	active  *segment  // nil after a fault: the next commit begins a new segment
@@ -195,7 +198,12 @@ func Open(cfg Config) (*Log, error) {
 
 // Close waits for the Appends that were taken and closes the log. It may be called more than once.
 func (l *Log) Close() error {
-	l.once.Do(func() { close(l.closing) })
+	l.once.Do(func() {
+		l.taking.Lock() // waits for those that wait for room, while the committing goroutine makes some
+		l.ended = true
+		l.taking.Unlock()
+		close(l.closing)
+	})
 	<-l.closed
 	return l.closeFiles()
 }
@@ -308,25 +316,48 @@ func (l *Log) unreadable(path string, size int, last bool, err error) error {
 // is no error, so a caller may repeat an Append whose outcome it does not know. An error means that the record is
 // not acknowledged; the log goes on in a new segment.
 func (l *Log) Append(r call.Record) error {
+	done := make(chan error, 1)
+	l.Submit(r, func(err error) { done <- err })
+	return <-done
+}
+
+// Submit is Append for those who cannot wait: done is called with what Append would return, possibly before Submit
+// returns. It must not wait for the log.
+func (l *Log) Submit(r call.Record, done func(error)) {
 	r.Attempts = slices.Clone(r.Attempts) // the record is read again when the caller has gone on
 	req, err := newRequest(&r)
 	if err != nil {
 		l.stats.refused.Add(1)
-		return fmt.Errorf("append call record: %w", err)
+		done(fmt.Errorf("append call record: %w", err))
+		return
 	}
-	select {
-	case <-l.closing:
-		return ErrClosed
-	case l.queue <- req:
+	req.done = done
+	if l.enqueue(req, false) {
+		return
 	}
-	select {
-	case err = <-req.done:
-	case <-l.closed:
-		select {
-		case err = <-req.done:
-		default:
-			err = ErrClosed // came in while the last batch was written
+	go func() { // the disk is slow, and records wait in thousands
+		if !l.enqueue(req, true) {
+			done(ErrClosed)
 		}
+	}()
+}
+
+// enqueue hands a request to the committing goroutine, waiting for room if it may. It reports whether it did; after that
+// the request is answered.
+func (l *Log) enqueue(req *request, wait bool) bool {
+	l.taking.RLock()
+	defer l.taking.RUnlock()
+	if l.ended {
+		return false
 	}
-	return err
+	if wait {
+		l.queue <- req
+		return true
+	}
+	select {
+	case l.queue <- req:
+		return true
+	default:
+		return false
+	}
 }

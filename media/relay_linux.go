@@ -219,10 +219,10 @@ func (l *loop) do(f func()) {
 	}
 	// The write cannot block: the counter of an eventfd would have to reach 2^64.
 	one := [8]byte{1}
-	_, err := unix.Write(l.wake, one[:])
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(l.wake), uintptr(unsafe.Pointer(&one)), uintptr(len(one)))
 	l.mu.Unlock()
-	if err != nil {
-		l.log.Error("wake media loop", "error", err)
+	if errno != 0 {
+		l.log.Error("wake media loop", "error", errno)
 	}
 }
 

@@ -159,7 +159,7 @@ func (c *activeCall) work() {
 	for {
 		if c.unwritten != nil {
 			// The disk must not hold up the reader of a socket. The call stays busy, so that events wait.
-			go c.write()
+			c.write()
 			return
 		}
 		if c.done() {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -91,15 +92,20 @@ func (s *Server) keepRefusal(r call.Record) {
 		s.stats.Unrecorded.Add(1)
 		return
 	}
-	// The reader of the socket must not wait for the disk.
-	s.records.Go(func() { s.append(r) })
+	s.records.begin()
+	s.keep(r, s.records.done)
 }
 
-func (s *Server) append(r call.Record) {
-	if err := s.cfg.Records.Append(r); err != nil {
-		s.stats.RecordFails.Add(1)
-		s.log.Error("write call record", "call", string(r.ID), "error", err)
-	}
+// keep has a record written; then is called when it is on disk or never will be.
+func (s *Server) keep(r call.Record, then func()) {
+	id := string(r.ID)
+	s.cfg.Records.Submit(r, func(err error) {
+		if err != nil {
+			s.stats.RecordFails.Add(1)
+			s.log.Error("write call record", "call", id, "error", err)
+		}
+		then()
+	})
 }
 
 // sampleRefusal logs a refusal, but not every one of a flood.
@@ -167,9 +173,19 @@ func (c *activeCall) conclude(v verdict, hungUpBy string, then func()) {
 // write writes the records and goes on with the call, which is busy meanwhile.
 func (c *activeCall) write() {
 	u := c.unwritten
+	var left atomic.Int32
+	left.Store(int32(len(u.records)))
 	for _, r := range u.records {
-		c.s.append(r)
+		c.s.keep(r, func() {
+			if left.Add(-1) == 0 {
+				c.written(u)
+			}
+		})
 	}
+}
+
+// written goes on with the call whose records are on disk.
+func (c *activeCall) written(u *unwritten) {
 	c.unwritten = nil
 	c.s.actives.leave(c.plan.Connector.Account)
 	c.trust()

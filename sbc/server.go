@@ -51,8 +51,11 @@ type MediaSession interface {
 	Close() call.MediaReport
 }
 
-// Records keeps records. A record is durable when Append returns.
-type Records interface{ Append(call.Record) error }
+// Records keeps records. Submit does not wait: done is called once the record is durable, or with why it is not. The caller
+// may not have returned from Submit by then.
+type Records interface {
+	Submit(r call.Record, done func(error))
+}
 
 // Resolver finds where to send a request (RFC 3263).
 type Resolver interface {

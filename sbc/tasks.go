@@ -9,15 +9,6 @@ type tasks struct {
 	idle []chan struct{}
 }
 
-// Go runs f on its own goroutine.
-func (t *tasks) Go(f func()) {
-	t.begin()
-	go func() {
-		defer t.done()
-		f()
-	}()
-}
-
 func (t *tasks) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
