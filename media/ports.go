@@ -29,8 +29,9 @@ const (
 	// choice is how many idle pairs a loop needs before one of them is taken, and not a new one: with fewer, a
 	// stranger could foresee the port of the next call.
 	choice = 64
-	// maxUses is how many calls a pair serves before it is closed, so that the ports in use do not stay the same.
-	maxUses = 64
+	// maxUses is how many calls a pair serves before it is closed, so that the ports in use do not stay the same. Each
+	// such change wakes a loop, and a thread that then waits again keeps the runtime's monitor polling for 10 ms.
+	maxUses = 1024
 	// randomTries is how many random ports are tried before the range is searched from a random place: with
 	// most of the range free, the choice cannot be foreseen.
 	randomTries = 16
