@@ -7,8 +7,10 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -40,10 +42,19 @@ func (n *rawNonce) issued() time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[:])))
 }
 
-// nonceTag is the HMAC over head, bound to the address so that a nonce seen by one host is of no use to another. As
+// tagger computes tags under one key. The state of an HMAC is lent: to make one costs more than to use it.
+type tagger struct{ macs sync.Pool }
+
+func newTagger(key []byte) *tagger {
+	return &tagger{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// tag is the HMAC over head, bound to the address so that a nonce seen by one host is of no use to another. As
 // 16 octets, IPv4 and IPv4-mapped IPv6 are the same client.
-func nonceTag(key, head []byte, source netip.Addr) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, key)
+func (t *tagger) tag(head []byte, source netip.Addr) [sha256.Size]byte {
+	mac := t.macs.Get().(hash.Hash)
+	defer t.macs.Put(mac)
+	mac.Reset()
 	io.WriteString(mac, nonceLabel)
 	mac.Write(head)
 	addr := source.As16()
@@ -53,7 +64,7 @@ func nonceTag(key, head []byte, source netip.Addr) [sha256.Size]byte {
 	return tag
 }
 
-func mintNonce(key []byte, random io.Reader, now time.Time, source netip.Addr) (string, error) {
+func (t *tagger) mint(random io.Reader, now time.Time, source netip.Addr) (string, error) {
 	var n rawNonce
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
@@ -61,13 +72,13 @@ func mintNonce(key []byte, random io.Reader, now time.Time, source netip.Addr) (
 	if _, err := io.ReadFull(random, n[nonceTimeLen:nonceTimeLen+nonceRandLen]); err != nil {
 		return "", fmt.Errorf("draw nonce: %w", err)
 	}
-	tag := nonceTag(key, n[:nonceTimeLen+nonceRandLen], source)
+	tag := t.tag(n[:nonceTimeLen+nonceRandLen], source)
 	copy(n[nonceTimeLen+nonceRandLen:], tag[:nonceTagLen])
 	return base64.RawURLEncoding.EncodeToString(n[:]), nil
 }
 
-// openNonce decodes a nonce and says whether this installation issued it to source. Its age is the caller's to judge.
-func openNonce(key []byte, text string, source netip.Addr) (rawNonce, bool) {
+// open decodes a nonce and says whether this installation issued it to source. Its age is the caller's to judge.
+func (t *tagger) open(text string, source netip.Addr) (rawNonce, bool) {
 	var n rawNonce
 	if len(text) != nonceTextLen {
 		return n, false
@@ -77,6 +88,6 @@ func openNonce(key []byte, text string, source netip.Addr) (rawNonce, bool) {
 	if k, err := base64.RawURLEncoding.Decode(n[:], src[:]); err != nil || k != nonceRawLen {
 		return n, false
 	}
-	tag := nonceTag(key, n[:nonceTimeLen+nonceRandLen], source)
+	tag := t.tag(n[:nonceTimeLen+nonceRandLen], source)
 	return n, subtle.ConstantTimeCompare(tag[:nonceTagLen], n[nonceTimeLen+nonceRandLen:]) == 1
 }

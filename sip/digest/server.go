@@ -37,7 +37,7 @@ type ServerConfig struct {
 
 // Server issues challenges and checks what answers them. It is safe for concurrent use.
 type Server struct {
-	key     []byte
+	tags    *tagger
 	clock   clock.Clock
 	random  io.Reader
 	life    time.Duration
@@ -57,7 +57,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.NonceLife < 0 || cfg.MaxNonces < 0 {
 		return nil, errors.New("digest limits must not be negative")
 	}
-	s := &Server{key: slices.Clone(cfg.Key), dummy: newDummy(cfg.Key), clock: cfg.Clock, random: cfg.Rand, life: cfg.NonceLife}
+	s := &Server{tags: newTagger(slices.Clone(cfg.Key)), dummy: newDummy(cfg.Key), clock: cfg.Clock, random: cfg.Rand, life: cfg.NonceLife}
 	if s.clock == nil {
 		s.clock = clock.System()
 	}
@@ -75,7 +75,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 // §2.3: a client takes the topmost it knows). All share one nonce. stale tells a client whose password was right that it
 // only needs the new nonce.
 func (s *Server) Challenges(source netip.Addr, realm string, algorithms []Algorithm, stale bool) ([]string, error) {
-	nonce, err := mintNonce(s.key, s.random, s.clock.Now(), source)
+	nonce, err := s.tags.mint(s.random, s.clock.Now(), source)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func (s *Server) judge(r *Request, c *Credentials, lookup Lookup) Result {
 	if err != nil || !SameTarget(&target, r.URI) {
 		return wrong(WhyURI)
 	}
-	nonce, ours := openNonce(s.key, c.Nonce, r.Source)
+	nonce, ours := s.tags.open(c.Nonce, r.Source)
 	if !ours {
 		return stale(WhyNonce)
 	}

@@ -130,8 +130,8 @@ func (h *harness) wantEmpty() {
 		h.t.Errorf("%d server and %d client transactions left", s, c)
 	}
 	for _, tab := range []interface{ left() (int, int) }{h.layer.servers, h.layer.clients} {
-		if byKey, heap := tab.left(); byKey != 0 || heap != 0 {
-			h.t.Errorf("%d transactions and %d waits left in a table", byKey, heap)
+		if byKey, waits := tab.left(); byKey != 0 || waits != 0 {
+			h.t.Errorf("%d transactions and %d waits left in a table", byKey, waits)
 		}
 	}
 	if n := len(h.layer.flows.first); n != 0 {
@@ -139,15 +139,21 @@ func (h *harness) wantEmpty() {
 	}
 }
 
-func (t *table[T]) left() (byKey, heap int) {
+func (t *table[T]) left() (byKey, waits int) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
 		byKey += len(s.byKey)
-		heap += len(s.heap)
+		for tick, list := range s.waits {
+			for _, v := range list {
+				if v.place().due == tick {
+					waits++
+				}
+			}
+		}
 		s.mu.Unlock()
 	}
-	return byKey, heap
+	return byKey, waits
 }
 
 // times writes one line for each time.

@@ -16,9 +16,8 @@ const never int64 = 1<<63 - 1
 
 // slot is what a table keeps inside a transaction; the shard's lock guards it.
 type slot struct {
-	key  key
-	due  int64 // ns on the table's scale, at a tick
-	heap int32 // 1 + place in the shard's heap, 0 when it waits for nothing
+	key key
+	due int64 // ns on the table's scale, at a tick; never when it waits for nothing
 }
 
 // entry is a transaction in a table. expire is called without locks, on the clock's goroutine,
@@ -29,8 +28,8 @@ type entry interface {
 	expire(now int64)
 }
 
-// table finds transactions by key and wakes them at their time. Each shard has one lock, one map
-// and one heap, and one timer for the head of the heap: a transaction costs no timer of its own.
+// table finds transactions by key and wakes them at their time. Each shard has one lock, one map,
+// and one timer for its first tick: a transaction costs no timer of its own.
 type table[T entry] struct {
 	clock  clock.Clock
 	start  time.Time
@@ -39,18 +38,24 @@ type table[T entry] struct {
 	shards [shardCount]shard[T]
 }
 
+// shard has a list for each tick at which something is due. A transaction whose time is moved, or
+// that ends, stays in the list it is in until that is its tick or the lists are tidied: to find it
+// there, or in a heap, would cost a look at many others, none of them in the processor's caches.
 type shard[T entry] struct {
-	mu    sync.Mutex
-	byKey map[key]T
-	heap  []T
-	timer clock.Timer
-	fires int64 // when the timer is set for, never when it is not
+	mu     sync.Mutex
+	byKey  map[key]T
+	waits  map[int64][]T
+	ticks  []int64 // those of waits; a heap
+	listed int     // entries in all lists
+	timer  clock.Timer
+	fires  int64 // when the timer is set for, never when it is not
 }
 
 func newTable[T entry](c clock.Clock, size *atomic.Int64, max int) *table[T] {
 	t := &table[T]{clock: c, start: c.Now(), size: size, max: int64(max)}
 	for i := range t.shards {
 		t.shards[i].byKey = make(map[key]T)
+		t.shards[i].waits = make(map[int64][]T)
 		t.shards[i].fires = never
 	}
 	return t
@@ -100,7 +105,8 @@ func (t *table[T]) remove(v T) {
 	}
 	delete(s.byKey, p.key)
 	t.size.Add(-1)
-	s.unschedule(p)
+	p.due = never
+	s.tidy()
 }
 
 // wake sets the time at which v.expire is called, never for not at all. It does nothing when v
@@ -116,20 +122,16 @@ func (t *table[T]) wake(v T, due int64) {
 	if s.byKey[p.key] != v || p.due == due {
 		return
 	}
-	if due == never {
-		s.unschedule(p)
+	if p.due = due; due == never {
 		return
 	}
-	p.due = due
-	if p.heap == 0 {
-		s.heap = append(s.heap, v)
-		p.heap = int32(len(s.heap))
-		s.up(len(s.heap) - 1)
-	} else {
-		i := int(p.heap - 1)
-		s.up(i)
-		s.down(int(p.heap - 1))
+	list, has := s.waits[due]
+	if !has {
+		s.push(due)
 	}
+	s.waits[due] = append(list, v)
+	s.listed++
+	s.tidy()
 	t.arm(s)
 }
 
@@ -150,13 +152,13 @@ func (t *table[T]) tickFrom(due int64) int64 {
 	return (due + tick - 1) / tick * tick
 }
 
-// arm sets the shard's timer for the head of its heap. A timer that is set too early is left: it
-// fires, finds nothing and is set again, which is cheaper than moving it with every change.
+// arm sets the shard's timer for its first tick. A timer that is set too early is left: it fires,
+// finds nothing and is set again, which is cheaper than moving it with every change.
 func (t *table[T]) arm(s *shard[T]) {
-	if len(s.heap) == 0 {
+	if len(s.ticks) == 0 {
 		return
 	}
-	due := s.heap[0].place().due
+	due := s.ticks[0]
 	if due >= s.fires {
 		return
 	}
@@ -174,70 +176,84 @@ func (t *table[T]) fire(s *shard[T]) {
 	now := t.now()
 	s.mu.Lock()
 	s.fires = never
-	for len(s.heap) > 0 && s.heap[0].place().due <= now {
-		v := s.heap[0]
-		s.unschedule(v.place())
-		s.mu.Unlock()
-		v.expire(now)
-		s.mu.Lock()
+	for len(s.ticks) > 0 && s.ticks[0] <= now {
+		tick := s.ticks[0]
+		list := s.waits[tick]
+		delete(s.waits, tick)
+		s.pop()
+		s.listed -= len(list)
+		for _, v := range list {
+			p := v.place()
+			if p.due != tick || s.byKey[p.key] != v {
+				continue // its time was moved, or it has ended
+			}
+			p.due = never
+			s.mu.Unlock()
+			v.expire(now)
+			s.mu.Lock()
+		}
 	}
 	t.arm(s)
 	s.mu.Unlock()
 }
 
-// unschedule takes a transaction out of the heap.
-func (s *shard[T]) unschedule(p *slot) {
-	if p.heap == 0 {
+// tidied is how many entries of lists are worth a look at all of them.
+const tidied = 256
+
+// tidy takes out of the lists what is not due at their ticks any more, once that must be most of
+// it: so the lists hold no more than twice what waits, and an entry is looked at twice at most.
+func (s *shard[T]) tidy() {
+	if s.listed < tidied || s.listed < 2*len(s.byKey) {
 		return
 	}
-	i, last := int(p.heap-1), len(s.heap)-1
-	p.heap, p.due = 0, never
-	if i != last {
-		s.heap[i] = s.heap[last]
-		s.heap[i].place().heap = int32(i + 1)
-	}
-	var zero T
-	s.heap[last] = zero
-	s.heap = s.heap[:last]
-	if i < last {
-		s.up(i)
-		s.down(int(s.heap[i].place().heap - 1))
-	}
-	// A burst must not keep its memory for ever.
-	if cap(s.heap) > 1024 && len(s.heap) < cap(s.heap)/4 {
-		s.heap = append(make([]T, 0, cap(s.heap)/2), s.heap...)
+	s.ticks, s.listed = s.ticks[:0], 0
+	for tick, list := range s.waits {
+		// New memory: a burst must not keep its own for ever.
+		var kept []T
+		for _, v := range list {
+			if p := v.place(); p.due == tick && s.byKey[p.key] == v {
+				kept = append(kept, v)
+			}
+		}
+		if len(kept) == 0 {
+			delete(s.waits, tick)
+			continue
+		}
+		s.waits[tick] = kept
+		s.listed += len(kept)
+		s.push(tick)
 	}
 }
 
-func (s *shard[T]) swap(i, j int) {
-	s.heap[i], s.heap[j] = s.heap[j], s.heap[i]
-	s.heap[i].place().heap = int32(i + 1)
-	s.heap[j].place().heap = int32(j + 1)
-}
-
-func (s *shard[T]) up(i int) {
-	for i > 0 {
+// push adds a tick to the heap.
+func (s *shard[T]) push(tick int64) {
+	s.ticks = append(s.ticks, tick)
+	for i := len(s.ticks) - 1; i > 0; {
 		parent := (i - 1) / 2
-		if s.heap[parent].place().due <= s.heap[i].place().due {
+		if s.ticks[parent] <= s.ticks[i] {
 			return
 		}
-		s.swap(i, parent)
+		s.ticks[i], s.ticks[parent] = s.ticks[parent], s.ticks[i]
 		i = parent
 	}
 }
 
-func (s *shard[T]) down(i int) {
-	for {
+// pop takes the first tick out.
+func (s *shard[T]) pop() {
+	last := len(s.ticks) - 1
+	s.ticks[0] = s.ticks[last]
+	s.ticks = s.ticks[:last]
+	for i := 0; ; {
 		least, left := i, 2*i+1
-		for child := left; child <= left+1 && child < len(s.heap); child++ {
-			if s.heap[child].place().due < s.heap[least].place().due {
+		for child := left; child <= left+1 && child < last; child++ {
+			if s.ticks[child] < s.ticks[least] {
 				least = child
 			}
 		}
 		if least == i {
 			return
 		}
-		s.swap(i, least)
+		s.ticks[i], s.ticks[least] = s.ticks[least], s.ticks[i]
 		i = least
 	}
 }

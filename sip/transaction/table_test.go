@@ -60,3 +60,43 @@ func TestTimersFireTogether(t *testing.T) {
 		})
 	}
 }
+
+// Times that are moved and transactions that end early leave entries behind, but no more than there are transactions.
+func TestListsAreTidied(t *testing.T) {
+	fake := clocktest.New()
+	var size atomic.Int64
+	table := newTable[*woken](fake, &size, 100_000)
+	rng := rand.New(rand.NewPCG(3, 4))
+	var live []*woken
+	listed := func() (n int) {
+		for i := range table.shards {
+			n += table.shards[i].listed
+		}
+		return n
+	}
+	const most = 2 * shardCount * tidied
+	for range 50_000 {
+		w := &woken{}
+		table.add(key{rng.Uint64(), rng.Uint64()}, w)
+		for range 3 {
+			w.due = table.now() + int64(30*time.Second) + rng.Int64N(int64(10*time.Second))
+			table.wake(w, w.due)
+		}
+		if live = append(live, w); len(live) > 1000 {
+			table.remove(live[0])
+			live = live[1:]
+		}
+		if n := listed(); n > most {
+			t.Fatalf("%d entries for %d transactions; want %d at most", n, len(live), most)
+		}
+	}
+	fake.Advance(time.Minute)
+	for _, w := range live {
+		if late := time.Duration(w.at - w.due); late < 0 || late >= coarseTick {
+			t.Fatalf("woken %v late; want less than %v", late, coarseTick)
+		}
+	}
+	if n := listed(); n != 0 {
+		t.Errorf("%d entries are left when all is over", n)
+	}
+}
