@@ -1,7 +1,6 @@
 package media
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,8 +46,7 @@ type loop struct {
 	log     *slog.Logger
 	epoll   int
 	wake    int
-	sockets []*socket // by file descriptor; touched by the loop alone
-	stopped bool      // likewise
+	sockets socketTable
 	done    chan struct{}
 
 	mu       sync.Mutex
@@ -90,27 +88,25 @@ func newLoop(c clock.Clock, log *slog.Logger) (*loop, error) {
 // bind opens a socket that no loop watches yet.
 func (r *relay) bind(s *socket, addr netip.AddrPort) error {
 	family := unix.AF_INET6
-	var sa unix.Sockaddr = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
 	if addr.Addr().Is4() {
 		family = unix.AF_INET
-		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open media socket: %w", err)
 	}
 	if family == unix.AF_INET6 {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+		err = setOption(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
 	switch {
 	case r.dscp == 0 || err != nil:
 	case family == unix.AF_INET6:
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, r.dscp<<2)
+		err = setOption(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, r.dscp<<2)
 	default:
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, r.dscp<<2)
+		err = setOption(fd, unix.IPPROTO_IP, unix.IP_TOS, r.dscp<<2)
 	}
 	if err == nil {
-		err = unix.Bind(fd, sa)
+		err = bindTo(fd, addr)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("bind media socket to %s: %w", addr, err), unix.Close(fd))
@@ -130,12 +126,10 @@ func (r *relay) second(now time.Time) int64 { return secondOf(now.Sub(r.epoch)) 
 
 func (r *relay) size() int { return len(r.loops) }
 
-// add has l watch a new pair's sockets.
+// add has l watch a new pair's sockets. It does not wake it.
 func (r *relay) add(p *pair, l *loop) {
-	l.do(func() {
-		l.watch(&p.rtp)
-		l.watch(&p.rtcp)
-	})
+	l.watch(&p.rtp)
+	l.watch(&p.rtcp)
 }
 
 // move has l watch the sockets of a pair of another loop, which is past them when move returns.
@@ -244,15 +238,16 @@ func (l *loop) settle(*Session) {
 	<-past
 }
 
+// watch begins to read a socket, from any thread. The lock keeps the loop from ending meanwhile; what is done under it
+// does not wait for anything.
 func (l *loop) watch(s *socket) {
-	if l.stopped {
+	l.sockets.mu.Lock()
+	defer l.sockets.mu.Unlock()
+	if l.sockets.stopped {
 		_ = unix.Close(s.fd)
 		return
 	}
-	for len(l.sockets) <= s.fd {
-		l.sockets = append(l.sockets, nil)
-	}
-	l.sockets[s.fd] = s
+	l.sockets.put(s)
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd)}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
 		l.log.Error("watch media socket", "local", s.local, "error", err)
@@ -260,21 +255,20 @@ func (l *loop) watch(s *socket) {
 }
 
 func (l *loop) unwatch(s *socket) {
-	if s.fd >= len(l.sockets) || l.sockets[s.fd] != s {
+	if !l.sockets.take(s) {
 		return // closed with the loop
 	}
-	l.sockets[s.fd] = nil
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {
 		l.log.Error("leave media socket", "local", s.local, "error", err)
 	}
 }
 
 func (l *loop) forget(s *socket) {
-	if s.fd < len(l.sockets) && l.sockets[s.fd] == s {
-		l.sockets[s.fd] = nil
-		if err := unix.Close(s.fd); err != nil {
-			l.log.Error("close media socket", "local", s.local, "error", err)
-		}
+	if !l.sockets.take(s) {
+		return
+	}
+	if err := unix.Close(s.fd); err != nil {
+		l.log.Error("close media socket", "local", s.local, "error", err)
 	}
 }
 
@@ -302,7 +296,7 @@ func (l *loop) run() {
 				woken = true
 				continue
 			}
-			if s := l.sockets[e.Fd]; s != nil {
+			if s := l.sockets.get(int(e.Fd)); s != nil {
 				l.read(s)
 			}
 		}
@@ -330,11 +324,8 @@ func (l *loop) obey() bool {
 }
 
 func (l *loop) stop() {
-	l.stopped = true
-	for _, s := range l.sockets {
-		if s != nil {
-			l.forget(s)
-		}
+	for _, s := range l.sockets.stop() {
+		l.forget(s)
 	}
 	_ = unix.Close(l.wake)
 	_ = unix.Close(l.epoll)
@@ -358,43 +349,4 @@ func (l *loop) read(s *socket) {
 		return
 	}
 	l.stray(s)
-}
-
-// recvFrom is recvfrom(2) without the address object that x/sys/unix allocates for each datagram.
-func recvFrom(fd int, b []byte) (int, netip.AddrPort, bool) {
-	var sa unix.RawSockaddrInet6 // the larger of the two
-	size := uint32(unsafe.Sizeof(sa))
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-		uintptr(len(b)), 0, uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
-	if errno != 0 {
-		return 0, netip.AddrPort{}, false
-	}
-	if sa.Family == unix.AF_INET {
-		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
-		return int(n), netip.AddrPortFrom(netip.AddrFrom4(sa4.Addr), swap(sa4.Port)), true
-	}
-	return int(n), netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), swap(sa.Port)), true
-}
-
-// sendTo is sendto(2) without an address object.
-func sendTo(s *socket, b []byte, to netip.AddrPort) bool {
-	var sa unix.RawSockaddrInet6
-	size := uintptr(unix.SizeofSockaddrInet6)
-	if to.Addr().Is4() {
-		sa4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
-		*sa4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: swap(to.Port()), Addr: to.Addr().As4()}
-		size = unix.SizeofSockaddrInet4
-	} else {
-		sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swap(to.Port()), Addr: to.Addr().As16()}
-	}
-	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-		uintptr(len(b)), 0, uintptr(unsafe.Pointer(&sa)), size)
-	return errno == 0
-}
-
-// swap turns a port between the processor's and the network's order of bytes.
-func swap(port uint16) uint16 {
-	var b [2]byte
-	binary.BigEndian.PutUint16(b[:], port)
-	return binary.NativeEndian.Uint16(b[:])
 }
