@@ -171,8 +171,11 @@ func readForm[F any, P interface {
 	version() int
 }](value []byte, entity func(P) (trunk.Entity, error)) (trunk.Entity, error) {
 	form := P(new(F))
-	if err := json.Unmarshal(value, form); err != nil {
-		return nil, err
+	if q, ok := any(form).(quickForm); !ok || !q.quick(value) {
+		form = new(F)
+		if err := json.Unmarshal(value, form); err != nil {
+			return nil, err
+		}
 	}
 	if v := form.version(); v < 1 || v > formVersion {
 		return nil, fmt.Errorf("stored form %d is not one of 1 to %d: written by another version of this program", v, formVersion)

@@ -12,7 +12,8 @@ import (
 // pageSize is how many records a follower is told of at a time.
 const pageSize = 5000
 
-// list tells the complete state at one revision, page by page; the next is read while one is decoded.
+// list tells the complete state at one revision, page by page. While the follower is told of one page the next is
+// decoded, and the one after that read: a start waits for little else.
 func (f *follower) list(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -23,10 +24,22 @@ func (f *follower) list(ctx context.Context) error {
 		prefix := f.store.config.Prefix + "e/"
 		ended <- l.list(ctx, prefix, prefix)
 	}()
+	changes := make(chan trunk.Change, 1)
+	go func() { // ends with ctx
+		defer close(changes)
+		for page := range l.pages {
+			c := trunk.Change{Revision: l.revision, Partial: true}
+			f.addAll(&c, page)
+			select {
+			case changes <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	reset := true
-	for page := range l.pages {
-		c := trunk.Change{Revision: l.revision, Reset: reset, Partial: true}
-		f.addAll(&c, page)
+	for c := range changes {
+		c.Reset = reset
 		if err := f.tell(c); err != nil {
 			return err
 		}
