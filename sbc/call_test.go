@@ -21,7 +21,7 @@ func TestOutboundCall(t *testing.T) {
 				caller := r.customer(proto).outboundCall(sdpPlain).start("X-Order: 66", "Subject: hello")
 				caller.want("100")
 				target := tel.ring()
-				if got := string(target.invite.Body()); got != sdpPlain+" ours 2 for carrier" {
+				if got := string(target.invite.Body()); got != sdpPlain+" ours 1 for carrier" {
 					t.Errorf("the carrier was offered %q", got)
 				}
 				if got := string(target.invite.Lookup("X-Order")); got != "66" {
@@ -60,7 +60,7 @@ func TestOutboundCall(t *testing.T) {
 					got.Customer.SIPCallID != caller.req.CallID || got.CarrierLeg.SIPCallID != string(target.invite.CallID()) {
 					t.Errorf("legs %+v and %+v", got.Customer, got.CarrierLeg)
 				}
-				want := []string{"offer of customer, off towards carrier", "offer of customer, off towards carrier", "answer of carrier", "answer of carrier", "confirm customer"}
+				want := []string{"offer of customer, off towards carrier", "answer of carrier", "answer of carrier", "confirm customer"}
 				if did := r.media.only(t).did(); !slices.Equal(did, want) {
 					t.Errorf("media was asked %q, want %q", did, want)
 				}

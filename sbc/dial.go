@@ -66,6 +66,9 @@ func (c *activeCall) offerMedia() *call.Refusal {
 		return r
 	}
 	first := c.plan.Targets[0]
+	if isAtHand(first) {
+		return nil // its own offer comes before anything else: nothing is sent and nothing waited for until then
+	}
 	_, r := c.media.Offer(c.caller.side, c.offer, call.Leg{SRTP: first.SRTP, SecureSignalling: first.Transport == trunk.TLS})
 	return r
 }
@@ -130,20 +133,22 @@ func (c *activeCall) ruleBy(connector *trunk.Connector) {
 
 // find looks a target up, or goes on with the addresses left, and opens a flow to the first that can be reached.
 func (c *activeCall) find(a *attempt, left []resolve.Target) {
-	ctx, stop := context.WithCancel(context.Background())
-	a.stop = stop
 	number, target, direct := a.number, a.target, a.direct
 	c.pending++
-	look := func() {
-		defer stop()
+	look := func(ctx context.Context) {
 		f, err := c.s.approach(ctx, target, left, direct)
 		c.mailbox.put(event{kind: evFound, attempt: number, found: f, err: err})
 	}
 	if left == nil && isAtHand(target) {
-		look()
+		look(context.Background())
 		return
 	}
-	go look()
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	go func() {
+		defer stop()
+		look(ctx)
+	}()
 }
 
 // isAtHand reports whether nothing has to be waited for to reach a target: no name is looked up and no connection made.
@@ -151,7 +156,11 @@ func isAtHand(t routing.Target) bool {
 	if t.Transport != trunk.UDP && t.Transport != trunk.AnyTransport {
 		return false
 	}
-	_, err := netip.ParseAddr(t.Host)
+	return isAddress(t.Host)
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
 	return err == nil
 }
 

@@ -131,7 +131,11 @@ func TestPlainAnswerOfAnEncryptedCustomer(t *testing.T) {
 
 // What an encrypted customer offers in the clear never rings anywhere.
 func TestPlainOfferOfAnEncryptedCustomer(t *testing.T) {
-	scenario(t, (*world).encrypted, func(r *rig) {
+	byName := func(w *world) {
+		w.encrypted()
+		w.carriers[0].Targets[0].Host = "tel.example.net"
+	}
+	scenario(t, byName, func(r *rig) {
 		tel := r.tel()
 		caller := r.customer(transport.TLS).outboundCall(sdpPlain).start()
 		caller.want("100")

@@ -107,8 +107,11 @@ func (s *Server) allowed(t routing.Target, targets []resolve.Target) ([]resolve.
 
 // lookUp finds the addresses of a target, those last that were found dead of late.
 func (s *Server) lookUp(ctx context.Context, t routing.Target) ([]resolve.Target, error) {
-	ctx, stop := context.WithTimeout(ctx, dialTimeout)
-	defer stop()
+	if !isAddress(t.Host) {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, dialTimeout)
+		defer stop()
+	}
 	q := resolve.Query{Host: t.Host, Port: t.Port, Transport: protoOf(t.Transport), Secure: t.Transport == trunk.TLS}
 	if q.Secure && q.Port == 0 {
 		q.Transport = resolve.ProtoAny // let NAPTR name the service; a secure query yields nothing but TLS
@@ -153,6 +156,9 @@ func pathName(proto string, addr netip.AddrPort) string { return proto + " " + a
 
 // dial connects to one address. Each has its own time: the first may be a black hole and the second alive.
 func (s *Server) dial(ctx context.Context, t transport.Target) (transport.Flow, error) {
+	if t.Proto == transport.UDP {
+		return s.dialer.Dial(ctx, t) // there is nothing to wait for
+	}
 	ctx, stop := context.WithTimeout(ctx, dialTimeout)
 	defer stop()
 	return s.dialer.Dial(ctx, t)

@@ -72,11 +72,14 @@ func (d *Description) addresses() []string {
 		if !strings.HasPrefix(line, "o=") && !strings.HasPrefix(line, "c=") && !strings.HasPrefix(line, "a=rtcp:") {
 			continue
 		}
-		f := strings.Fields(value(line))
-		if len(f) < 3 {
+		fields, last := 0, ""
+		for field := range strings.FieldsSeq(value(line)) {
+			fields, last = fields+1, field
+		}
+		if fields < 3 {
 			continue
 		}
-		host, _, _ := strings.Cut(f[len(f)-1], "/")
+		host, _, _ := strings.Cut(last, "/")
 		// A placeholder tells nothing, and hiding a word or a dot would take codec lines along.
 		if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || len(host) < 3 || !strings.ContainsAny(host, ".:") {
 			continue

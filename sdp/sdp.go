@@ -157,6 +157,7 @@ func Parse(b []byte) (*Description, error) {
 }
 
 func (d *Description) split(text string) error {
+	d.lines = make([]string, 0, min(MaxLines, strings.Count(text, "\n")+1))
 	for len(text) > 0 {
 		line, rest, _ := strings.Cut(text, "\n")
 		line, text = text[:len(text)-len(rest)], rest
@@ -258,8 +259,15 @@ func (m *Media) readLine(line string) error {
 // parseConnection reads "IN IP4 address[/ttl[/count]]". A name is no error but gives no address: resolving
 // it would let a description choose what this node asks of DNS.
 func parseConnection(s string) (netip.Addr, error) {
-	f := strings.Fields(s)
-	if len(f) < 3 || !strings.EqualFold(f[0], "IN") {
+	var f [3]string
+	n := 0
+	for field := range strings.FieldsSeq(s) {
+		if f[n] = field; n == 2 {
+			break
+		}
+		n++
+	}
+	if f[2] == "" || !strings.EqualFold(f[0], "IN") {
 		return netip.Addr{}, fmt.Errorf("%w: c= line", ErrSyntax)
 	}
 	text, _, _ := strings.Cut(f[2], "/")
