@@ -85,6 +85,8 @@ func TestKeyStream(t *testing.T) {
 		if hasFastGCM && fast.fast == nil {
 			t.Fatalf("key %x: the fast way was not taken", key)
 		}
+		becoming := newKeyStream(block, salt) // which turns fast on the way
+		becoming.until = worthwhile
 		ssrc, index := r.Uint32(), r.Uint64N(maxIndex+1)
 		for range 200 {
 			switch r.IntN(10) {
@@ -110,13 +112,16 @@ func TestKeyStream(t *testing.T) {
 			size := len(room) - 32
 			want := bytes.Clone(room)
 			cipher.NewCTR(block, iv).XORKeyStream(want[:size], want[:size])
-			for name, k := range map[string]*keyStream{"plain": plain, "fast": fast} {
+			for name, k := range map[string]*keyStream{"plain": plain, "fast": fast, "becoming": becoming} {
 				got := bytes.Clone(room)
 				k.xor(got[:size], ssrc, index)
 				if !bytes.Equal(got, want) {
 					t.Fatalf("%s: key %x iv %x, %d bytes: %x; want %x", name, key, iv, size, got, want)
 				}
 			}
+		}
+		if hasFastGCM && becoming.fast == nil {
+			t.Fatalf("key %x: the fast way was not taken on the way", key)
 		}
 	}
 }

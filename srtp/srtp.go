@@ -48,38 +48,53 @@ const (
 
 // Sender protects what one side sends under one master key. It is not safe for concurrent use.
 type Sender struct {
-	rtp, rtcp transform
-	streams   streams
+	rtp     transform
+	rtcp    later
+	streams streams
 }
 
 // NewSender derives the session keys of k.
 func NewSender(k Key) (*Sender, error) {
-	r, c, err := k.transforms()
+	r, err := k.forRTP()
 	if err != nil {
 		return nil, fmt.Errorf("make srtp sender: %w", err)
 	}
-	return &Sender{rtp: r, rtcp: c}, nil
+	return &Sender{rtp: r, rtcp: later{key: k}}, nil
 }
 
-func (k Key) transforms() (forRTP, forRTCP transform, err error) {
+func (k Key) forRTP() (transform, error) {
 	if !k.suite.Valid() {
-		return nil, nil, ErrKeySize
+		return nil, ErrKeySize
 	}
 	keys, err := k.sessionKeys(labelRTPCipher, labelRTPAuth, labelRTPSalt)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if forRTP, err = newTransform(k.suite, keys); err != nil {
-		return nil, nil, err
+	t, err := newTransform(k.suite, keys)
+	if c, ok := t.(*counterMode); ok { // RTCP is too rare to be worth it
+		c.keyStream.until = worthwhile
 	}
-	if c, ok := forRTP.(*counterMode); ok { // RTCP is too rare to be worth it
-		c.keyStream.accelerate()
+	return t, err
+}
+
+// later is the transform of RTCP, made with its first packet: many calls are over before there is one.
+type later struct {
+	key  Key
+	made transform
+}
+
+func (l *later) get() (transform, error) {
+	if l.made != nil {
+		return l.made, nil
 	}
-	if keys, err = k.sessionKeys(labelRTCPCipher, labelRTCPAuth, labelRTCPSalt); err != nil {
-		return nil, nil, err
+	keys, err := l.key.sessionKeys(labelRTCPCipher, labelRTCPAuth, labelRTCPSalt)
+	if err != nil {
+		return nil, err
 	}
-	forRTCP, err = newTransform(k.suite, keys)
-	return forRTP, forRTCP, err
+	if l.made, err = newTransform(l.key.suite, keys); err == nil {
+		l.key = Key{}
+	}
+	return l.made, err
 }
 
 // header is what the transforms need of an RTP header.
@@ -159,12 +174,16 @@ func (s *Sender) ProtectRTCP(dst, packet []byte) ([]byte, error) {
 	}
 	ssrc := binary.BigEndian.Uint32(packet[4:])
 	st := s.streams.candidate(ssrc)
+	t, err := s.rtcp.get()
+	if err != nil {
+		return nil, err
+	}
 	if st == nil || st.rtcp.top >= maxRTCPIndex {
 		return nil, ErrExhausted
 	}
 	st.rtcp.top++
 	s.streams.commit(st)
-	return s.rtcp.sealRTCP(out, ssrc, uint32(st.rtcp.top)|encrypted), nil
+	return t.sealRTCP(out, ssrc, uint32(st.rtcp.top)|encrypted), nil
 }
 
 // Index returns the highest packet index (ROC and sequence number) protected for ssrc.
@@ -172,7 +191,8 @@ func (s *Sender) Index(ssrc uint32) (uint64, bool) { return s.streams.index(ssrc
 
 // Receiver unprotects what one side receives under one master key. It is not safe for concurrent use.
 type Receiver struct {
-	rtp, rtcp     transform
+	rtp           transform
+	rtcp          later
 	streams       streams
 	mki           []byte
 	behind        bool // the MKI stands before an authentication tag, not at the end
@@ -187,12 +207,12 @@ func NewReceiver(k Key, mki []byte) (*Receiver, error) {
 	if len(mki) > MaxMKI {
 		return nil, fmt.Errorf("make srtp receiver: mki of %d bytes", len(mki))
 	}
-	r, c, err := k.transforms()
+	r, err := k.forRTP()
 	if err != nil {
 		return nil, fmt.Errorf("make srtp receiver: %w", err)
 	}
 	row := suites[k.suite]
-	return &Receiver{rtp: r, rtcp: c, mki: bytes.Clone(mki), behind: !row.aead, tag: row.tag, rtcpTag: row.rtcp}, nil
+	return &Receiver{rtp: r, rtcp: later{key: k}, mki: bytes.Clone(mki), behind: !row.aead, tag: row.tag, rtcpTag: row.rtcp}, nil
 }
 
 // cutMKI removes the MKI, which is not authenticated itself (RFC 3711 section 3.1): before the tag in
@@ -319,7 +339,11 @@ func (r *Receiver) UnprotectRTCP(dst, packet []byte) ([]byte, error) {
 	if !st.rtcp.fresh(uint64(index)) {
 		return nil, ErrReplay
 	}
-	n, ok := r.rtcp.openRTCP(out, ssrc, word)
+	t, err := r.rtcp.get()
+	if err != nil {
+		return nil, err
+	}
+	n, ok := t.openRTCP(out, ssrc, word)
 	if !ok {
 		return nil, ErrAuth
 	}

@@ -124,7 +124,7 @@ func TestGCMVectors(t *testing.T) {
 		case "rtcp-auth-only":
 			// Authentication without encryption is never negotiated (UNENCRYPTED_SRTCP is refused), so the
 			// right outcome of these packets is a refusal.
-			r := &Receiver{rtp: tr, rtcp: tr, tag: 16, rtcpTag: 16}
+			r := &Receiver{rtp: tr, rtcp: later{made: tr}, tag: 16, rtcpTag: 16}
 			if _, err := r.UnprotectRTCP(make([]byte, 0, 200), v.Protected); err != ErrClear {
 				t.Errorf("%s: %v; want %v", v.ID, err, ErrClear)
 			}
