@@ -30,7 +30,7 @@ func Diff(before, after trunk.Entity) Change {
 		c.Key, c.ARN, c.After = after.EntityKey(), arn(after), object(after)
 	default:
 		c.Key, c.ARN = after.EntityKey(), cmp.Or(arn(after), arn(before))
-		c.Before, c.After = changes(members(before, nil), members(after, before))
+		c.Before, c.After = changes(before, after)
 	}
 	c.OwnerBefore, c.OwnerAfter = owner(before), owner(after)
 	return c
@@ -42,10 +42,13 @@ type member struct {
 	value any
 }
 
+// usual is room for the members of any entity: what is this long from the start stays out of the heap.
+const usual = 24
+
 // object returns the members of an entity that say something.
 func object(e trunk.Entity) string {
 	b := make([]byte, 0, 256)
-	for _, m := range members(e, nil) {
+	for _, m := range appendMembers(make([]member, 0, usual), e, nil) {
 		before := len(b)
 		b = appendName(b, m.name)
 		value := len(b)
@@ -66,10 +69,11 @@ func silent(text []byte) bool {
 }
 
 // changes returns the members that differ.
-func changes(before, after []member) (string, string) {
+func changes(before, after trunk.Entity) (string, string) {
 	var old, now, from, to []byte
-	for i, m := range after {
-		from, to = appendValue(from[:0], before[i].value), appendValue(to[:0], m.value)
+	was := appendMembers(make([]member, 0, usual), before, nil)
+	for i, m := range appendMembers(make([]member, 0, usual), after, before) {
+		from, to = appendValue(from[:0], was[i].value), appendValue(to[:0], m.value)
 		if !bytes.Equal(from, to) {
 			old = append(appendName(old, m.name), from...)
 			now = append(appendName(now, m.name), to...)

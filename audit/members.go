@@ -7,48 +7,48 @@ import (
 	"carillon/trunk"
 )
 
-// members returns what may be shown of an entity: the fields listed here and no others, the same ones in the same order
-// for each entity of a kind. Of a secret it shows that there is one, and that it is not the one of other, the state
+// appendMembers appends what may be shown of an entity: the fields listed here and no others, the same ones in the same
+// order for each entity of a kind. Of a secret it shows that there is one, and that it is not the one of other, the state
 // before. Of a kind that is not listed it shows nothing.
-func members(e, other trunk.Entity) []member {
+func appendMembers(to []member, e, other trunk.Entity) []member {
 	switch e := e.(type) {
 	case *trunk.Connector:
 		old, _ := other.(*trunk.Connector)
-		return connectorMembers(e, old)
+		return appendConnector(to, e, old)
 	case *trunk.PhoneNumber:
-		return []member{
+		return append(to, []member{
 			{"account", e.Account}, {"connector_id", e.ConnectorID}, {"group_id", e.GroupID}, {"product_type", string(e.ProductType)},
 			{"name", e.Name}, {"calling_name", e.CallingName}, {"order_id", e.OrderID}, {"deleted", stamp(e.Deleted)}, {"tags", tags(e.Tags)},
-		}
+		}...)
 	case *trunk.Group:
-		return []member{{"name", e.Name}, {"distribution", string(e.Distribution)}, {"members", priorities(e.Members)}, {"tags", tags(e.Tags)}}
+		return append(to, []member{{"name", e.Name}, {"distribution", string(e.Distribution)}, {"members", priorities(e.Members)}, {"tags", tags(e.Tags)}}...)
 	case *trunk.Order:
-		return []member{{"product_type", string(e.ProductType)}, {"numbers", acquired(e.Numbers)}}
+		return append(to, []member{{"product_type", string(e.ProductType)}, {"numbers", acquired(e.Numbers)}}...)
 	case *trunk.SIPRule:
-		return []member{
+		return append(to, []member{
 			{"name", e.Name}, {"disabled", e.Disabled}, {"trigger", string(e.Trigger)}, {"trigger_value", e.TriggerValue}, {"targets", ruleTargets(e.Targets)},
-		}
+		}...)
 	case *trunk.AccountSettings:
-		return []member{{"cdr_bucket", e.CdrBucket}, {"business_cdr_bucket", e.BusinessCdrBucket}, {"calling_name", e.CallingName}}
+		return append(to, []member{{"cdr_bucket", e.CdrBucket}, {"business_cdr_bucket", e.BusinessCdrBucket}, {"calling_name", e.CallingName}}...)
 	case *trunk.Carrier:
 		old, _ := other.(*trunk.Carrier)
-		return carrierMembers(e, old)
+		return appendCarrier(to, e, old)
 	case *trunk.Quota:
 		if e.Value == trunk.Unset {
-			return []member{{"value", nil}}
+			return append(to, []member{{"value", nil}}...)
 		}
-		return []member{{"value", e.Value}}
+		return append(to, []member{{"value", e.Value}}...)
 	case *trunk.Installation:
-		return []member{{"domain", e.Domain}, {"account", e.Account}}
+		return append(to, []member{{"domain", e.Domain}, {"account", e.Account}}...)
 	case *iam.AccessKey:
 		old, _ := other.(*iam.AccessKey)
-		return accessKeyMembers(e, old)
+		return appendAccessKey(to, e, old)
 	}
-	return nil
+	return to
 }
 
-// connectorMembers leaves out what never changes and follows from the rest: host name, times.
-func connectorMembers(c, old *trunk.Connector) []member {
+// appendConnector leaves out what never changes and follows from the rest: host name, times.
+func appendConnector(to []member, c, old *trunk.Connector) []member {
 	var before []trunk.Credential
 	if old != nil {
 		before = old.Credentials
@@ -57,7 +57,7 @@ func connectorMembers(c, old *trunk.Connector) []member {
 	if c.Services != nil {
 		services = *c.Services
 	}
-	return []member{
+	return append(to, []member{
 		{"name", c.Name}, {"region", string(c.Region)}, {"require_encryption", c.RequireEncryption}, {"network_type", string(c.NetworkType)},
 		{"integration_type", c.IntegrationType}, {"tags", tags(c.Tags)}, {"termination", termination(c.Termination)},
 		{"credentials", credentials(c.Credentials, before)}, {"origination", origination(c.Origination)},
@@ -66,10 +66,10 @@ func connectorMembers(c, old *trunk.Connector) []member {
 		{"digest", digest(c.Settings.Digest)}, {"peers", peers(c.Settings.Peers)}, {"plain_emergency", c.Settings.PlainEmergency}, {"premium", c.Settings.Premium},
 		{"client_certificates", c.Settings.ClientCertificates},
 		{"headers", c.Settings.Headers}, {"redirects", string(c.Settings.Redirects)}, {"transfers", string(c.Settings.Transfers)},
-	}
+	}...)
 }
 
-func carrierMembers(c, old *trunk.Carrier) []member {
+func appendCarrier(to []member, c, old *trunk.Carrier) []member {
 	targets := make([]string, 0, len(c.Targets))
 	for _, t := range c.Targets {
 		targets = append(targets, t.String())
@@ -78,21 +78,21 @@ func carrierMembers(c, old *trunk.Carrier) []member {
 	if old != nil {
 		before = old.Password
 	}
-	return []member{
+	return append(to, []member{
 		{"targets", targets}, {"prefixes", c.Prefixes}, {"srtp", c.SRTP.String()}, {"sources", c.Sources},
 		{"probe_seconds", c.Probe.Seconds()}, {"user", c.User}, {"password", secret(c.Password, before)}, {"lab", c.Lab},
-	}
+	}...)
 }
 
-func accessKeyMembers(k, old *iam.AccessKey) []member {
+func appendAccessKey(to []member, k, old *iam.AccessKey) []member {
 	var before iam.AccessKey
 	if old != nil {
 		before = *old
 	}
-	return []member{
+	return append(to, []member{
 		{"name", k.Name}, {"expires", stamp(k.Expires)}, {"disabled", k.Disabled}, {"operator", k.Operator}, {"bootstrap", k.Bootstrap}, {"policy", k.Policy},
 		{"secret", secret(k.Secret, before.Secret)}, {"session_token", secret(k.SessionToken, before.SessionToken)},
-	}
+	}...)
 }
 
 // secret says of a secret what may be said; before is empty where there was none.
