@@ -23,8 +23,10 @@ type AuditLog interface {
 // recorder is a transaction that notes what it changes.
 type recorder struct {
 	trunk.Tx
-	notes  []note
-	places map[trunk.EntityKey]int // in notes
+	notes []note
+	// few is room for the notes of most transactions, which are looked through. places has the notes of longer ones.
+	few    [2]note
+	places map[trunk.EntityKey]int
 	// judge is asked about each entity before its reader gets it.
 	judge  func(trunk.Entity) error
 	failed error // the first read of ours that could not be done
@@ -32,19 +34,54 @@ type recorder struct {
 
 // note is what a transaction saw and made of one entity.
 type note struct {
+	key           trunk.EntityKey
 	before, after trunk.Entity // nil where there is none
 	written       bool
 }
 
+// scanned is how many notes are looked through one by one; a map of fewer costs more than it saves.
+const scanned = 8
+
 func newRecorder(tx trunk.Tx, judge func(trunk.Entity) error) *recorder {
-	return &recorder{Tx: tx, judge: judge, places: make(map[trunk.EntityKey]int, 4)}
+	t := &recorder{Tx: tx, judge: judge}
+	t.notes = t.few[:0]
+	return t
+}
+
+// noted returns the note of an entity, good until the next one is added; nil while there is none.
+func (t *recorder) noted(key trunk.EntityKey) *note {
+	if len(t.notes) > scanned {
+		if i, ok := t.places[key]; ok {
+			return &t.notes[i]
+		}
+		return nil
+	}
+	for i := range t.notes {
+		if t.notes[i].key == key {
+			return &t.notes[i]
+		}
+	}
+	return nil
+}
+
+func (t *recorder) add(n note) {
+	t.notes = append(t.notes, n)
+	if len(t.notes) <= scanned {
+		return
+	}
+	if t.places == nil {
+		t.places = make(map[trunk.EntityKey]int, 2*len(t.notes))
+	}
+	for i := len(t.places); i < len(t.notes); i++ {
+		t.places[t.notes[i].key] = i
+	}
 }
 
 // Get implements trunk.Tx. What it returns first is what was there before.
 func (t *recorder) Get(key trunk.EntityKey) (trunk.Entity, error) {
 	e, err := t.Tx.Get(key)
-	if _, noted := t.places[key]; err == nil && !noted && audit.Recorded(key.Kind) {
-		t.add(key, note{before: e})
+	if err == nil && audit.Recorded(key.Kind) && t.noted(key) == nil {
+		t.add(note{key: key, before: e})
 		if e != nil {
 			err = t.judge(e)
 		}
@@ -55,8 +92,8 @@ func (t *recorder) Get(key trunk.EntityKey) (trunk.Entity, error) {
 // Create implements trunk.Tx.
 func (t *recorder) Create(e trunk.Entity) {
 	key := e.EntityKey()
-	if _, noted := t.places[key]; !noted && audit.Recorded(key.Kind) {
-		t.add(key, note{}) // it commits only where there was none
+	if audit.Recorded(key.Kind) && t.noted(key) == nil {
+		t.add(note{key: key}) // it commits only where there was none
 	}
 	t.write(key, e)
 	t.Tx.Create(e)
@@ -74,17 +111,12 @@ func (t *recorder) Delete(key trunk.EntityKey) {
 	t.Tx.Delete(key)
 }
 
-func (t *recorder) add(key trunk.EntityKey, n note) {
-	t.places[key] = len(t.notes)
-	t.notes = append(t.notes, n)
-}
-
 // write takes down a write before it is done. Where its function has not looked what was there, it looks itself.
 func (t *recorder) write(key trunk.EntityKey, e trunk.Entity) {
 	if !audit.Recorded(key.Kind) {
 		return
 	}
-	if _, noted := t.places[key]; !noted {
+	if t.noted(key) == nil {
 		if _, err := t.Get(key); err != nil {
 			if t.failed == nil {
 				t.failed = err
@@ -92,7 +124,7 @@ func (t *recorder) write(key trunk.EntityKey, e trunk.Entity) {
 			return
 		}
 	}
-	n := &t.notes[t.places[key]]
+	n := t.noted(key)
 	n.after, n.written = e, true
 }
 
