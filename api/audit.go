@@ -151,7 +151,7 @@ func (r *request) entry(t *recorder) *audit.Entry {
 	e := &audit.Entry{
 		Time: r.server.config.Clock.Now().UTC().Truncate(time.Millisecond), Account: r.principal.Account, RequestID: r.id, Part: r.recorded, Action: r.row.action,
 		Principal: r.principal.ARN, AccessKeyID: r.principal.AccessKeyID, Operator: r.principal.Operator,
-		UserAgent: audit.Agent(r.http.UserAgent()), Resource: r.row.resource(r),
+		UserAgent: audit.Agent(r.http.UserAgent()), Resource: r.resource,
 	}
 	if source, err := netip.ParseAddrPort(r.http.RemoteAddr); err == nil {
 		e.Source = netip.AddrPortFrom(source.Addr().Unmap().WithZone(""), source.Port())

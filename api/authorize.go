@@ -74,7 +74,8 @@ func (r *request) authorize() error {
 	if r.row.operatorOnly && !r.principal.Operator {
 		return r.denied()
 	}
-	return r.ask(judgement{arn: r.row.resource(r), refusal: r.denied})
+	r.resource = r.row.resource(r)
+	return r.ask(judgement{arn: r.resource, refusal: r.denied})
 }
 
 // mayTouch asks the policy about one thing of many that a request names in its body. The request as a whole is allowed;

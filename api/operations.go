@@ -9,12 +9,15 @@ import (
 	v1 "carillon/api/v1"
 	"carillon/api/wire"
 	"carillon/restjson"
+	"carillon/trunk"
 )
 
 // row is one operation: where it is, who may use it, what answers it.
 type row struct {
 	name   string
 	action string
+	// rate is the quota of its rate.
+	rate string
 	// service is the one whose signature opens it.
 	service string
 	route   restjson.Route
@@ -92,7 +95,11 @@ func table() []row {
 		}
 		rows = append(rows, r)
 	}
-	return slices.Concat(rows, stsRows(), ownRows())
+	rows = slices.Concat(rows, stsRows(), ownRows())
+	for i := range rows {
+		rows[i].rate = trunk.APIRateOf(rows[i].name)
+	}
+	return rows
 }
 
 // inputsOf returns what requests for an operation are held against.

@@ -34,7 +34,7 @@ func (r *request) quotaNamed() (string, error) {
 	if len(asked) > len(prefix) && strings.EqualFold(asked[:len(prefix)], prefix) {
 		for i := range r.server.rows {
 			if row := &r.server.rows[i]; strings.EqualFold(asked[len(prefix):], row.name) {
-				return trunk.APIRateOf(row.name), nil
+				return row.rate, nil
 			}
 		}
 		return "", trunk.Errorf(trunk.Invalid, "There is no operation of that name; one is CreateVoiceConnector.")

@@ -43,6 +43,8 @@ type request struct {
 	region string
 	// snapshot is the state this request reads, one and the same in all its steps.
 	snapshot *directory.Snapshot
+	// resource is the ARN that the policy was asked about for the request as a whole; empty for unrestricted rows.
+	resource string
 	// judged are the questions that were put to the policy; none without one. fresh is what the transaction has read of
 	// what they are about.
 	judged []judgement

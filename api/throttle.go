@@ -46,7 +46,7 @@ func (e *throttledError) exception(name string) restjson.Exception {
 // before the permission, so that a key that is allowed nothing cannot ask without end. Each operator's key has a rate of
 // its own: else any other key of its account could keep it from disabling that very key.
 func (r *request) throttle() error {
-	perSecond, ok := r.snapshot.Quota(r.principal.Account, trunk.APIRateOf(r.row.name))
+	perSecond, ok := r.snapshot.Quota(r.principal.Account, r.row.rate)
 	if !ok {
 		perSecond, ok = r.snapshot.Quota(r.principal.Account, trunk.QuotaAPIRate)
 	}

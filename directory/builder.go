@@ -109,7 +109,7 @@ func (b *builder) put(e trunk.Entity) {
 	case *trunk.AccountSettings:
 		open(&b.accounts, b.base.accounts).Insert([]byte(e.Account), e)
 	case *trunk.Quota:
-		open(&b.quotas, b.base.quotas).Insert(quotaKey(e.Account, e.Name), e.Value)
+		open(&b.quotas, b.base.quotas).Insert(appendQuotaKey(nil, e.Account, e.Name), e.Value)
 	case *trunk.Health:
 		open(&b.health, b.base.health).Insert([]byte(e.ConnectorID), e)
 	case *trunk.Installation:
@@ -145,7 +145,7 @@ func (b *builder) remove(k trunk.EntityKey) {
 		open(&b.accounts, b.base.accounts).Delete([]byte(k.ID))
 	case trunk.KindQuota:
 		account, name, _ := strings.Cut(k.ID, "/")
-		open(&b.quotas, b.base.quotas).Delete(quotaKey(account, name))
+		open(&b.quotas, b.base.quotas).Delete(appendQuotaKey(nil, account, name))
 	case trunk.KindHealth:
 		open(&b.health, b.base.health).Delete([]byte(k.ID))
 	case trunk.KindInstallation:

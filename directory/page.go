@@ -152,7 +152,10 @@ func (s *Snapshot) AccessKeys(account string) []*iam.AccessKey {
 
 func accountKeyKey(account, id string) []byte { return []byte(account + "\x00" + id) }
 
-func quotaKey(account, name string) []byte { return []byte(account + "/" + name) }
+// appendQuotaKey appends the place of a quota.
+func appendQuotaKey(b []byte, account, name string) []byte {
+	return append(append(append(b, account...), '/'), name...)
+}
 
 // Quotas returns every limit an operator has set, by account and name.
 func (s *Snapshot) Quotas() []trunk.Quota {

@@ -141,11 +141,12 @@ func (s *Snapshot) AccessKey(id string) (*iam.AccessKey, bool) { return s.keys.G
 // either there is no limit and the answer is false. A limit that was unset is one of math.MaxInt: what it caps is still
 // counted.
 func (s *Snapshot) Quota(account, name string) (int, bool) {
-	v, own := s.quotas.Get(quotaKey(account, name))
+	var room [96]byte // every request asks
+	v, own := s.quotas.Get(appendQuotaKey(room[:0], account, name))
 	if own && v != trunk.Unset {
 		return v, true
 	}
-	v, every := s.quotas.Get(quotaKey("", name))
+	v, every := s.quotas.Get(appendQuotaKey(room[:0], "", name))
 	if every && v != trunk.Unset {
 		return v, true
 	}

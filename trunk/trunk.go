@@ -91,7 +91,7 @@ func (c *Connector) ARN() string { return ConnectorARN(c.Region, c.Account, c.ID
 
 // ConnectorARN returns the ARN of the connector with that id.
 func ConnectorARN(r Region, account, id string) string {
-	return fmt.Sprintf("arn:aws:chime:%s:%s:vc/%s", r, account, id)
+	return "arn:aws:chime:" + string(r) + ":" + account + ":vc/" + id
 }
 
 // Clone returns a copy that shares no memory that a writer could change.
