@@ -203,6 +203,8 @@ func stateMetrics() []metric {
 			func(n *Node) uint64 { return n.store.Stats().BatchesFull }),
 		counter("carillon_store_batches_divided_total", "Batches the store did not take as they were and that were sent again in parts.",
 			func(n *Node) uint64 { return n.store.Stats().BatchesDivided }),
+		counter("carillon_store_batches_unheld_total", "Batches that could not hold as a whole and were sent again so that each write holds or fails alone.",
+			func(n *Node) uint64 { return n.store.Stats().BatchesUnheld }),
 		counter("carillon_store_no_room_total", "Writes refused to leave room on the disk for those of the store itself.",
 			func(n *Node) uint64 { return n.store.Stats().NoRoom }),
 		counter("carillon_store_reserved_total", "Tenants' writes refused to leave the rest of the embedded store's quota to operators.",

@@ -27,11 +27,16 @@ const (
 	// MaxBatchBytes bounds the keys and values of one batch. It is below the default --max-request-bytes of an etcd
 	// cluster; one with a lower bound is found out. A single transaction may have more, up to MaxRequestBytes.
 	MaxBatchBytes = 1 << 20
+	// waryBatches go with units after one that did not hold without.
+	waryBatches = 16
+	// MaxFlights is how many batches are on their way at a time: while the store writes one to the disk, it can apply the
+	// one before, and the callers of a third make up their transactions.
+	MaxFlights = 2
 )
 
 // batcher commits the transactions of concurrent Updates together: one entry of etcd's log, and one wait for the disk,
-// for all of a batch. One batch is on its way at a time, and takes along what has come since the last: a lone Update
-// waits for nobody, and the slower the disk, the larger the batches.
+// for all of a batch. A batch takes along what has come since the last: a lone Update waits for nobody, and the slower the
+// disk, the larger the batches. At most MaxFlights are on their way at a time; see due.
 //
 // A batch is made of units, each a nested transaction with its own conditions, which holds or fails alone. Nearly
 // always a unit is one Update's transaction; those that were handed from turn to turn are one unit together.
@@ -40,14 +45,17 @@ type batcher struct {
 
 	mu      sync.Mutex
 	queue   []*pending
-	sending bool // by the goroutine that commits one batch after another
-	passed  bool // something in the queue touches a record of the batch on its way
-	ops     int  // of a batch, that the store is known to take
-	bytes   int  // likewise
+	ready   int      // at most so many of the queue do not wait for a batch on its way
+	flights []*draft // on their way
+	senders int      // goroutines that commit one batch after another
+	most    int      // of those
+	wary    int      // how many batches go with units before one is tried without
+	ops     int      // of a batch, that the store is known to take
+	bytes   int      // likewise
 }
 
 func newBatcher(s *Store, ops int) *batcher {
-	return &batcher{store: s, ops: ops, bytes: MaxBatchBytes}
+	return &batcher{store: s, ops: ops, bytes: MaxBatchBytes, most: MaxFlights}
 }
 
 // condition is that a record was last changed at a revision, or that there is none, at revision 0.
@@ -130,12 +138,30 @@ func (p *pending) settled() bool {
 func (b *batcher) submit(p *pending) {
 	b.mu.Lock()
 	b.queue = append(b.queue, p)
-	idle := !b.sending
-	b.sending = true
+	b.ready++
+	due := b.due()
+	if due {
+		b.senders++
+	}
 	b.mu.Unlock()
-	if idle {
+	if due {
 		go b.send() // ends when the queue is empty
 	}
+}
+
+// due reports whether a sender more is wanted: when none is at work, or when as many wait as each batch on its way has.
+// Were the next one to go with fewer, batches would become ever smaller, and each costs the same.
+func (b *batcher) due() bool {
+	if b.senders >= b.most || len(b.flights) < b.senders {
+		return false // one is about to take what there is
+	}
+	ready := min(b.ready, len(b.queue))
+	for _, f := range b.flights {
+		if ready < f.members {
+			return false
+		}
+	}
+	return ready > 0
 }
 
 // wait returns what became of p. When ctx ends before that, it stays unknown.
@@ -160,34 +186,40 @@ func (b *batcher) leave(p *pending, why error) {
 	}
 }
 
-// send commits batches until the queue is empty.
+// send commits batches until nothing is due.
 func (b *batcher) send() {
-	var batch []*unit
+	var flight *draft
 	defer func() {
-		if batch != nil { // etcd ended this goroutine where it meant to end the process
-			b.settle(batch, outcome{err: errClosed}, nil)
+		if flight != nil { // etcd ended this goroutine where it meant to end the process
+			b.settle(flight, outcome{err: errClosed}, nil)
 			go b.send()
 		}
 	}()
 	for {
 		// Whoever has a write ready and only waits for a processor comes along; on an idle machine this costs nothing.
 		runtime.Gosched()
-		if batch = b.take(); batch == nil {
+		if flight = b.take(); flight == nil {
 			return
 		}
-		whole, each := b.transact(batch)
-		sent := batch
-		batch = nil
+		whole, each := b.transact(flight)
+		sent := flight
+		flight = nil
 		b.settle(sent, whole, each)
 	}
 }
 
-// take returns the next batch: of the queue, in its order, what fits and goes together. Nil ends the sender.
-func (b *batcher) take() []*unit {
+// take returns the next batch: of the queue, in its order, what fits and goes together and with those on their way. Nil
+// ends the sender.
+func (b *batcher) take() *draft {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	d := draft{most: b.ops, limit: b.bytes, touched: map[string]mark{}}
+	b.senders--
+	if !b.due() {
+		return nil
+	}
+	d := &draft{most: b.ops, limit: b.bytes, touched: map[string]mark{}}
 	var kept []*pending
+	b.ready = 0
 	now := b.store.config.Clock.Now()
 	for i, p := range b.queue {
 		if now.After(p.until) {
@@ -198,22 +230,43 @@ func (b *batcher) take() []*unit {
 			p.end(outcome{err: errAgain})
 			continue
 		}
+		if b.awaits(p) {
+			kept = append(kept, p)
+			continue
+		}
 		fits, joins := d.place(p)
 		if !joins {
-			kept, b.passed = append(kept, p), true
+			kept, d.passed = append(kept, p), true
 			continue
 		}
 		if !fits {
 			b.store.stats.batchesFull.Add(1)
-			kept = append(kept, b.queue[i:]...)
+			kept, b.ready = append(kept, b.queue[i:]...), len(b.queue)-i
 			break
 		}
 	}
-	b.queue, b.sending = kept, d.units != nil
-	if d.units != nil {
-		b.store.stats.batches.Add(1)
+	b.queue = kept
+	if d.units == nil {
+		return nil
 	}
-	return d.units
+	if d.nested = b.wary > 0 && len(d.units) > 1; d.nested {
+		b.wary--
+	}
+	b.senders++
+	b.flights = append(b.flights, d)
+	b.store.stats.batches.Add(1)
+	return d
+}
+
+// awaits reports whether p touches what a batch on its way writes, or the other way round: what it would be judged by
+// nobody knows yet.
+func (b *batcher) awaits(p *pending) (awaits bool) {
+	for _, f := range b.flights {
+		if f.meets(p) {
+			f.passed, awaits = true, true
+		}
+	}
+	return awaits
 }
 
 // committer is the call that batches are committed by. clientv3's form of it copies every request twice.
@@ -222,26 +275,32 @@ type committer interface {
 }
 
 // transact commits a batch and returns what became of it as a whole and, when that is not an error, of each of it.
-func (b *batcher) transact(batch []*unit) (whole outcome, each []bool) {
+//
+// All of a batch hold nearly always, so they are tried as one transaction without units first: those cost etcd more than
+// what is in them. When that does not hold, nothing of it is written, and the batch goes again with its units. The next
+// ones then go with units at once: who makes one transaction after the other fail must not make all others go twice.
+func (b *batcher) transact(d *draft) (whole outcome, each []bool) {
 	// Nobody's own context: one caller that leaves must not end the others' writes. Half of the time is for those who
 	// come while an earlier batch gets no answer.
 	ctx, cancel := context.WithTimeout(context.Background(), b.store.config.Timeout/2)
 	defer cancel()
-	request := batch[0].request()
-	if len(batch) > 1 {
-		request = &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
-		for i, u := range batch {
-			request.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: u.request()}}
+	each = make([]bool, len(d.units))
+	if request := d.flat(); request != nil {
+		answer, err := b.store.commits.Txn(ctx, request, grpc.MaxCallSendMsgSize(MaxRequestBytes))
+		if err != nil {
+			return outcome{err: clientv3.ContextError(ctx, err)}, nil
 		}
+		if answer.Succeeded || len(d.units) == 1 {
+			for i := range each {
+				each[i] = answer.Succeeded
+			}
+			return outcome{revision: answer.Header.Revision}, each
+		}
+		b.unheld()
 	}
-	answer, err := b.store.commits.Txn(ctx, request, grpc.MaxCallSendMsgSize(MaxRequestBytes))
+	answer, err := b.store.commits.Txn(ctx, d.request(), grpc.MaxCallSendMsgSize(MaxRequestBytes))
 	if err != nil {
 		return outcome{err: clientv3.ContextError(ctx, err)}, nil
-	}
-	each = make([]bool, len(batch))
-	if len(batch) == 1 {
-		each[0] = answer.Succeeded
-		return outcome{revision: answer.Header.Revision}, each
 	}
 	for i, r := range answer.Responses {
 		each[i] = r.GetResponseTxn().Succeeded
@@ -249,17 +308,24 @@ func (b *batcher) transact(batch []*unit) (whole outcome, each []bool) {
 	return outcome{revision: answer.Header.Revision}, each
 }
 
-// settle tells everybody in a batch what became of it, or puts it back into the queue when it was refused for being one.
-func (b *batcher) settle(batch []*unit, whole outcome, each []bool) {
+func (b *batcher) unheld() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	passed := b.passed
-	b.passed = false
-	if b.divide(batch, whole.err) {
+	b.wary = waryBatches
+	b.store.stats.batchesUnheld.Add(1)
+}
+
+// settle tells everybody in a batch what became of it, or puts it back into the queue when it was refused for being one.
+func (b *batcher) settle(f *draft, whole outcome, each []bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flights = slices.DeleteFunc(b.flights, func(other *draft) bool { return other == f })
+	b.ready = len(b.queue)
+	if b.divide(f, whole.err) {
 		return
 	}
 	written := map[string]bool{}
-	for i, u := range batch {
+	for i, u := range f.units {
 		o := whole
 		o.held = o.err == nil && each[i]
 		if o.err == nil && !o.held && len(u.members) > 1 {
@@ -268,7 +334,7 @@ func (b *batcher) settle(batch []*unit, whole outcome, each []bool) {
 		for _, p := range u.members {
 			p.end(o)
 		}
-		if passed && o.held {
+		if f.passed && o.held {
 			for _, w := range u.writes {
 				written[w.key] = true
 			}
@@ -279,20 +345,19 @@ func (b *batcher) settle(batch []*unit, whole outcome, each []bool) {
 
 // divide puts a batch back that was refused for what it is as a whole, in a way that the store will take, and reports
 // whether it did. Of every other error nobody knows whether the batch was written.
-func (b *batcher) divide(batch []*unit, err error) bool {
+func (b *batcher) divide(d *draft, err error) bool {
 	var all []*pending
-	size, bytes := 0, 0
-	for _, u := range batch {
-		size, bytes, all = max(size, u.size()), bytes+u.bytes, append(all, u.members...)
+	for _, u := range d.units {
+		all = append(all, u.members...)
 	}
 	if len(all) == 1 {
 		return false
 	}
 	switch {
 	case errors.Is(err, rpctypes.ErrTooManyOps):
-		b.ops = (len(batch) + size) / 2
+		b.ops = d.ops / 2
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
-		b.bytes = bytes / 2
+		b.bytes = d.bytes / 2
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		// Only those with that lease are to hear of it.
 		for _, p := range all {
@@ -310,6 +375,7 @@ func (b *batcher) divide(batch []*unit, err error) bool {
 		}
 	}
 	b.queue = append(back, b.queue...)
+	b.ready = len(b.queue)
 	b.store.stats.batchesDivided.Add(1)
 	return true
 }

@@ -19,16 +19,19 @@ import (
 	"carillon/trunk"
 )
 
-// gate holds up every batch until it is let through. It tells of each how many units are in it.
+// gate holds up every batch until it is let through, one at a time unless the store is told otherwise. It tells of each
+// how many units are in it.
 type gate struct {
 	committer
+	store *Store
 	sent  chan int
 	pass  chan error // what a batch fails with; nil lets it go on
 	ended chan struct{}
 }
 
 func newGate(t *testing.T, s *Store) *gate {
-	g := &gate{committer: s.commits, sent: make(chan int), pass: make(chan error), ended: make(chan struct{})}
+	s.batches.most = 1
+	g := &gate{committer: s.commits, store: s, sent: make(chan int), pass: make(chan error), ended: make(chan struct{})}
 	s.commits = g
 	t.Cleanup(func() { close(g.ended) })
 	return g
@@ -36,12 +39,8 @@ func newGate(t *testing.T, s *Store) *gate {
 
 // Txn implements committer.
 func (g *gate) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.CallOption) (*pb.TxnResponse, error) {
-	units := 1
-	if r.Success[0].GetRequestTxn() != nil {
-		units = len(r.Success)
-	}
 	select {
-	case g.sent <- units:
+	case g.sent <- g.units(r):
 	case <-g.ended:
 		return g.committer.Txn(ctx, r, options...)
 	}
@@ -53,6 +52,27 @@ func (g *gate) Txn(ctx context.Context, r *pb.TxnRequest, options ...grpc.CallOp
 	case <-g.ended:
 	}
 	return g.committer.Txn(ctx, r, options...)
+}
+
+// units returns how many units the batch with that request has.
+func (g *gate) units(r *pb.TxnRequest) int {
+	b := g.store.batches
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.flights {
+		if f.units[0].writes[0].key == firstWrite(r) {
+			return len(f.units)
+		}
+	}
+	return 0
+}
+
+// firstWrite returns the key that a request of puts writes first.
+func firstWrite(r *pb.TxnRequest) string {
+	if nested := r.Success[0].GetRequestTxn(); nested != nil {
+		r = nested
+	}
+	return string(r.Success[0].GetRequestPut().GetKey())
 }
 
 // next waits for the next transaction and returns its members.

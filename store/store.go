@@ -104,8 +104,9 @@ type Stats struct {
 	// Turns were taken by Updates for records that others of this node write, too.
 	Turns uint64
 	// Batches are etcd transactions with the updates of one or more callers. BatchesFull could not take all that
-	// waited, BatchesDivided were more than the store takes and were sent again in parts.
-	Batches, BatchesFull, BatchesDivided uint64
+	// waited, BatchesDivided were more than the store takes and were sent again in parts, BatchesUnheld did not hold as
+	// a whole and were sent again so that each update holds or fails alone.
+	Batches, BatchesFull, BatchesDivided, BatchesUnheld uint64
 	// Exhausted updates were given up after MaxRuns or their time, Unavailable ones because of the store.
 	Exhausted, Unavailable uint64
 	// Lists are complete lists made for followers, Resumed the watches taken up again without one.
@@ -124,8 +125,8 @@ type Stats struct {
 }
 
 type counters struct {
-	updates, reruns, turns, batches, batchesFull, batchesDivided, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
-	auditAged, auditCrowded                                                                                          atomic.Uint64
+	updates, reruns, turns, batches, batchesFull, batchesDivided, batchesUnheld, exhausted, unavailable, lists, resumed, unreadable atomic.Uint64
+	auditAged, auditCrowded                                                                                                         atomic.Uint64
 }
 
 // Open opens the store and the installation's data key, which the first node of all makes.
@@ -248,7 +249,7 @@ func (s *Store) Stats() Stats {
 	c := &s.stats
 	all := Stats{
 		Updates: c.updates.Load(), Reruns: c.reruns.Load(), Turns: c.turns.Load(),
-		Batches: c.batches.Load(), BatchesFull: c.batchesFull.Load(), BatchesDivided: c.batchesDivided.Load(), Exhausted: c.exhausted.Load(),
+		Batches: c.batches.Load(), BatchesFull: c.batchesFull.Load(), BatchesDivided: c.batchesDivided.Load(), BatchesUnheld: c.batchesUnheld.Load(), Exhausted: c.exhausted.Load(),
 		Unavailable: c.unavailable.Load(), Lists: c.lists.Load(), Resumed: c.resumed.Load(), Unreadable: c.unreadable.Load(),
 		AuditAged: c.auditAged.Load(), AuditCrowded: c.auditCrowded.Load(),
 	}

@@ -18,15 +18,19 @@ func (u *unit) size() int { return max(len(u.conditions), len(u.writes)) }
 func (u *unit) request() *pb.TxnRequest {
 	r := &pb.TxnRequest{Compare: make([]*pb.Compare, len(u.conditions)), Success: make([]*pb.RequestOp, len(u.writes))}
 	for i, c := range u.conditions {
-		r.Compare[i] = &pb.Compare{
-			Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(c.key),
-			TargetUnion: &pb.Compare_ModRevision{ModRevision: c.modified},
-		}
+		r.Compare[i] = c.compare()
 	}
 	for i, w := range u.writes {
 		r.Success[i] = w.op
 	}
 	return r
+}
+
+func (c condition) compare() *pb.Compare {
+	return &pb.Compare{
+		Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(c.key),
+		TargetUnion: &pb.Compare_ModRevision{ModRevision: c.modified},
+	}
 }
 
 // join adds what p does after the others of the unit. Of a record that several write only the last state is written:
@@ -81,15 +85,80 @@ func (p *pending) sees(key string) bool {
 type draft struct {
 	units       []*unit
 	members     int
-	size, bytes int // of the largest unit; of all
-	most, limit int // bounds of the ops and bytes
+	size, bytes int  // of the largest unit; of all
+	most, limit int  // bounds of the ops and bytes
+	nested      bool // it goes with its units
+	ops         int  // that the store counts of it as it was sent
 	touched     map[string]mark
+	passed      bool // something in the queue touches a record of it
 }
 
 // mark says who of a draft touches a record.
 type mark struct {
 	unit  *unit    // nil for several, which all only read it
 	wrote *pending // the last that writes it; nil when it is only read
+}
+
+// request returns d with its units as nested transactions.
+func (d *draft) request() *pb.TxnRequest {
+	d.ops = len(d.units) + d.size
+	r := &pb.TxnRequest{Success: make([]*pb.RequestOp, len(d.units))}
+	for i, u := range d.units {
+		r.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: u.request()}}
+	}
+	return r
+}
+
+// flat returns d as one transaction that holds if all of its units do, with each condition once. It is nil where d goes
+// with its units, has more writes or conditions than the store takes, or has two conditions that cannot both hold.
+func (d *draft) flat() *pb.TxnRequest {
+	if len(d.units) == 1 {
+		d.ops = d.size
+		return d.units[0].request()
+	}
+	conditions, writes := 0, 0
+	for _, u := range d.units {
+		conditions, writes = conditions+len(u.conditions), writes+len(u.writes)
+	}
+	if d.nested || writes > d.most {
+		return nil
+	}
+	r := &pb.TxnRequest{Compare: make([]*pb.Compare, 0, conditions), Success: make([]*pb.RequestOp, 0, writes)}
+	asked := make(map[string]int64, conditions)
+	for _, u := range d.units {
+		for _, c := range u.conditions {
+			modified, again := asked[c.key]
+			switch {
+			case !again:
+				asked[c.key] = c.modified
+				r.Compare = append(r.Compare, c.compare())
+			case modified != c.modified:
+				return nil
+			}
+		}
+		for _, w := range u.writes {
+			r.Success = append(r.Success, w.op)
+		}
+	}
+	if d.ops = max(len(r.Compare), len(r.Success)); d.ops > d.most {
+		return nil
+	}
+	return r
+}
+
+// meets reports whether p touches what d writes, or writes what it touches.
+func (d *draft) meets(p *pending) bool {
+	for _, c := range p.conditions {
+		if d.touched[c.key].wrote != nil {
+			return true
+		}
+	}
+	for _, w := range p.writes {
+		if _, touched := d.touched[w.key]; touched {
+			return true
+		}
+	}
+	return false
 }
 
 // place takes p into the draft. joins is false for what would not go together with what is there, fits for what is too
