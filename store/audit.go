@@ -143,40 +143,39 @@ func usualOwner(e *audit.Entry, side string) string {
 func (s *Store) Audit(ctx context.Context, f audit.Filter, limit int, after string) (entries []*audit.Entry, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	from, end := s.auditRange(f)
-	if after != "" {
-		from = max(from, s.auditKey(after)+"\x00")
-	}
-	walk := s.auditWalk(from, end, auditPage)
+	from, end := s.auditRange(f, after)
+	log := &auditLines{walk: s.auditWalk(from, end, auditPage), after: after}
 	for looked, size := 0, 0; ; {
-		page, err := walk.next(ctx)
+		l, err := log.next(ctx)
 		if err != nil {
 			return nil, "", err
 		}
-		if page == nil {
+		if l == nil {
 			return entries, "", nil
 		}
-		for _, kv := range page {
-			if len(entries) == limit || looked == MaxAuditScan {
+		if len(entries) == limit || looked == MaxAuditScan {
+			return entries, next, nil
+		}
+		if e := s.auditEntry(f, l.id, l.value); e != nil {
+			if size += len(l.value); size > audit.MaxPageBytes && len(entries) > 0 {
 				return entries, next, nil
 			}
-			id := strings.TrimPrefix(string(kv.Key), s.auditKey(""))
-			if e := s.auditEntry(f, id, kv.Value); e != nil {
-				if size += len(kv.Value); size > audit.MaxPageBytes && len(entries) > 0 {
-					return entries, next, nil
-				}
-				entries = append(entries, e)
-			}
-			looked, next = looked+1, id
+			entries = append(entries, e)
 		}
+		looked, next = looked+1, l.id
 	}
 }
 
-// auditRange returns the keys that may hold what f chooses, the end not included.
-func (s *Store) auditRange(f audit.Filter) (from, end string) {
+// auditRange returns the keys of the records that may hold what f chooses behind a cursor, the end not included.
+func (s *Store) auditRange(f audit.Filter, after string) (from, end string) {
 	from, end = s.auditKey(""), clientv3.GetPrefixRangeEnd(s.auditKey(""))
 	if !f.Until.IsZero() {
-		from = s.auditKey(audit.Before(f.Until))
+		from = s.auditKey(audit.Before(f.Until.Add(blockSpan)))
+	}
+	if at, _, _, _, err := audit.ParseID(after); err == nil {
+		from = max(from, s.auditKey(audit.Before(at.Add(blockSpan))))
+	} else if after != "" {
+		from = max(from, s.auditKey(after))
 	}
 	if !f.Since.IsZero() {
 		end = clientv3.GetPrefixRangeEnd(s.auditKey(audit.Before(f.Since)))
@@ -228,17 +227,18 @@ func (s *Store) trimAged(ctx context.Context, from string, d *audit.Dropped) err
 			return err
 		}
 		first, last := string(page[0].Key), string(page[len(page)-1].Key)
-		n, err := s.removeAudit(ctx, []clientv3.Op{clientv3.OpDelete(first, clientv3.WithRange(last+"\x00"))})
+		n, err := s.removeAudit(ctx, []clientv3.Op{clientv3.OpDelete(first, clientv3.WithRange(last+"\x00"), clientv3.WithPrevKV())})
 		if d.Aged += n; err != nil {
 			return err
 		}
 	}
 }
 
-// trimCrowded removes those of each account that have too many younger ones, or too many bytes of them.
+// trimCrowded removes those of each account that have too many younger ones, or too many bytes of them. A block goes when
+// there are enough without it.
 func (s *Store) trimCrowded(ctx context.Context, most audit.Retention, d *audit.Dropped) error {
 	count, err := s.countAudit(ctx)
-	if err != nil || count <= min(int64(most.PerAccount), most.BytesPerAccount/maxStoredEntry) {
+	if err != nil || count <= min(int64(most.PerAccount/MaxBatch), most.BytesPerAccount/maxStoredEntry) {
 		return err // no account can have more: the walk is spared
 	}
 	type share struct {
@@ -256,10 +256,11 @@ func (s *Store) trimCrowded(ctx context.Context, most audit.Retention, d *audit.
 		for _, kv := range page {
 			key := string(kv.Key)
 			_, account, _, _, err := audit.ParseID(strings.TrimPrefix(key, s.auditKey("")))
-			now := share{seen[account].entries + 1, seen[account].bytes + int64(len(key)+len(kv.Value))}
+			before := seen[account]
+			now := share{before.entries + countLines(kv.Value), before.bytes + int64(len(key)+len(kv.Value))}
 			seen[account] = now
-			if err == nil && (now.entries > most.PerAccount || now.bytes > most.BytesPerAccount) {
-				removals = append(removals, clientv3.OpDelete(key))
+			if err == nil && (before.entries >= most.PerAccount || now.bytes > most.BytesPerAccount) {
+				removals = append(removals, clientv3.OpDelete(key, clientv3.WithPrevKV()))
 			}
 		}
 		for len(removals) > 0 {
@@ -291,7 +292,9 @@ func (s *Store) removeAudit(ctx context.Context, removals []clientv3.Op) (remove
 		return 0, s.refuse("trim the audit log", err)
 	}
 	for _, r := range answer.Responses {
-		removed += int(r.GetResponseDeleteRange().Deleted)
+		for _, kv := range r.GetResponseDeleteRange().PrevKvs {
+			removed += countLines(kv.Value)
+		}
 	}
 	return removed, nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,4 +82,54 @@ func (w *auditWalk) bound() string {
 		return w.end
 	}
 	return min(w.store.auditKey(text), w.end)
+}
+
+// auditLines reads the entries of a walk, the newest first, those behind after. Blocks that were written at the same time
+// reach into each other: an entry is given once no record that is still to come can have a younger one.
+type auditLines struct {
+	walk  *auditWalk
+	after string // an id
+	page  []*mvccpb.KeyValue
+	ready []line // in order
+}
+
+// next returns the next entry; nil behind the last one.
+func (a *auditLines) next(ctx context.Context) (*line, error) {
+	for {
+		if len(a.page) == 0 {
+			page, err := a.walk.next(ctx)
+			if err != nil {
+				return nil, err
+			}
+			a.page = page
+		}
+		if len(a.ready) > 0 && (len(a.page) == 0 || a.ready[0].id < a.id(a.page[0])) {
+			l := a.ready[0]
+			a.ready = a.ready[1:]
+			return &l, nil
+		}
+		if len(a.page) == 0 {
+			return nil, nil
+		}
+		a.take(a.page[0])
+		a.page = a.page[1:]
+	}
+}
+
+func (a *auditLines) id(kv *mvccpb.KeyValue) string {
+	return strings.TrimPrefix(string(kv.Key), a.walk.store.auditKey(""))
+}
+
+// take puts the entries of a record where they belong.
+func (a *auditLines) take(kv *mvccpb.KeyValue) {
+	for _, l := range lines(a.id(kv), kv.Value) {
+		if l.id <= a.after {
+			continue
+		}
+		at := len(a.ready)
+		for at > 0 && a.ready[at-1].id > l.id {
+			at--
+		}
+		a.ready = slices.Insert(a.ready, at, l)
+	}
 }

@@ -69,8 +69,9 @@ type condition struct {
 
 // write is what becomes of a record.
 type write struct {
-	key string
-	op  *pb.RequestOp
+	key   string
+	op    *pb.RequestOp
+	entry *entryWrite // of the audit log; nil for anything else
 }
 
 // pending is one transaction on its way.
@@ -285,7 +286,7 @@ func (b *batcher) transact(d *draft) (whole outcome, each []bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.store.config.Timeout/2)
 	defer cancel()
 	each = make([]bool, len(d.units))
-	if request := d.flat(); request != nil {
+	if request := d.flat(b.store); request != nil {
 		answer, err := b.store.commits.Txn(ctx, request, grpc.MaxCallSendMsgSize(MaxRequestBytes))
 		if err != nil {
 			return outcome{err: clientv3.ContextError(ctx, err)}, nil

@@ -271,7 +271,7 @@ func (t *tx) pending() (*pending, error) {
 			op = &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: put}}
 		}
 		p.bytes += len(r.stored)
-		p.writes = append(p.writes, write{r.stored, op})
+		p.writes = append(p.writes, write{r.stored, op, entryOf(r.entity, op)})
 	}
 	return p, nil
 }

@@ -109,9 +109,10 @@ func (d *draft) request() *pb.TxnRequest {
 	return r
 }
 
-// flat returns d as one transaction that holds if all of its units do, with each condition once. It is nil where d goes
-// with its units, has more writes or conditions than the store takes, or has two conditions that cannot both hold.
-func (d *draft) flat() *pb.TxnRequest {
+// flat returns d as one transaction that holds if all of its units do, with each condition once and the entries of the audit
+// log in blocks. It is nil where d goes with its units, has more writes or conditions than the store takes, or has two
+// conditions that cannot both hold.
+func (d *draft) flat(s *Store) *pb.TxnRequest {
 	if len(d.units) == 1 {
 		d.ops = d.size
 		return d.units[0].request()
@@ -120,11 +121,12 @@ func (d *draft) flat() *pb.TxnRequest {
 	for _, u := range d.units {
 		conditions, writes = conditions+len(u.conditions), writes+len(u.writes)
 	}
-	if d.nested || writes > d.most {
+	if d.nested {
 		return nil
 	}
 	r := &pb.TxnRequest{Compare: make([]*pb.Compare, 0, conditions), Success: make([]*pb.RequestOp, 0, writes)}
 	asked := make(map[string]int64, conditions)
+	var entries []entryWrite
 	for _, u := range d.units {
 		for _, c := range u.conditions {
 			modified, again := asked[c.key]
@@ -137,9 +139,14 @@ func (d *draft) flat() *pb.TxnRequest {
 			}
 		}
 		for _, w := range u.writes {
-			r.Success = append(r.Success, w.op)
+			if w.entry == nil {
+				r.Success = append(r.Success, w.op)
+			} else {
+				entries = append(entries, *w.entry)
+			}
 		}
 	}
+	r.Success = append(r.Success, s.blocks(entries)...)
 	if d.ops = max(len(r.Compare), len(r.Success)); d.ops > d.most {
 		return nil
 	}
