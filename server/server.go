@@ -26,6 +26,7 @@ import (
 	"carillon/config"
 	"carillon/directory"
 	"carillon/egress"
+	"carillon/headroom"
 	"carillon/lab"
 	"carillon/media"
 	"carillon/sbc"
@@ -70,7 +71,7 @@ type Node struct {
 	sbc       *sbc.Server
 	health    *health
 	sweeper   *sweeper
-	pace      *pace
+	headroom  *headroom.Keeper
 	lab       *lab.Lab
 	http      []*http.Server
 	// apiConnections and metricsConnections bound the connections to the two listeners.
@@ -249,7 +250,7 @@ func (n *Node) shutDown() error {
 	var errs []error
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	defer n.pace.end()
+	defer n.headroom.End()
 	if n.sbc != nil {
 		ended, end := context.WithCancel(ctx)
 		end() // do not wait for calls

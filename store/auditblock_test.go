@@ -157,7 +157,9 @@ func TestWhatGoesIntoABlock(t *testing.T) {
 		{"a batch", func(i int) *audit.Entry { return numbered(i, "111111111111", at) }, MaxBatch, 1},
 		{"more than that", func(i int) *audit.Entry { return numbered(i, "111111111111", at) }, MaxBatch + 1, 2},
 		{"two accounts", func(i int) *audit.Entry { return numbered(i, fmt.Sprintf("%012d", i%2), at) }, 10, 2},
-		{"too far apart", func(i int) *audit.Entry { return numbered(i, "111111111111", at.Add(time.Duration(i)*60*time.Millisecond)) }, 4, 2},
+		{"too far apart", func(i int) *audit.Entry {
+			return numbered(i, "111111111111", at.Add(time.Duration(i)*60*time.Millisecond))
+		}, 4, 2},
 		{"too long", func(i int) *audit.Entry {
 			e := numbered(i, "111111111111", at)
 			e.UserAgent = strings.Repeat("x", maxStoredBlock/3)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"carillon/api"
 	"carillon/call"
 	"carillon/directory"
+	"carillon/headroom"
 	"carillon/iam"
 	"carillon/sigv4"
 	"carillon/store"
@@ -51,6 +53,9 @@ const (
 
 func newStand(b *testing.B) *stand {
 	b.Helper()
+	if os.Getenv("GOGC") == "" { // as a node does
+		b.Cleanup(headroom.Keep(headroom.Default(headroom.Memory(os.DirFS("/")))).End)
+	}
 	s, err := store.Open(b.Context(), store.Config{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
