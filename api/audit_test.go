@@ -363,3 +363,25 @@ func TestOnlyWhatHappenedIsAudited(t *testing.T) {
 		t.Errorf("the node's log lacks %s of key %s:\n%s", want, reader.AccessKeyID, log.String())
 	}
 }
+
+// TestManyChanges: an entry has every entity that its transaction wrote, whether they are few or many, each once.
+func TestManyChanges(t *testing.T) {
+	n := startNode(t)
+	for _, count := range []int{1, scanned, scanned + 1, 3 * scanned} {
+		for _, account := range []string{accountA, accountB} { // first some are new, then all change
+			var numbers []string
+			for i := range count {
+				numbers = append(numbers, fmt.Sprintf("+1206555%04d", i))
+			}
+			n.clock.Advance(minute)
+			n.do(t, operatorAccount, "POST", v1.Numbers, `{"account":"`+account+`","numbers":["`+strings.Join(numbers, `","`)+`"]}`).want(t, 200)
+			var got []string
+			for _, c := range n.entries(t, "")[0].Changes {
+				got = append(got, c.ID)
+			}
+			if slices.Sort(got); !slices.Equal(got, numbers) {
+				t.Errorf("of %d numbers the entry has %v", count, got)
+			}
+		}
+	}
+}
