@@ -257,9 +257,9 @@ func (r *request) write(w http.ResponseWriter, answer any, e restjson.Exception)
 	case r.sts:
 		return r.writeSTS(w, answer, e)
 	case e.Type != "":
-		return restjson.WriteException(w, r.id, e)
+		return r.server.writer.Exception(w, r.id, e)
 	}
-	return restjson.WriteAnswer(w, r.id, r.row.status, answer)
+	return r.server.writer.Answer(w, r.id, r.row.status, answer)
 }
 
 // log writes one line about the request: what changed something, and who did it, is worth keeping, and who tried to

@@ -130,6 +130,7 @@ type Server struct {
 	// working, largeBodies and auditReads hold one element for each request in that stage.
 	working, largeBodies, auditReads chan struct{}
 
+	writer restjson.Writer
 	shares shares
 	rates  rates
 	tokens tokenKeys

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 )
 
 // The headers of every answer.
@@ -29,10 +30,15 @@ type Exception struct {
 	Message string
 }
 
-// WriteAnswer writes a success: status, request id, and body as JSON with members in the order of the struct's fields.
+// Writer writes answers, each in the room of an earlier one. The zero value is ready; it is safe for concurrent use.
+type Writer struct {
+	rooms sync.Pool // of *room
+}
+
+// Answer writes a success: status, request id, and body as JSON with members in the order of the struct's fields.
 // A nil body writes none. The error means that body cannot be marshalled (nothing is written then) or that the client
 // went away.
-func WriteAnswer(w http.ResponseWriter, requestID string, status int, body any) error {
+func (a *Writer) Answer(w http.ResponseWriter, requestID string, status int, body any) error {
 	if body == nil {
 		w.Header().Set(HeaderRequestID, requestID)
 		// RFC 9110 section 8.6: no Content-Length with 204.
@@ -42,16 +48,20 @@ func WriteAnswer(w http.ResponseWriter, requestID string, status int, body any) 
 		w.WriteHeader(status)
 		return nil
 	}
-	text, err := Marshal(body)
+	room := a.enter()
+	defer a.leave(room)
+	text, err := room.marshal(body)
 	if err != nil {
 		return err
 	}
 	return write(w, requestID, status, text)
 }
 
-// WriteException writes an error answer. The error means that the client went away.
-func WriteException(w http.ResponseWriter, requestID string, e Exception) error {
-	text, err := Marshal(struct {
+// Exception writes an error answer. The error means that the client went away.
+func (a *Writer) Exception(w http.ResponseWriter, requestID string, e Exception) error {
+	room := a.enter()
+	defer a.leave(room)
+	text, err := room.marshal(struct {
 		Code    string `json:"Code"`
 		Message string `json:"Message"`
 	}{e.Code, e.Message})
@@ -62,18 +72,48 @@ func WriteException(w http.ResponseWriter, requestID string, e Exception) error 
 	return write(w, requestID, e.Status, text)
 }
 
-// Marshal returns v as compact JSON. Unlike json.Marshal it leaves <, > and & as they are: no answer is ever HTML.
-func Marshal(v any) ([]byte, error) {
+func (a *Writer) enter() *room {
+	if r, ok := a.rooms.Get().(*room); ok {
+		return r
+	}
+	return newRoom()
+}
+
+// largestKept is the largest room in bytes that is kept for another answer: one long list must not hold its memory.
+const largestKept = 64 << 10
+
+func (a *Writer) leave(r *room) {
+	if r.text.Cap() <= largestKept {
+		a.rooms.Put(r)
+	}
+}
+
+// room is where an answer is made.
+type room struct {
+	text    bytes.Buffer
+	encoder *json.Encoder
+}
+
+func newRoom() *room {
+	r := new(room)
 	// Room for an answer about one thing: growing to it byte by byte costs twice that.
-	const usual = 768
-	buf := bytes.NewBuffer(make([]byte, 0, usual))
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	r.text.Grow(768)
+	r.encoder = json.NewEncoder(&r.text)
+	r.encoder.SetEscapeHTML(false)
+	return r
+}
+
+// marshal returns v as JSON, which is good until the next one.
+func (r *room) marshal(v any) ([]byte, error) {
+	r.text.Reset()
+	if err := r.encoder.Encode(v); err != nil {
 		return nil, fmt.Errorf("marshal %T: %w", v, err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return bytes.TrimSuffix(r.text.Bytes(), []byte("\n")), nil
 }
+
+// Marshal returns v as compact JSON. Unlike json.Marshal it leaves <, > and & as they are: no answer is ever HTML.
+func Marshal(v any) ([]byte, error) { return newRoom().marshal(v) }
 
 func write(w http.ResponseWriter, requestID string, status int, text []byte) error {
 	h := w.Header()

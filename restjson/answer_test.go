@@ -2,11 +2,13 @@ package restjson
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -30,7 +32,7 @@ func TestWriteAnswer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		rec := httptest.NewRecorder()
-		err := WriteAnswer(rec, "id-1", tt.status, tt.body)
+		err := new(Writer).Answer(rec, "id-1", tt.status, tt.body)
 		if tt.errorExpected {
 			if err == nil || rec.Body.Len() > 0 || len(rec.Header()) > 0 {
 				t.Errorf("%s: got %v, %v; want an error and nothing written", tt.name, err, rec)
@@ -52,10 +54,26 @@ func TestWriteAnswer(t *testing.T) {
 	}
 }
 
+// TestWriterKeepsNothing: one writer's answers have nothing of the ones before, whatever their lengths, and none after one
+// that could not be made.
+func TestWriterKeepsNothing(t *testing.T) {
+	var w Writer
+	for _, body := range []any{strings.Repeat("a", 2*largestKept), "b", strings.Repeat("c", 2000), func() {}, "", []int{1}} {
+		want, unmarshalled := json.Marshal(body)
+		rec := httptest.NewRecorder()
+		if err := w.Answer(rec, "id", 200, body); (err != nil) != (unmarshalled != nil) {
+			t.Errorf("%.20v: %v, want %v", body, err, unmarshalled)
+		}
+		if got := rec.Body.String(); got != string(want) {
+			t.Errorf("got %.20s of %d bytes, want %.20s of %d", got, len(got), want, len(want))
+		}
+	}
+}
+
 func TestException(t *testing.T) {
 	rec := httptest.NewRecorder()
 	want := Exception{Status: 404, Type: "NotFoundException", Code: "NotFound", Message: "No \"such\" <thing>."}
-	if err := WriteException(rec, "id-2", want); err != nil {
+	if err := new(Writer).Exception(rec, "id-2", want); err != nil {
 		t.Fatal(err)
 	}
 	const body = `{"Code":"NotFound","Message":"No \"such\" <thing>."}`

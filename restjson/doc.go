@@ -2,8 +2,7 @@
 //
 // It knows no operation. A caller hands it rows: a [Route] for each operation (method, URI template, literal query
 // selectors) and a [Shape] for each input (members, where they are bound, their constraints). A [Router] finds the row
-// of a request, [Decode] fills a Go struct and holds it against the shape, [WriteAnswer] and [WriteException] write what
-// AWS clients parse.
+// of a request, [Decode] fills a Go struct and holds it against the shape, a [Writer] writes what AWS clients parse.
 //
 // # Where this reader is stricter or looser than the Smithy server rules
 //

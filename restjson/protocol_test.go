@@ -382,11 +382,11 @@ func (c *protocolCase) written(t *testing.T, p protocolTarget, params map[string
 	switch {
 	case failed:
 		message, _ := params["Message"].(string)
-		err = WriteException(rec, "id", Exception{Status: status, Type: fault, Code: "Code", Message: message})
+		err = new(Writer).Exception(rec, "id", Exception{Status: status, Type: fault, Code: "Code", Message: message})
 	case c.body == "":
-		err = WriteAnswer(rec, "id", status, nil)
+		err = new(Writer).Answer(rec, "id", status, nil)
 	default:
-		err = WriteAnswer(rec, "id", status, load(t, p.shape, params).Interface())
+		err = new(Writer).Answer(rec, "id", status, load(t, p.shape, params).Interface())
 	}
 	if err != nil {
 		t.Fatal(err)
