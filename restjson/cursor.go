@@ -13,6 +13,7 @@ import (
 type cursor struct {
 	data []byte
 	pos  int
+	at   way // to the value at pos
 }
 
 // peek skips white space and returns the byte there.
@@ -113,7 +114,7 @@ func (c *cursor) null() bool {
 }
 
 // value decodes the value at the cursor. v is the zero value of its type or holds an earlier duplicate of the member.
-func (c *cursor) value(shape *Shape, v reflect.Value, at *step) error {
+func (c *cursor) value(shape *Shape, v reflect.Value) error {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
@@ -122,53 +123,53 @@ func (c *cursor) value(shape *Shape, v reflect.Value, at *step) error {
 	switch shape.Kind {
 	case Structure:
 		if found == '{' {
-			return c.structure(shape, v, at)
+			return c.structure(shape, v)
 		}
-		return c.unexpected("a Structure", at)
+		return c.unexpected("a Structure")
 	case List:
 		if found == '[' {
-			return c.list(shape, v, at)
+			return c.list(shape, v)
 		}
-		return c.unexpected("a List", at)
+		return c.unexpected("a List")
 	case Map:
 		if found == '{' {
-			return c.mapping(shape, v, at)
+			return c.mapping(shape, v)
 		}
-		return c.unexpected("a Map", at)
+		return c.unexpected("a Map")
 	case String:
 		if found != '"' {
-			return c.unexpected("a String", at)
+			return c.unexpected("a String")
 		}
 		text, err := c.text()
 		v.SetString(text)
 		return err
 	case Boolean:
 		if found != 't' && found != 'f' {
-			return c.unexpected("a Boolean", at)
+			return c.unexpected("a Boolean")
 		}
 		v.SetBool(found == 't')
 		c.literal()
 		return nil
 	case Integer:
-		return c.integer(v, at)
+		return c.integer(v)
 	}
-	return fmt.Errorf("decode request: the shape of '%s' has no kind", at)
+	return fmt.Errorf("decode request: the shape of '%s' has no kind", c.at)
 }
 
-func (c *cursor) integer(v reflect.Value, at *step) error {
+func (c *cursor) integer(v reflect.Value) error {
 	if b := c.peek(); b != '-' && (b < '0' || b > '9') {
-		return c.unexpected("an Integer", at)
+		return c.unexpected("an Integer")
 	}
 	n, err := strconv.ParseInt(string(c.literal()), 10, 32)
 	if err != nil {
-		return &SerializationError{Message: "The number at '" + at.String() + "' is not a whole number of 32 bits."}
+		return &SerializationError{Message: "The number at '" + c.at.String() + "' is not a whole number of 32 bits."}
 	}
 	v.SetInt(n)
 	return nil
 }
 
 // unexpected says which kind of value was found in the words AWS services use.
-func (c *cursor) unexpected(want string, at *step) error {
+func (c *cursor) unexpected(want string) error {
 	found := "NUMBER_VALUE"
 	switch c.peek() {
 	case '{':
@@ -184,10 +185,10 @@ func (c *cursor) unexpected(want string, at *step) error {
 	case 'n':
 		found = "NULL_VALUE"
 	}
-	return mismatch(found, want, at.String())
+	return mismatch(found, want, c.at.String())
 }
 
-func (c *cursor) structure(shape *Shape, v reflect.Value, at *step) error {
+func (c *cursor) structure(shape *Shape, v reflect.Value) error {
 	for c.pos++; c.more('}'); {
 		name := c.quoted()
 		c.peek()
@@ -205,9 +206,11 @@ func (c *cursor) structure(shape *Shape, v reflect.Value, at *step) error {
 			field.SetZero()
 			continue
 		}
-		if err := c.value(m.Shape, field, &step{up: at, name: m.Name, index: -1}); err != nil {
+		c.at.down(step{name: m.Name, index: -1})
+		if err := c.value(m.Shape, field); err != nil {
 			return err
 		}
+		c.at.up()
 	}
 	return nil
 }
@@ -231,24 +234,25 @@ func findMember(shape *Shape, quoted []byte) (*Member, error) {
 	return nil, nil
 }
 
-func (c *cursor) list(shape *Shape, v reflect.Value, at *step) error {
+func (c *cursor) list(shape *Shape, v reflect.Value) error {
 	items := reflect.MakeSlice(v.Type(), 0, 0)
 	for c.pos++; c.more(']'); {
-		here := &step{up: at, index: items.Len()}
+		c.at.down(step{index: items.Len()})
 		if c.peek() == 'n' {
-			return c.unexpected(article(shape.Element.Kind), here)
+			return c.unexpected(article(shape.Element.Kind))
 		}
 		item := reflect.New(v.Type().Elem()).Elem()
-		if err := c.value(shape.Element, item, here); err != nil {
+		if err := c.value(shape.Element, item); err != nil {
 			return err
 		}
+		c.at.up()
 		items = reflect.Append(items, item)
 	}
 	v.Set(items)
 	return nil
 }
 
-func (c *cursor) mapping(shape *Shape, v reflect.Value, at *step) error {
+func (c *cursor) mapping(shape *Shape, v reflect.Value) error {
 	entries := reflect.MakeMap(v.Type())
 	for c.pos++; c.more('}'); {
 		key := reflect.New(v.Type().Key()).Elem()
@@ -259,14 +263,15 @@ func (c *cursor) mapping(shape *Shape, v reflect.Value, at *step) error {
 		key.SetString(text)
 		c.peek()
 		c.pos++ // the colon
-		here := &step{up: at, name: text, index: -1, key: true}
+		c.at.down(step{name: text, index: -1, key: true})
 		if c.peek() == 'n' {
-			return c.unexpected(article(shape.Element.Kind), here)
+			return c.unexpected(article(shape.Element.Kind))
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
-		if err := c.value(shape.Element, value, here); err != nil {
+		if err := c.value(shape.Element, value); err != nil {
 			return err
 		}
+		c.at.up()
 		entries.SetMapIndex(key, value)
 	}
 	v.Set(entries)

@@ -191,7 +191,7 @@ func decodeBody(shape *Shape, body []byte, v reflect.Value) error {
 	if c.peek() != '{' {
 		return &SerializationError{Message: "The request body is not a JSON object."}
 	}
-	return c.structure(shape, v, nil)
+	return c.structure(shape, v)
 }
 
 // syntaxPosition says where a body stops being JSON, without quoting it.
@@ -203,43 +203,48 @@ func syntaxPosition(body []byte) string {
 	return ""
 }
 
-// step is one element of the way from the input to a value. The root is nil.
+// way leads from the input to a value. Whoever walks adds a step on the way down and takes it off on the way up.
+type way []step
+
+// step is one element of a way.
 type step struct {
-	up    *step
 	name  string // member name or map key
 	index int    // of a list item; -1 otherwise
 	key   bool   // name is a map key, which messages never show
 }
 
+func (w *way) down(s step) { *w = append(*w, s) }
+func (w *way) up()         { *w = (*w)[:len(*w)-1] }
+
 // String returns the way in the form AWS uses in messages: "voiceConnectorItems.1.member.priority".
-func (s *step) String() string {
-	if s == nil {
-		return ""
+func (w way) String() string {
+	parts := make([]string, len(w))
+	for i, s := range w {
+		switch {
+		case s.index >= 0:
+			parts[i] = strconv.Itoa(s.index+1) + ".member"
+		case s.key:
+			parts[i] = "value"
+		default:
+			parts[i] = memberName(s.name)
+		}
 	}
-	var part string
-	switch {
-	case s.index >= 0:
-		part = strconv.Itoa(s.index+1) + ".member"
-	case s.key:
-		part = "value"
-	default:
-		part = memberName(s.name)
-	}
-	if s.up == nil {
-		return part
-	}
-	return s.up.String() + "." + part
+	return strings.Join(parts, ".")
 }
 
 // pointer returns the way as a JSON pointer (RFC 6901).
-func (s *step) pointer() string {
-	if s == nil {
-		return ""
+func (w way) pointer() string {
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var b strings.Builder
+	for _, s := range w {
+		b.WriteByte('/')
+		if s.index >= 0 {
+			b.WriteString(strconv.Itoa(s.index))
+		} else {
+			b.WriteString(escape.Replace(s.name))
+		}
 	}
-	if s.index >= 0 {
-		return s.up.pointer() + "/" + strconv.Itoa(s.index)
-	}
-	return s.up.pointer() + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(s.name)
+	return b.String()
 }
 
 // memberName is a member's name in messages: AWS writes the first letter small.

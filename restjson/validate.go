@@ -71,7 +71,7 @@ func (e *ValidationError) Error() string {
 // validate holds a decoded struct against its shape.
 func validate(shape *Shape, v reflect.Value) error {
 	var c checker
-	c.structure(shape, v, nil)
+	c.structure(shape, v)
 	if c.total == 0 {
 		return nil
 	}
@@ -80,33 +80,34 @@ func validate(shape *Shape, v reflect.Value) error {
 
 // checker collects the violations of one request.
 type checker struct {
+	at    way // to the value that is looked at
 	found []Violation
 	total int
 }
 
 // report notes a violation. value is what may be quoted: " 'text'", " null", or nothing.
-func (c *checker) report(rule Rule, shape *Shape, at *step, value, constraint string) {
+func (c *checker) report(rule Rule, shape *Shape, value, constraint string) {
 	if c.total++; len(c.found) == MaxViolations {
 		return
 	}
 	c.found = append(c.found, Violation{
-		Pointer: at.pointer(), Rule: rule, Shape: shape,
-		Message: "Value" + value + " at '" + at.String() + "' failed to satisfy constraint: Member must " + constraint,
+		Pointer: c.at.pointer(), Rule: rule, Shape: shape,
+		Message: "Value" + value + " at '" + c.at.String() + "' failed to satisfy constraint: Member must " + constraint,
 	})
 }
 
-func (c *checker) structure(shape *Shape, v reflect.Value, at *step) {
+func (c *checker) structure(shape *Shape, v reflect.Value) {
 	for i := range shape.Members {
 		m := &shape.Members[i]
 		field := v.Field(m.Field)
-		here := step{up: at, name: m.Name, index: -1}
-		if absent(field) {
-			if m.Required {
-				c.report(RuleRequired, m.Shape, &here, " null", "not be null")
-			}
-			continue
+		c.at.down(step{name: m.Name, index: -1})
+		switch {
+		case !absent(field):
+			c.value(m.Shape, field)
+		case m.Required:
+			c.report(RuleRequired, m.Shape, " null", "not be null")
 		}
-		c.value(m.Shape, field, &here)
+		c.at.up()
 	}
 }
 
@@ -119,60 +120,64 @@ func absent(v reflect.Value) bool {
 	return false
 }
 
-func (c *checker) value(shape *Shape, v reflect.Value, at *step) {
+func (c *checker) value(shape *Shape, v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
 	switch shape.Kind {
 	case Structure:
-		c.structure(shape, v, at)
+		c.structure(shape, v)
 	case List:
-		c.length(shape, v.Len(), at, nil)
+		c.length(shape, v.Len(), nil)
 		for i := range v.Len() {
-			c.value(shape.Element, v.Index(i), &step{up: at, index: i})
+			c.at.down(step{index: i})
+			c.value(shape.Element, v.Index(i))
+			c.at.up()
 		}
 	case Map:
-		c.mapping(shape, v, at)
+		c.mapping(shape, v)
 	case String:
-		c.text(shape, v.String(), at)
+		c.text(shape, v.String())
 	case Integer:
 		n := v.Int()
 		if constraint := outside(shape.Range, n); constraint != "" {
-			c.report(RuleRange, shape, at, quote(shape, strconv.FormatInt(n, 10)), "have value "+constraint)
+			c.report(RuleRange, shape, quote(shape, strconv.FormatInt(n, 10)), "have value "+constraint)
 		}
 	}
 }
 
 // mapping checks a map in the order of its keys, so that the same request always gets the same answer.
-func (c *checker) mapping(shape *Shape, v reflect.Value, at *step) {
-	c.length(shape, v.Len(), at, nil)
+func (c *checker) mapping(shape *Shape, v reflect.Value) {
+	c.length(shape, v.Len(), nil)
 	keys := v.MapKeys()
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 	for _, key := range keys {
-		here := step{up: at, name: key.String(), index: -1, key: true}
+		here := step{name: key.String(), index: -1, key: true}
 		if shape.Key.Sensitive {
 			here.name = "*"
 		}
-		c.text(shape.Key, key.String(), at)
-		c.value(shape.Element, v.MapIndex(key), &here)
+		c.text(shape.Key, key.String())
+		c.at.down(here)
+		c.value(shape.Element, v.MapIndex(key))
+		c.at.up()
 	}
 }
 
 // text checks a string. One that is too long is not held against the pattern: the cost of that grows with the length,
 // which the client chose.
-func (c *checker) text(shape *Shape, s string, at *step) {
+func (c *checker) text(shape *Shape, s string) {
 	n := utf8.RuneCountInString(s) // as the Smithy length trait counts
-	c.length(shape, n, at, &s)
+	c.length(shape, n, &s)
 	if shape.Pattern != nil && int64(n) <= shape.Length.Max() && !shape.Pattern.Match(s) {
-		c.report(RulePattern, shape, at, quote(shape, s), "satisfy regular expression pattern: "+shape.Pattern.String())
+		c.report(RulePattern, shape, quote(shape, s), "satisfy regular expression pattern: "+shape.Pattern.String())
 	}
 	if len(shape.Enum) > 0 && !slices.Contains(shape.Enum, s) {
-		c.report(RuleEnum, shape, at, quote(shape, s), fmt.Sprintf("satisfy enum value set: [%s]", strings.Join(shape.Enum, ", ")))
+		c.report(RuleEnum, shape, quote(shape, s), fmt.Sprintf("satisfy enum value set: [%s]", strings.Join(shape.Enum, ", ")))
 	}
 }
 
 // length checks a length; text is the string that has it, nil for a list or map.
-func (c *checker) length(shape *Shape, n int, at *step, text *string) {
+func (c *checker) length(shape *Shape, n int, text *string) {
 	constraint := outside(shape.Length, int64(n))
 	if constraint == "" {
 		return
@@ -181,7 +186,7 @@ func (c *checker) length(shape *Shape, n int, at *step, text *string) {
 	if text != nil {
 		quoted = quote(shape, *text)
 	}
-	c.report(RuleLength, shape, at, quoted, "have length "+constraint)
+	c.report(RuleLength, shape, quoted, "have length "+constraint)
 	if c.total == len(c.found) {
 		c.found[c.total-1].Length = n
 	}
