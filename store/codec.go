@@ -102,7 +102,7 @@ func encode(e trunk.Entity, box *seal.Box) ([]byte, error) {
 	default:
 		return nil, trunk.Errorf(trunk.Internal, "no stored form for %T", e)
 	}
-	value, err := json.Marshal(form)
+	value, err := marshal(form)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %q: %w", key.Kind, key.ID, err)
 	}
