@@ -128,6 +128,8 @@ func (c *activeCall) replyTo(e event, status int, phrase string) *sip.Builder {
 func (c *activeCall) onBye(e event) {
 	c.reply(e, 200, "")
 	e.leg.open, e.leg.byeWanted = false, false
+	// Whoever hangs up before the answer to a late offer is here still repeats its 2xx (RFC 3261 section 13.2.2.4).
+	c.sendOwedAck(e.leg)
 	if e.leg == c.caller && c.caller.awaitAck {
 		c.caller.invite.Acked() // a BYE says as much as the ACK that was lost
 		c.caller.awaitAck = false

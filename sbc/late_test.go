@@ -45,6 +45,26 @@ func TestLateOffer(t *testing.T) {
 	})
 }
 
+// A target that hangs up before the answer to its offer has come still gets the ACK of its 200: it repeats it until then.
+func TestLateOfferHungUpByTheTarget(t *testing.T) {
+	scenario(t, (*world).encrypted, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.TLS).outboundCall("").start()
+		caller.want("100")
+		target := tel.ring()
+		target.answer(200, sdpPlain)
+		caller.answered()
+		target.request("BYE", "")
+		target.want("200")
+		if ack := target.want("ACK"); len(ack.Body()) != 0 || ack.CSeq() != target.invite.CSeq() {
+			t.Errorf("ACK is\n%s", ack.Bytes())
+		}
+		caller.ack(sdpSecure)
+		caller.bye()
+		r.wantRecord(call.ReasonHangup, 200, "carrier")
+	})
+}
+
 // A customer that answers an encrypted late offer in the clear, or not at all, is hung up at once.
 func TestLateOfferAnsweredInTheClear(t *testing.T) {
 	for sdp, reason := range map[string]call.Reason{sdpPlain: call.ReasonMediaNotEncrypted, "": call.ReasonBadDescription} {
