@@ -59,6 +59,21 @@ func bodySDP(m *sip.Message) []byte {
 	return sdp
 }
 
+// bringsSDP reports whether a session description is anywhere in a body, or may be in one that cannot be read.
+func bringsSDP(m *sip.Message) bool {
+	if isSDP(m) || carriesKey(m) {
+		return true
+	}
+	if !strings.HasPrefix(mediaType(m), "multipart/") {
+		return false
+	}
+	found := false
+	ok := eachPart(m, func(contentType string, _ textproto.MIMEHeader, _ []byte) {
+		found = found || contentType == "application/sdp"
+	})
+	return found || !ok
+}
+
 // eachPart reads the parts of a multipart body. It reports whether the whole body could be read within maxParts.
 func eachPart(m *sip.Message, visit func(contentType string, header textproto.MIMEHeader, body []byte)) bool {
 	_, params, err := mime.ParseMediaType(string(m.ContentType()))

@@ -284,10 +284,15 @@ func (c *activeCall) onReinviteEvent(e transaction.Event) {
 	}
 }
 
-// relayInfo carries an INFO and its answer across (RFC 6086, DTMF among them). Its body is not looked at.
+// relayInfo carries an INFO and its answer across (RFC 6086, DTMF among them). Its body crosses as it is, but for a session
+// description: that would show the other side, perhaps in the clear, this one's addresses and key.
 func (c *activeCall) relayInfo(e event) {
 	if c.phase != up {
 		c.reply(e, 481, "")
+		return
+	}
+	if bringsSDP(e.msg) {
+		c.reply(e, 415, "")
 		return
 	}
 	to := e.leg.other()

@@ -328,6 +328,41 @@ func TestInfo(t *testing.T) {
 	})
 }
 
+// An INFO may bring anything but a session description: one side's addresses and key are not for the other, and the
+// carrier's leg is in the clear.
+func TestInfoBringsNoDescription(t *testing.T) {
+	part := func(contentType, body string) string {
+		return "--b\r\nContent-Type: " + contentType + "\r\n\r\n" + body + "\r\n--b--\r\n"
+	}
+	for _, st := range []struct{ contentType, body string }{
+		{"application/sdp", sdpSecure},
+		{"Application/SDP;charset=utf-8", "v=0"},
+		{"text/plain", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:key"},
+		{"multipart/mixed;boundary=b", part("application/sdp", "v=0")},
+		{"multipart/alternative;boundary=b", part("application/SDP; x=y", "v=0")},
+		{"multipart/mixed", part("text/plain", "no boundary is named")},
+	} {
+		sides(t, func(r *rig, from, to *agent, _, _ string) {
+			from.req.CSeq++
+			info := from.inside("INFO", st.body)
+			info.ContentType = st.contentType
+			from.send(info.Bytes())
+			from.want("415")
+			to.quiet()
+			hangUpFrom(from, to)
+		})
+	}
+	sides(t, func(r *rig, from, to *agent, _, _ string) {
+		from.req.CSeq++
+		info := from.inside("INFO", part("application/dtmf-relay", "Signal=5"))
+		info.ContentType = "multipart/mixed;boundary=b"
+		from.send(info.Bytes())
+		to.respond(to.want("INFO"), 200, "", "")
+		from.want("200")
+		hangUpFrom(from, to)
+	})
+}
+
 func TestInDialogOddities(t *testing.T) {
 	sides(t, func(r *rig, from, to *agent, fromSDP, _ string) {
 		for _, st := range []struct{ method, status string }{
