@@ -306,6 +306,7 @@ func (c *activeCall) finish(v verdict, by string, then func()) {
 	for name := range c.timers {
 		c.stopTimer(name)
 	}
+	c.failExchange() // one begun before the answer is nobody else's to end
 	if c.phase == dialling && c.attempt != nil {
 		c.abandon(c.attempt, v.reasonHeader())
 	}

@@ -362,6 +362,25 @@ func TestEarlyUpdate(t *testing.T) {
 		hangUp(caller, second)
 		r.record()
 	})
+	scenario(t, (*world).encrypted, func(r *rig) { // the caller gives up in the middle
+		caller, target, progress := begin(r)
+		caller.confirm(progress, "")
+		caller.want("200")
+		caller.request("UPDATE", sdpSecure)
+		update := target.want("UPDATE")
+		first := *caller
+		first.req.CSeq = 1
+		first.cancel()
+		caller.want("200")
+		caller.want("500") // of the UPDATE, at once: nobody waits for the target any more
+		first.refused("487")
+		target.respond(target.want("CANCEL"), 200, "", "")
+		target.answer(487, "")
+		target.want("ACK")
+		target.respond(update, 200, "", sdpPlain, "Contact: "+target.contact)
+		caller.quiet()
+		r.wantRecord(call.ReasonCancelled, 487, "customer")
+	})
 }
 
 // Each fork of the far side has an early dialog of its own, and the one that answers goes on in its.
