@@ -237,11 +237,17 @@ func (c *activeCall) answerEarlyOffer(d *early, sdp []byte) *call.Refusal {
 }
 
 // holdAnswer keeps a target's 2xx until the caller has confirmed the description it was sent (RFC 3262 section 3). The
-// target repeats its 2xx meanwhile, which does no harm.
+// target repeats its 2xx meanwhile, which does no harm. The first fork that answers has the call, here too.
 func (c *activeCall) holdAnswer(a *attempt, e event) bool {
 	r := &c.caller.reliable
 	if r.sent == nil || r.sent.sdp == nil {
 		return false
+	}
+	if c.held == a {
+		if string(c.heldAnswer.msg.To().Tag()) != string(e.msg.To().Tag()) {
+			c.ackAndBye(a, e)
+		}
+		return true
 	}
 	c.held, c.heldAnswer = a, e
 	c.stopTimer(timerRing)

@@ -173,6 +173,38 @@ func TestAnswerWaitsForPrack(t *testing.T) {
 	})
 }
 
+// Two phones behind the target answer while the first one's 2xx waits: it has the call, the other is hung up.
+func TestForkAnswersWhileAnswerWaits(t *testing.T) {
+	scenario(t, (*world).encrypted, func(r *rig) {
+		caller, target := ringing(r, sdpSecure, knows)
+		target.answer(183, sdpPlain, reliably(1)...)
+		target.wantPrack(1)
+		progress := caller.wantReliable("183")
+		target.answer(200, sdpPlain)
+		other := *target
+		other.tag = "other"
+		other.answer(200, sdpPlain)
+		for _, method := range []string{"ACK", "BYE"} {
+			m := target.want(method)
+			if got := string(m.To().Tag()); got != "other" {
+				t.Errorf("%s goes to %q, want the phone that came second", method, got)
+			}
+			if method == "BYE" {
+				target.respond(m, 200, "", "")
+			}
+		}
+		caller.confirm(progress, "")
+		caller.want("200")
+		if got := string(target.want("ACK").To().Tag()); got != target.tag {
+			t.Errorf("ACK goes to %q, want %q", got, target.tag)
+		}
+		caller.answered()
+		caller.ack("")
+		hangUp(caller, target)
+		r.wantRecord(call.ReasonHangup, 200, "customer")
+	})
+}
+
 // A caller that never confirms is gone: the call ends after 32 seconds and the target is cancelled.
 func TestPrackNeverComes(t *testing.T) {
 	scenario(t, (*world).encrypted, func(r *rig) {
