@@ -62,6 +62,7 @@ type activeCall struct {
 	held       *attempt
 	heldAnswer event
 	finished   bool
+	hidden     bool // from the server
 	// unwritten are the records that are to be written before anything else happens, and what happens then.
 	unwritten *unwritten
 }
@@ -162,15 +163,20 @@ func (c *activeCall) work() {
 			c.write()
 			return
 		}
-		if c.done() {
+		done := c.done()
+		if done {
+			c.hide()
+		}
+		e, ok := c.mailbox.take(done)
+		if ok {
+			// Also when all is over: it may be the 2xx of a phone that answered late and is to be hung up.
+			c.handle(e)
+			continue
+		}
+		if done {
 			c.release()
-			return
 		}
-		e, ok := c.mailbox.take()
-		if !ok {
-			return
-		}
-		c.handle(e)
+		return
 	}
 }
 
@@ -220,10 +226,15 @@ func (c *activeCall) handle(e event) {
 	}
 }
 
-// release lets go of everything the server holds of a call. The dialogs go first: who finds the mailbox closed finds no
-// dialog either.
-func (c *activeCall) release() {
+// hide has the server find nothing of the call any more. It comes before the mailbox closes: who finds that closed finds
+// no dialog either.
+func (c *activeCall) hide() {
+	if c.hidden {
+		return
+	}
+	c.hidden = true
 	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
 	delete(c.s.dialogs, c.caller.tag)
 	delete(c.s.pairs, c.caller.tag)
 	if c.callee != nil {
@@ -232,15 +243,13 @@ func (c *activeCall) release() {
 	}
 	delete(c.s.merges, c.merge)
 	delete(c.s.live, c.id)
-	c.s.mu.Unlock()
+}
+
+// release lets go of what still holds a call whose mailbox is closed.
+func (c *activeCall) release() {
 	for _, a := range c.tried {
 		if a.invite != nil {
 			a.invite.Leave()
-		}
-	}
-	for _, e := range c.mailbox.close() {
-		if e.kind == evRequest && e.tx != nil {
-			c.s.answerStateless(e.tx, e.msg, 481)
 		}
 	}
 	c.s.calls.done()

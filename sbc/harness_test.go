@@ -219,16 +219,21 @@ func (r *rig) end() {
 
 // sink keeps records.
 type sink struct {
-	mu   sync.Mutex
-	all  []call.Record
-	fail error
+	mu    sync.Mutex
+	all   []call.Record
+	fail  error
+	takes time.Duration // of the disk
 }
 
 func (s *sink) Submit(r call.Record, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, r)
-	go done(s.fail)
+	fail, takes := s.fail, s.takes
+	go func() {
+		time.Sleep(takes)
+		done(fail)
+	}()
 }
 
 func (s *sink) list() []call.Record {
@@ -374,7 +379,7 @@ func (n *network) name(host string, proto resolve.Proto, addrs ...string) {
 func (r *rig) peer(proto transport.Proto, addr string) *peer {
 	at := netip.MustParseAddrPort(addr)
 	node := netip.AddrPortFrom(netip.MustParseAddr(nodeIP), proto.DefaultPort())
-	p := &peer{r: r, proto: proto, addr: at}
+	p := &peer{r: r, proto: proto, addr: at, made: time.Now()}
 	p.near, p.far = siptest.WireBetween(proto, clock.System(), node, at)
 	p.near.Attach(r.layer)
 	p.far.Attach(p)
@@ -410,6 +415,7 @@ type peer struct {
 	proto     transport.Proto
 	addr      netip.AddrPort
 	near, far *siptest.End
+	made      time.Time // what the ends' times count from
 
 	mu    sync.Mutex
 	inbox []*sip.Message

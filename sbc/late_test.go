@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"carillon/call"
 	"carillon/sip/transport"
@@ -195,6 +196,33 @@ func TestAnswerOnlyInEarlyMedia(t *testing.T) {
 		tel.ring().answer(200, "")
 		tel.want("ACK")
 		tel.bye()
+		caller.refused("400")
+		r.wantRecord(call.ReasonBadDescription, 400, "")
+	})
+}
+
+// A phone behind the target answers while the record of the call is written: it is not forgotten with the call.
+func TestForkAnswersWhileRecordIsWritten(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		r.records.takes = time.Second
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		target := tel.ring()
+		target.answer(200, sdpBad)
+		target.want("ACK")
+		target.bye()
+		other := *target
+		other.tag = "other"
+		other.answer(200, sdpPlain)
+		tel.quiet() // nothing is done before the record is on disk
+		time.Sleep(time.Second)
+		if got := string(tel.want("ACK").To().Tag()); got != "other" {
+			t.Errorf("ACK goes to %q", got)
+		}
+		if bye := tel.bye(); string(bye.To().Tag()) != "other" {
+			t.Errorf("BYE goes to %q", bye.To().Tag())
+		}
 		caller.refused("400")
 		r.wantRecord(call.ReasonBadDescription, 400, "")
 	})

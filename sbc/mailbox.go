@@ -96,24 +96,16 @@ func (m *mailbox) put(e event) bool {
 	return true
 }
 
-// take returns the next event. When there is none, the call is nobody's from then on.
-func (m *mailbox) take() (event, bool) {
+// take returns the next event. When there is none, the call is nobody's from then on; last then closes the mailbox.
+func (m *mailbox) take(last bool) (event, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.next == len(m.events) {
-		m.events, m.next, m.busy = m.events[:0], 0, false
+		m.events, m.next, m.busy, m.closed = m.events[:0], 0, false, last
 		return event{}, false
 	}
 	e := m.events[m.next]
 	m.events[m.next] = event{} // it holds a message
 	m.next++
 	return e, true
-}
-
-// close refuses further events and returns those that came too late.
-func (m *mailbox) close() []event {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	return m.events[m.next:]
 }

@@ -19,7 +19,7 @@ func TestOneAtATimeWorks(t *testing.T) {
 	m.work = func() {
 		workers++
 		for {
-			e, ok := m.take()
+			e, ok := m.take(false)
 			if !ok {
 				return
 			}
