@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"carillon/call"
 )
@@ -59,6 +60,11 @@ func (f *fakeMedia) check(t testing.TB) {
 		if s.closed != 1 {
 			t.Errorf("media session %d was closed %d times", s.number, s.closed)
 		}
+		for _, line := range s.log {
+			if strings.HasPrefix(line, "AFTER") {
+				t.Errorf("media session %d: %s", s.number, line)
+			}
+		}
 		s.mu.Unlock()
 	}
 }
@@ -74,9 +80,16 @@ type fakeSession struct {
 	offers   int
 	log      []string
 	closed   int
+	// confirmed is when each side was first said to be where its datagrams come from.
+	confirmed [2]time.Time
+	taken     [2][]string // the descriptions of each side that were accepted
 }
 
+// note writes down what was asked; a session that is closed may not be asked anything.
 func (s *fakeSession) note(format string, args ...any) {
+	if s.closed > 0 {
+		format = "AFTER THE END: " + format
+	}
 	s.log = append(s.log, fmt.Sprintf(format, args...))
 }
 
@@ -88,6 +101,7 @@ func (s *fakeSession) Offer(from call.Side, sdp []byte, to call.Leg) ([]byte, *c
 		s.note("offer of %v refused: %v", from, r.Reason)
 		return nil, r
 	}
+	s.taken[from] = append(s.taken[from], string(sdp))
 	s.policies[from.Other()] = to
 	s.pending = true
 	s.offers++
@@ -103,6 +117,7 @@ func (s *fakeSession) Answer(from call.Side, sdp []byte) ([]byte, *call.Refusal)
 		s.note("answer of %v refused: %v", from, r.Reason)
 		return nil, r
 	}
+	s.taken[from] = append(s.taken[from], string(sdp))
 	s.note("answer of %v", from)
 	return ours(from, s.policies[from.Other()], s.offers), nil
 }
@@ -120,6 +135,9 @@ func (s *fakeSession) Confirm(side call.Side) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note("confirm %v", side)
+	if s.confirmed[side].IsZero() {
+		s.confirmed[side] = time.Now()
+	}
 }
 
 // Close implements MediaSession.
