@@ -113,37 +113,80 @@ func TestSortedStaysShallow(t *testing.T) {
 	}
 }
 
-// TestTrieCollisions gives all keys one hash below the last level by walking down to it.
+// TestTrieCollisions gives all keys one hash, so that they go down to below the last level.
 func TestTrieCollisions(t *testing.T) {
 	tr := newTrie(func(i *item) string { return i.key })
 	o := new(owner)
 	const hash = 0x1234_5678_9abc_def0
-	insert := func(i *item) bool {
-		var replaced bool
-		tr.root, _, replaced = tr.insert(o, tr.root, i, hash, trieDepth-1)
-		return replaced
+	bottom := tr.root
+	for level := range trieDepth {
+		child := &trieNode[*item]{owner: o}
+		*bottom = trieNode[*item]{owner: o, inner: branch(hash, level), children: []*trieNode[*item]{child}}
+		bottom = child
+	}
+	put := func(o *owner, i *item) (old *item) {
+		tr.root, old, _ = tr.insert(o, tr.root, i, hash, 0)
+		return old
+	}
+	check := func(want map[string]int) {
+		t.Helper()
+		if len(bottom.values) != len(want) {
+			t.Errorf("there are %d values, want %d", len(bottom.values), len(want))
+		}
+		for key, value := range want {
+			if i := tr.find(bottom, key); i < 0 || bottom.values[i].value != value {
+				t.Errorf("%s is in place %d of %v; want %d", key, i, bottom.values, value)
+			}
+		}
 	}
 	for _, key := range []string{"a", "b", "c"} {
-		if insert(&item{key, 1}) {
-			t.Errorf("%s replaced something", key)
+		if old := put(o, &item{key, 1}); old != nil {
+			t.Errorf("%s replaced %v", key, old)
 		}
 	}
-	if !insert(&item{"b", 2}) || !insert(&item{"a", 2}) {
-		t.Error("a collided key was not replaced")
-	}
-	slot := func() *trieSlot[*item] { return &tr.root.slots[0] }
-	for key, want := range map[string]int{"a": 2, "b": 2, "c": 1} {
-		if got, ok := slot().find(key, tr.keys.of); !ok || got.value != want {
-			t.Errorf("%s is %v, %v; want %d", key, got, ok, want)
+	for _, key := range []string{"b", "a"} {
+		if old := put(o, &item{key, 2}); old == nil || old.key != key || old.value != 1 {
+			t.Errorf("%s replaced %v", key, old)
 		}
 	}
-	for _, key := range []string{"a", "c"} {
-		tr.root = tr.cut(o, tr.root, key, hash, trieDepth-1)
+	check(map[string]int{"a": 2, "b": 2, "c": 1})
+	put(new(owner), &item{"d", 1}) // of another version
+	check(map[string]int{"a": 2, "b": 2, "c": 1})
+	for _, key := range []string{"a", "c", "d", "b"} {
+		tr.root = tr.cut(o, tr.root, key, hash, 0)
 	}
-	if got, ok := slot().find("b", tr.keys.of); !ok || got.value != 2 || slot().more != nil {
-		t.Errorf("after the others are gone b is %v, %v", got, ok)
+	if len(tr.root.children)+len(tr.root.values) > 0 {
+		t.Errorf("after all are gone the root has %v, %v", tr.root.children, tr.root.values)
 	}
-	if _, ok := slot().find("a", tr.keys.of); ok {
-		t.Error("a is still there")
+}
+
+// TestTrieMeetings: two keys whose hashes differ in the last bits only part at the last level.
+func TestTrieMeetings(t *testing.T) {
+	tr := newTrie(func(i *item) string { return i.key })
+	first := &item{"first", 1}
+	hash := tr.keys.hash(first.key)
+	tr.root, _, _ = tr.insert(new(owner), tr.root, first, hash, 0)
+	second := &item{"second", 2}
+	for _, other := range []uint64{hash ^ 1<<(trieBits*(trieDepth-1)), hash} { // parted at the last level, then not at all
+		root, _, replaced := tr.insert(new(owner), tr.root, second, other, 0)
+		if replaced {
+			t.Errorf("%v replaced another key", second)
+		}
+		if got, ok := (&trie[*item]{root: root, keys: tr.keys}).get(first.key); !ok || got != first {
+			t.Errorf("beside %x the first is %v, %v", other, got, ok)
+		}
+		n, depth := root, 0
+		for len(n.children) > 0 {
+			n, depth = n.children[0], depth+1
+		}
+		if want := trieDepth - 1; other != hash && (depth != want || len(n.values) != 2) {
+			t.Errorf("the two part at level %d with %d values, want level %d with 2", depth, len(n.values), want)
+		}
+		if other == hash && (depth != trieDepth || len(n.values) != 2) {
+			t.Errorf("the two are at level %d with %d values, want level %d with 2", depth, len(n.values), trieDepth)
+		}
+	}
+	if got, ok := tr.get(second.key); ok {
+		t.Errorf("the version before has %v", got)
 	}
 }

@@ -11,7 +11,7 @@ type owner struct{ _ byte } // not of size 0: pointers to two of them must diffe
 
 // trie is a persistent map of values by the key they carry: a hash array mapped trie with 32 branches. A changed copy
 // shares all nodes but those on the path to the change. Beside a radix tree it keeps no keys of its own, which for
-// a million connectors is the difference between 40 and 400 bytes each.
+// a million connectors is the difference between 20 and 400 bytes each.
 type trie[V any] struct {
 	root  *trieNode[V]
 	count int
@@ -25,17 +25,14 @@ type trieKeys[V any] struct {
 	of   func(V) string
 }
 
+// trieNode keeps its children and its values apart: most nodes have but one of the two, and every change copies a path of
+// them. Below the last level a node has the values of one whole hash, in no order and without bits.
 type trieNode[V any] struct {
-	owner  *owner
-	bitmap uint32 // which branches are taken; slots has those, in order
-	slots  []trieSlot[V]
-}
-
-// trieSlot has either a child or values; more than one value only where whole hashes collide.
-type trieSlot[V any] struct {
-	child *trieNode[V]
-	value V
-	more  *[]V // further values of the same hash; almost always nil
+	owner *owner
+	// inner are the branches that lead to a child, held those with a value; children and values have them in order.
+	inner, held uint32
+	children    []*trieNode[V]
+	values      []V
 }
 
 const (
@@ -49,44 +46,42 @@ func newTrie[V any](key func(V) string) *trie[V] {
 
 func (k *trieKeys[V]) hash(key string) uint64 { return maphash.String(k.seed, key) }
 
-// slot returns the place of a hash in the node at that level, and whether it is taken.
-func (n *trieNode[V]) slot(hash uint64, level int) (bit uint32, index int, taken bool) {
-	bit = 1 << (hash >> (level * trieBits) & (1<<trieBits - 1))
-	return bit, bits.OnesCount32(n.bitmap & (bit - 1)), n.bitmap&bit != 0
+// branch returns the bit of a hash in the nodes of a level.
+func branch(hash uint64, level int) uint32 {
+	return 1 << (hash >> (level * trieBits) & (1<<trieBits - 1))
 }
+
+// rank returns the place of a branch among those that are taken.
+func rank(taken, bit uint32) int { return bits.OnesCount32(taken & (bit - 1)) }
 
 // get returns the value with that key.
 func (t *trie[V]) get(key string) (V, bool) {
 	hash := t.keys.hash(key)
 	n := t.root
-	for level := 0; ; level++ {
-		_, i, taken := n.slot(hash, level)
-		if !taken {
-			var none V
-			return none, false
-		}
-		s := &n.slots[i]
-		if s.child != nil {
-			n = s.child
+	for level := 0; level < trieDepth; level++ {
+		bit := branch(hash, level)
+		if n.inner&bit != 0 {
+			n = n.children[rank(n.inner, bit)]
 			continue
 		}
-		return s.find(key, t.keys.of)
-	}
-}
-
-func (s *trieSlot[V]) find(key string, of func(V) string) (V, bool) {
-	if of(s.value) == key {
-		return s.value, true
-	}
-	if s.more != nil {
-		for _, v := range *s.more {
-			if of(v) == key {
+		if n.held&bit != 0 {
+			if v := n.values[rank(n.held, bit)]; t.keys.of(v) == key {
 				return v, true
 			}
 		}
+		var none V
+		return none, false
+	}
+	if i := t.find(n, key); i >= 0 {
+		return n.values[i], true
 	}
 	var none V
 	return none, false
+}
+
+// find returns the place of a key among values that share their hash, -1 for none.
+func (t *trie[V]) find(n *trieNode[V], key string) int {
+	return slices.IndexFunc(n.values, func(v V) bool { return t.keys.of(v) == key })
 }
 
 // mutable returns n, or a copy of it, that o may change.
@@ -94,21 +89,21 @@ func (n *trieNode[V]) mutable(o *owner) *trieNode[V] {
 	if n.owner == o {
 		return n
 	}
-	return &trieNode[V]{owner: o, bitmap: n.bitmap, slots: slices.Clone(n.slots)}
+	return &trieNode[V]{owner: o, inner: n.inner, held: n.held, children: slices.Clone(n.children), values: slices.Clone(n.values)}
 }
 
-// with returns n, or a copy of it, with another slot.
-func (n *trieNode[V]) with(o *owner, bit uint32, i int, s trieSlot[V]) *trieNode[V] {
+// with returns n, or a copy of it, with another value at place i.
+func (n *trieNode[V]) with(o *owner, bit uint32, i int, v V) *trieNode[V] {
 	if n.owner == o {
-		n.bitmap |= bit
-		n.slots = slices.Insert(n.slots, i, s)
+		n.held |= bit
+		n.values = slices.Insert(n.values, i, v)
 		return n
 	}
-	slots := make([]trieSlot[V], len(n.slots)+1)
-	copy(slots, n.slots[:i])
-	slots[i] = s
-	copy(slots[i+1:], n.slots[i:])
-	return &trieNode[V]{owner: o, bitmap: n.bitmap | bit, slots: slots}
+	values := make([]V, len(n.values)+1) // no more: most nodes stay as they are for long
+	copy(values, n.values[:i])
+	values[i] = v
+	copy(values[i+1:], n.values[i:])
+	return &trieNode[V]{owner: o, inner: n.inner, held: n.held | bit, children: slices.Clone(n.children), values: values}
 }
 
 // put adds v, or replaces the value with its key, which it returns.
@@ -121,48 +116,38 @@ func (t *trie[V]) put(o *owner, v V) (old V, replaced bool) {
 }
 
 func (t *trie[V]) insert(o *owner, n *trieNode[V], v V, hash uint64, level int) (_ *trieNode[V], old V, replaced bool) {
-	bit, i, taken := n.slot(hash, level)
+	var bit uint32
+	i, taken := len(n.values), false
+	if level < trieDepth {
+		bit = branch(hash, level)
+		if n.inner&bit != 0 {
+			n = n.mutable(o)
+			child := &n.children[rank(n.inner, bit)]
+			*child, old, replaced = t.insert(o, *child, v, hash, level+1)
+			return n, old, replaced
+		}
+		i, taken = rank(n.held, bit), n.held&bit != 0
+	} else if at := t.find(n, t.keys.of(v)); at >= 0 {
+		i, taken = at, true
+	}
 	if !taken {
-		return n.with(o, bit, i, trieSlot[V]{value: v}), old, false
+		return n.with(o, bit, i, v), old, false
 	}
 	n = n.mutable(o)
-	s := &n.slots[i]
-	if s.child != nil {
-		s.child, old, replaced = t.insert(o, s.child, v, hash, level+1)
-		return n, old, replaced
+	old = n.values[i]
+	if t.keys.of(old) == t.keys.of(v) {
+		n.values[i] = v
+		return n, old, true
 	}
-	if found, ok := s.find(t.keys.of(v), t.keys.of); ok {
-		s.replace(v, t.keys.of)
-		return n, found, true
-	}
-	if level == trieDepth-1 {
-		more := []V{v}
-		if s.more != nil {
-			more = append(slices.Clone(*s.more), v)
-		}
-		s.more = &more
-		return n, old, false
-	}
-	// Two keys meet: both go one level down. Above the last level a slot has one value only.
+	// Two keys meet: both go one level down.
 	child := &trieNode[V]{owner: o}
-	child, _, _ = t.insert(o, child, s.value, t.keys.hash(t.keys.of(s.value)), level+1)
+	child, _, _ = t.insert(o, child, old, t.keys.hash(t.keys.of(old)), level+1)
 	child, _, _ = t.insert(o, child, v, hash, level+1)
-	*s = trieSlot[V]{child: child}
-	return n, old, false
-}
-
-func (s *trieSlot[V]) replace(v V, of func(V) string) {
-	if of(s.value) == of(v) {
-		s.value = v
-		return
-	}
-	more := slices.Clone(*s.more)
-	for i := range more {
-		if of(more[i]) == of(v) {
-			more[i] = v
-		}
-	}
-	s.more = &more
+	n.held, n.values = n.held&^bit, slices.Delete(n.values, i, i+1)
+	n.children = slices.Insert(n.children, rank(n.inner, bit), child)
+	n.inner |= bit
+	var none V
+	return n, none, false
 }
 
 // remove takes the value with that key out and returns it.
@@ -175,26 +160,24 @@ func (t *trie[V]) remove(o *owner, key string) (V, bool) {
 	return old, ok
 }
 
-// cut removes a key that is there. A node left without slots is removed from its parent.
+// cut removes a key that is there. A node left with nothing is removed from its parent.
 func (t *trie[V]) cut(o *owner, n *trieNode[V], key string, hash uint64, level int) *trieNode[V] {
 	n = n.mutable(o)
-	bit, i, _ := n.slot(hash, level)
-	s := &n.slots[i]
-	switch {
-	case s.child != nil:
-		if s.child = t.cut(o, s.child, key, hash, level+1); len(s.child.slots) > 0 {
-			return n
-		}
-	case s.more != nil:
-		rest := slices.DeleteFunc(append([]V{s.value}, *s.more...), func(v V) bool { return t.keys.of(v) == key })
-		*s = trieSlot[V]{value: rest[0]}
-		if len(rest) > 1 {
-			more := rest[1:]
-			s.more = &more
-		}
+	if level == trieDepth {
+		i := t.find(n, key)
+		n.values = slices.Delete(n.values, i, i+1)
 		return n
 	}
-	n.bitmap &^= bit
-	n.slots = slices.Delete(n.slots, i, i+1)
+	bit := branch(hash, level)
+	if n.inner&bit == 0 {
+		i := rank(n.held, bit)
+		n.held, n.values = n.held&^bit, slices.Delete(n.values, i, i+1)
+		return n
+	}
+	i := rank(n.inner, bit)
+	child := t.cut(o, n.children[i], key, hash, level+1)
+	if n.children[i] = child; len(child.children)+len(child.values) == 0 {
+		n.inner, n.children = n.inner&^bit, slices.Delete(n.children, i, i+1)
+	}
 	return n
 }
