@@ -23,25 +23,35 @@ type Scope struct {
 	Region, Service string
 }
 
-// Sign signs a request in the header form: it sets X-Amz-Date, X-Amz-Content-Sha256, X-Amz-Security-Token and
-// Authorization. body is what r.Body will send; Sign does not read it. Headers set afterwards are not signed.
+// Signer signs requests with one access key for one scope. It keeps the key that it derives for a day. Requests are
+// signed one at a time.
+type Signer struct {
+	with  Credentials
+	scope Scope
+	day   string
+	key   [sha256.Size]byte
+}
+
+// NewSigner returns a signer.
+func NewSigner(with Credentials, scope Scope) *Signer { return &Signer{with: with, scope: scope} }
+
+// Sign signs one request, as the function does.
 func Sign(r *http.Request, body []byte, with Credentials, scope Scope, now time.Time) {
-	bodyHash := string(hashHex(nil, body))
+	NewSigner(with, scope).Sign(r, body, now)
+}
+
+// Sign signs a request in the header form: it sets X-Amz-Date, X-Amz-Content-Sha256, X-Amz-Security-Token and
+// Authorization, anew where it was signed before. body is what r.Body will send; Sign does not read it. Headers set
+// afterwards are not signed.
+func (s *Signer) Sign(r *http.Request, body []byte, now time.Time) {
+	bodyHash := string(hashHex(make([]byte, 0, 2*sha256.Size), body))
 	date := now.UTC().Format(dateLayout)
 	r.Header.Del("Authorization")
 	r.Header.Set(headerDate, date)
 	r.Header.Set(headerBodySHA, bodyHash)
-	if with.SessionToken != "" {
-		r.Header.Set(headerToken, with.SessionToken)
+	if s.with.SessionToken != "" {
+		r.Header.Set(headerToken, s.with.SessionToken)
 	}
-	names := []string{"host"}
-	for name := range r.Header {
-		// Proxies rewrite the one, net/http writes the other itself.
-		if lower := strings.ToLower(name); lower != "user-agent" && lower != "content-length" {
-			names = append(names, lower)
-		}
-	}
-	slices.Sort(names)
 	host := r.Host
 	if host == "" {
 		host = r.URL.Host
@@ -49,18 +59,31 @@ func Sign(r *http.Request, body []byte, with Credentials, scope Scope, now time.
 	path, query := requestTarget(r)
 	// A request with too many parameters to verify is signed as it is; the server says so.
 	pairs, _ := parseQuery(query)
-	c := claim{
-		day: date[:len(dayLayout)], date: date, signedHeaders: strings.Join(names, ";"),
-	}
-	c.scope = strings.Join([]string{c.day, scope.Region, scope.Service, terminator}, "/")
+	c := claim{day: date[:len(dayLayout)], date: date, signedHeaders: signedHeaders(r.Header)}
+	c.scope = c.day + "/" + s.scope.Region + "/" + s.scope.Service + "/" + terminator
 	signed := canonical{
 		method: r.Method, path: path, pairs: pairs, header: r.Header, host: host, length: -1,
 		signed: c.signedHeaders, bodyHash: bodyHash,
 	}
-	key := deriveKey(with.SecretAccessKey, c.day, scope.Region, scope.Service)
-	mac := hmacSHA256(key[:], stringToSign(nil, &c, signed.append(nil)))
-	signature := make([]byte, 0, 2*sha256.Size)
-	signature = hex.AppendEncode(signature, mac[:])
-	r.Header.Set("Authorization", algorithm+" Credential="+with.AccessKeyID+"/"+c.scope+
-		", SignedHeaders="+c.signedHeaders+", Signature="+string(signature))
+	if s.day != c.day {
+		s.day, s.key = c.day, deriveKey(s.with.SecretAccessKey, c.day, s.scope.Region, s.scope.Service)
+	}
+	toSign := stringToSign(make([]byte, 0, 512), &c, signed.append(make([]byte, 0, 1<<10)))
+	mac := hmacSHA256(s.key[:], toSign)
+	r.Header.Set("Authorization", algorithm+" Credential="+s.with.AccessKeyID+"/"+c.scope+
+		", SignedHeaders="+c.signedHeaders+", Signature="+hex.EncodeToString(mac[:]))
+}
+
+// signedHeaders names what of a header is signed.
+func signedHeaders(header http.Header) string {
+	names := make([]string, 1, 16)
+	names[0] = "host"
+	for name := range header {
+		// Proxies rewrite the one, net/http writes the other itself.
+		if lower := strings.ToLower(name); lower != "user-agent" && lower != "content-length" {
+			names = append(names, lower)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ";")
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 )
 
 // The signer and net/http's server must agree on every byte, escapes included.
@@ -43,6 +44,27 @@ func TestSignOverSocket(t *testing.T) {
 		if err := <-got; err != nil {
 			t.Errorf("%s: %v", target, err)
 		}
+	}
+}
+
+// One signer's signatures are good each at its own time, also of a request that it signed before and on another day.
+func TestSignerAgain(t *testing.T) {
+	v := newVerifier(Key{Secret: testKey.SecretAccessKey})
+	s := NewSigner(testKey, testScope)
+	r := newRequest(t, "POST", "/voice-connectors", nil)
+	seen := map[string]bool{}
+	for _, after := range []time.Duration{0, time.Second, 24 * time.Hour, 0} {
+		for _, body := range []string{"", `{"Name":"n"}`} {
+			now := testNow.Add(after)
+			s.Sign(r, []byte(body), now)
+			if _, err := v.Verify(t.Context(), received(r), []byte(body), testScope.Service, now); err != nil {
+				t.Errorf("after %v, %q: %v", after, body, err)
+			}
+			seen[r.Header.Get("Authorization")] = true
+		}
+	}
+	if len(seen) != 6 { // three times two bodies
+		t.Errorf("there are %d signatures, want 6", len(seen))
 	}
 }
 
