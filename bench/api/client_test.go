@@ -2,12 +2,12 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -31,7 +31,7 @@ func dial(b *testing.B, address string) *client {
 }
 
 // do sends a request and returns its answer; body is good until the next do.
-func (c *client) do(r *http.Request, body string) (status int, answer []byte, err error) {
+func (c *client) do(r *http.Request, body []byte) (status int, answer []byte, err error) {
 	c.out = append(wireForm(c.out[:0], r, len(body)), body...)
 	return c.send(c.out)
 }
@@ -72,8 +72,8 @@ func (c *client) send(request []byte) (status int, answer []byte, err error) {
 		if len(line) <= 2 {
 			break
 		}
-		if name, value, _ := strings.Cut(string(line), ":"); strings.EqualFold(name, "Content-Length") {
-			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+		if name, value, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, nil, err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"carillon/iam"
+	"carillon/sigv4"
 )
 
 const (
@@ -117,19 +118,32 @@ func BenchmarkOneWay(b *testing.B) {
 // ways are the three ways of writing.
 type ways struct {
 	stand   *stand
-	b       *testing.B
-	address string
 	clients []*client
+	senders [writers]sender
 	answers [writers]answer
 	value   string
 	serial  atomic.Int64
 }
 
+// sender is what a writer over HTTP sends from: one request, signed anew for each time that it is sent.
+type sender struct {
+	request *http.Request
+	signer  *sigv4.Signer
+	body    []byte
+}
+
 func newWays(b *testing.B) *ways {
 	b.Helper()
-	w := &ways{stand: newStand(b), b: b}
-	w.address = w.stand.serve(b, w.stand.handler)
-	w.clients = dialAll(b, w.address, writers)
+	w := &ways{stand: newStand(b)}
+	address := w.stand.serve(b, w.stand.handler)
+	w.clients = dialAll(b, address, writers)
+	with := sigv4.Credentials{AccessKeyID: w.stand.key.ID, SecretAccessKey: w.stand.key.Secret.Reveal()}
+	for i := range w.senders {
+		w.senders[i] = sender{
+			w.stand.sign(b, w.stand.key, http.MethodPost, "http://"+address+"/voice-connectors", createBody),
+			sigv4.NewSigner(with, sigv4.Scope{Region: w.stand.region, Service: "chime"}), []byte(createBody),
+		}
+	}
 	for i := range w.answers {
 		w.answers[i].header = http.Header{}
 	}
@@ -162,8 +176,9 @@ func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 func (w *ways) http(writer int, _ *http.Request) error {
-	r := w.stand.sign(w.b, w.stand.key, http.MethodPost, "http://"+w.address+"/voice-connectors", createBody)
-	status, body, err := w.clients[writer].do(r, createBody)
+	s := &w.senders[writer]
+	s.signer.Sign(s.request, s.body, time.Now())
+	status, body, err := w.clients[writer].do(s.request, s.body)
 	if err != nil {
 		return err
 	}
