@@ -29,15 +29,19 @@ type sipp struct {
 	done chan error
 }
 
-// startSIPp runs a scenario of testdata for one call.
+// startSIPp runs a scenario for one call: a file of testdata, or the text of one.
 func startSIPp(t *testing.T, scenario, transport string, more ...string) *sipp {
 	t.Helper()
 	program := need(t, "/usr/bin/sipp")
+	s := &sipp{t: t, dir: t.TempDir(), port: freePair(t), out: &syncBuffer{}, done: make(chan error, 1)}
 	file, err := filepath.Abs("testdata/sipp_" + scenario + ".xml")
+	if strings.HasPrefix(scenario, "<") {
+		file = filepath.Join(s.dir, "scenario.xml")
+		err = os.WriteFile(file, []byte(scenario), 0o600)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sipp{t: t, dir: t.TempDir(), port: freePair(t), out: &syncBuffer{}, done: make(chan error, 1)}
 	// SIPp streams the bytes of a file as they are: 0x2a and 0xaa are a square wave in G.711 mu-law.
 	tone := []byte(strings.Repeat("\x2a\x2a\x2a\x2a\xaa\xaa\xaa\xaa", sampleRate/8))
 	if err := os.WriteFile(filepath.Join(s.dir, "tone.ul"), tone, 0o600); err != nil {
@@ -70,9 +74,9 @@ func mediaPort(t *testing.T) int {
 }
 
 // serveSIPp runs a scenario that waits for a call and returns when it listens.
-func serveSIPp(t *testing.T, scenario, transport string) *sipp {
+func serveSIPp(t *testing.T, scenario, transport string, more ...string) *sipp {
 	t.Helper()
-	s := startSIPp(t, scenario, transport)
+	s := startSIPp(t, scenario, transport, more...)
 	s.listening(transport)
 	return s
 }
@@ -120,6 +124,16 @@ func (s *sipp) wait() {
 	case <-time.After(30 * time.Second):
 		s.t.Fatalf("SIPp did not end:\n%s", s.out.tail(1500))
 	}
+}
+
+// heard is everything that came and went, as SIPp wrote it down.
+func (s *sipp) heard(t *testing.T) string {
+	t.Helper()
+	messages, err := os.ReadFile(filepath.Join(s.dir, "messages.log"))
+	if err != nil || len(messages) == 0 {
+		t.Fatalf("%v wrote down %d octets: %v", s.cmd, len(messages), err)
+	}
+	return string(messages)
 }
 
 // target is where a SIPp takes calls.
