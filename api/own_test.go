@@ -276,7 +276,7 @@ func TestSettings(t *testing.T) {
 	n.do(t, accountA, "PUT", path, `{"digest":[]}`).want(t, 403)
 	for _, body := range []string{
 		`{"digest":["sha-512"]}`, `{"digest":["md5","md5"]}`, `{"peers":{"a b":{"no_verify":true}}}`, `{"peers":{"a.example":{}}}`,
-		`{"peers":{"a.example":{"pin":"00"}}}`, `{"peers":{"a.example":{"pin":"` + pin + `","no_verify":true}}}`, `{"digset":["md5"]}`, `{"redirects":"maybe"}`, `{"transfers":"execute"}`, `{"headers":["Via"]}`, `{"headers":["X-a b"]}`,
+		`{"peers":{"a.example":{"pin":"00"}}}`, `{"peers":{"a.example":{"pin":"` + pin + `","no_verify":true}}}`, `{"digset":["md5"]}`, `{"redirects":"maybe"}`, `{"transfers":"maybe"}`, `{"headers":["Via"]}`, `{"headers":["X-a b"]}`,
 	} {
 		n.do(t, operatorAccount, "PUT", path, body).want(t, 400)
 	}

@@ -65,7 +65,7 @@ func checkSettings(in *v1.Settings) error {
 		return trunk.Errorf(trunk.Invalid, "redirects is %q; use refuse or follow.", *in.Redirects)
 	}
 	if in.Transfers != nil && !slices.Contains(trunk.TransferPolicies(), trunk.TransferPolicy(*in.Transfers)) {
-		return trunk.Errorf(trunk.Invalid, "transfers is %q; use refuse or relay.", *in.Transfers)
+		return trunk.Errorf(trunk.Invalid, "transfers is %q; use refuse, relay or execute.", *in.Transfers)
 	}
 	if in.Headers != nil {
 		if err := trunk.CheckHeaders(*in.Headers); err != nil {

@@ -26,6 +26,8 @@ const (
 	ReasonShutdown
 	// ReasonPlainInDialog ends a call after a request in the clear carried a key.
 	ReasonPlainInDialog
+	// ReasonTransferred ends a call whose one side has gone over into another call.
+	ReasonTransferred
 	// ReasonRemoteRefused is a final answer of the far side that is passed on.
 	ReasonRemoteRefused
 	// ReasonConnectorUnknown: the Request-URI names no connector.
@@ -72,6 +74,10 @@ const (
 	ReasonNoRoute
 	// ReasonAllTargetsFailed: every target was tried.
 	ReasonAllTargetsFailed
+	// ReasonTransferNotAllowed: the connector's setting does not let this side transfer the call or replace a dialog.
+	ReasonTransferNotAllowed
+	// ReasonDialogUnknown: Replaces names a dialog that this connector does not have on this node.
+	ReasonDialogUnknown
 	// ReasonDraining: the node is shutting down.
 	ReasonDraining
 	// ReasonStoreStale: the node cannot confirm its revision.
@@ -95,6 +101,7 @@ var reasonNames = [reasonCount]string{
 	ReasonConnectionLost:         "connection_lost",
 	ReasonShutdown:               "shutdown",
 	ReasonPlainInDialog:          "plain_in_dialog",
+	ReasonTransferred:            "transferred",
 	ReasonRemoteRefused:          "remote_refused",
 	ReasonConnectorUnknown:       "connector_unknown",
 	ReasonNumberUnknown:          "number_unknown",
@@ -118,6 +125,8 @@ var reasonNames = [reasonCount]string{
 	ReasonConcurrencyExceeded:    "concurrency_exceeded",
 	ReasonNoRoute:                "no_route",
 	ReasonAllTargetsFailed:       "all_targets_failed",
+	ReasonTransferNotAllowed:     "transfer_not_allowed",
+	ReasonDialogUnknown:          "dialog_unknown",
 	ReasonDraining:               "draining",
 	ReasonStoreStale:             "store_stale",
 	ReasonNodeFull:               "node_full",

@@ -94,6 +94,13 @@ type Record struct {
 	// Customer and CarrierLeg are the two legs.
 	Customer   LegRecord `json:"customer_leg"`
 	CarrierLeg LegRecord `json:"carrier_leg"`
+	// TransferOf is the call that was transferred to make this one, TransferredTo the call that one side of this one has
+	// gone over into; empty for others.
+	TransferOf    ID `json:"transfer_of,omitempty"`
+	TransferredTo ID `json:"transferred_to,omitempty"`
+	// Remaining is the leg of the party that stayed when the customer's side transferred its call: it has the customer's
+	// place in this one, in which the customer has no leg.
+	Remaining *LegRecord `json:"remaining_leg,omitempty"`
 	// PlainRequestsDropped counts in-dialog requests that came in the clear to an encrypted leg.
 	PlainRequestsDropped uint64 `json:"plain_requests_dropped,omitempty"`
 	// Lab is true when the far end was the built-in lab carrier.
@@ -115,7 +122,11 @@ func (r Record) SeenByTenant() Record {
 // WithoutFarEnd returns the record without what tells of the network at its far end: the targets it was placed to, and
 // that leg's addresses and Call-ID, in which many a PBX writes its own host.
 func (r Record) WithoutFarEnd() Record {
-	r.CarrierLeg.Remote, r.CarrierLeg.Media.Remote, r.CarrierLeg.SIPCallID = netip.AddrPort{}, netip.AddrPort{}, ""
+	r.CarrierLeg = r.CarrierLeg.withoutNetwork()
+	if r.Remaining != nil {
+		remaining := r.Remaining.withoutNetwork()
+		r.Remaining = &remaining
+	}
 	if r.Direction == Outbound.String() { // the targets of an inbound call are the customer's own
 		r.Attempts = slices.Clone(r.Attempts)
 		for i := range r.Attempts {
@@ -123,4 +134,10 @@ func (r Record) WithoutFarEnd() Record {
 		}
 	}
 	return r
+}
+
+// withoutNetwork returns the leg without what tells where its peer is.
+func (l LegRecord) withoutNetwork() LegRecord {
+	l.Remote, l.Media.Remote, l.SIPCallID = netip.AddrPort{}, netip.AddrPort{}, ""
+	return l
 }

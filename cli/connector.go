@@ -18,7 +18,7 @@ type connectorCommand struct {
 type connectorSetCommand struct {
 	nodeFlags
 	ID       string   `arg:"" name:"connector" help:"Connector id."`
-	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, premium=on|off (calls to premium, satellite and international networks), redirects=refuse|follow (3xx answers), transfers=refuse|relay (REFER), headers=X-Name,X-Other-* (custom headers that cross), client-certificates=on|off (ask for one, and call the host it proves on its own connection)."`
+	Settings []string `arg:"" optional:"" name:"setting" help:"digest=md5,sha-256 (algorithms offered, in this order), peer.HOST.pin=HEX (SHA-256 of that route's public key), peer.HOST.verify=on|off, plain-emergency=on|off, premium=on|off (calls to premium, satellite and international networks), redirects=refuse|follow (3xx answers), transfers=refuse|relay|execute (REFER, Replaces), headers=X-Name,X-Other-* (custom headers that cross), client-certificates=on|off (ask for one, and call the host it proves on its own connection)."`
 }
 
 func (c *connectorSetCommand) run(ctx context.Context, s *session) error {

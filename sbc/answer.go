@@ -132,6 +132,10 @@ func (c *activeCall) earlyMedia(a *attempt, sdp []byte) []byte {
 	if sdp == nil || a.body == nil {
 		return nil
 	}
+	if c.caller.origin != nil {
+		a.said, a.leg.described = sdp, sdp // whoever is to hear it still speaks with somebody else
+		return nil
+	}
 	answer, refusal := c.media.Answer(a.leg.side, sdp)
 	if refusal != nil {
 		// Early media that breaks the promise is not passed on; the final answer decides.
@@ -175,17 +179,26 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 		l.described = sdp
 	}
 	c.rec.Answered = c.s.clock.Now()
-	c.pair()
 	c.s.stats.Answered.Add(1)
-	c.caller.hold()
 	l.hold()
 	l.session.answered(e.msg, c.s.limits.Session)
 	c.refreshed(l)
+	if c.caller.origin != nil {
+		c.askFor(c.caller)
+		return
+	}
+	c.answerCaller(e.msg, sdp)
+}
+
+// answerCaller sends the 2xx of the call; answer is the far side's, for the headers that cross.
+func (c *activeCall) answerCaller(answer *sip.Message, sdp []byte) {
+	c.pair()
+	c.caller.hold()
 	c.refreshed(c.caller)
 	b := c.caller.response(200, "")
 	c.establishing(b)
 	c.caller.session.writeAnswer(b)
-	c.passHeaders(b, e.msg)
+	c.passHeaders(b, answer)
 	c.caller.awaitAck = true
 	_ = c.caller.dialog.Confirm(nil)
 	c.caller.respond(withBody(b, sdp))
@@ -199,6 +212,8 @@ func (c *activeCall) negotiate(a *attempt, sdp []byte) ([]byte, *call.Refusal) {
 		return nil, nil
 	case sdp == nil && a.early != nil:
 		return a.early, nil // gateways leave out of the 2xx what they said in a 183
+	case sdp == nil && a.said != nil:
+		return c.media.Answer(a.leg.side, a.said)
 	case sdp == nil:
 		return nil, call.Refuse(call.ReasonBadDescription, "the answer has none.")
 	case a.body != nil:
@@ -246,7 +261,7 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 	if v.status != status {
 		v.phrase = ""
 	}
-	c.refuseCaller(v, o.cause, a.leg.side.String())
+	c.refuseCaller(v, o.cause, a.leg.party.String())
 }
 
 // passedOn is the status the caller sees for a target's. A redirect that is not followed would show the caller addresses of the other side
@@ -311,6 +326,7 @@ func (c *activeCall) finish(v verdict, by string, then func()) {
 		c.abandon(c.attempt, v.reasonHeader())
 	}
 	c.phase = over
+	c.partFrom(v)
 	c.dropHeld()
 	c.caller.letGo()
 	if c.callee != nil {

@@ -63,6 +63,9 @@ type activeCall struct {
 	heldAnswer event
 	finished   bool
 	hidden     bool // from the server
+	// handover is the transfer that is under way, and given what it was once one side has gone over into another call.
+	handover, given *handover
+	insideID        call.ID // of the record for the account at the other end, where it is known already
 	// unwritten are the records that are to be written before anything else happens, and what happens then.
 	unwritten *unwritten
 }
@@ -75,6 +78,8 @@ const (
 	timerDuration
 	timerExchange
 	timerReliable
+	timerJoin
+	timerAck
 	// Of those below, each leg has one: the caller's first, then the target's.
 	timerRefresh
 	_
@@ -140,8 +145,10 @@ func (s *Server) enter(c *activeCall) int {
 	if s.stopped {
 		return 503 // it passed admission just before Drain, which has ended all calls by now
 	}
-	s.merges[c.merge] = c.id
-	s.dialogs[c.caller.tag] = c.caller
+	if c.caller.origin == nil { // else the dialog is another call's, and what began this one was no INVITE
+		s.merges[c.merge] = c.id
+		s.dialogs[c.caller.tag] = c.caller
+	}
 	s.live[c.id] = c
 	s.records.begin()
 	return 0
@@ -187,6 +194,9 @@ func (c *activeCall) done() bool {
 
 // handle is the call's one switch.
 func (c *activeCall) handle(e event) {
+	if c.given != nil && c.forward(e) {
+		return
+	}
 	switch e.kind {
 	case evCancelled:
 		c.onCancelled(e)
@@ -220,10 +230,24 @@ func (c *activeCall) handle(e event) {
 	case evTimer:
 		c.onTimer(e)
 	case evSilence:
-		c.end(call.Refuse(call.ReasonMediaSilence, "the "+e.side.String()+" side sent neither RTP nor RTCP."), "node")
+		c.onSilence(e.side)
 	case evStop:
 		c.end(call.Refuse(e.reason, ""), "node")
+	default:
+		c.onNews(e)
 	}
+	c.tryJoin()
+}
+
+// onSilence ends a call whose media stopped.
+func (c *activeCall) onSilence(side call.Side) {
+	if h := c.handover; h != nil && h.gone && h.leaves.side == side {
+		return // it has hung up, and the new call may still ring
+	}
+	if c.caller.stayed && c.caller.side == side {
+		side = c.caller.party
+	}
+	c.end(call.Refuse(call.ReasonMediaSilence, "the "+side.String()+" side sent neither RTP nor RTCP."), "node")
 }
 
 // hide has the server find nothing of the call any more. It comes before the mailbox closes: who finds that closed finds
@@ -235,11 +259,11 @@ func (c *activeCall) hide() {
 	c.hidden = true
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	delete(c.s.dialogs, c.caller.tag)
-	delete(c.s.pairs, c.caller.tag)
-	if c.callee != nil {
-		delete(c.s.dialogs, c.callee.tag)
-		delete(c.s.pairs, c.callee.tag)
+	for _, l := range []*leg{c.caller, c.callee} {
+		if l != nil && c.s.dialogs[l.tag] == l { // it may have gone over into another call
+			delete(c.s.dialogs, l.tag)
+			delete(c.s.pairs, l.tag)
+		}
 	}
 	delete(c.s.merges, c.merge)
 	delete(c.s.live, c.id)
@@ -287,6 +311,10 @@ func (c *activeCall) onTimer(e event) {
 		c.exchange.out.cancel()
 	case timerReliable:
 		c.onReliableTimer()
+	case timerJoin:
+		c.onJoinTimer()
+	case timerAck:
+		c.pending--
 	case timerRefresh, timerRefresh + 1:
 		c.refresh(c.ofTimer(e.timer, timerRefresh))
 	case timerExpiry, timerExpiry + 1:

@@ -27,6 +27,8 @@ type Limits struct {
 	Ring time.Duration
 	// Session is the longest a call goes on without a sign of life from each side (RFC 4028); default 1,800 s.
 	Session time.Duration
+	// Join is how long a party may take to answer the offer of whom a transfer joins it with; default 32 s.
+	Join time.Duration
 	// Duration is the longest time a call may last; default 4 h.
 	Duration time.Duration
 	// Drain is how long calls may go on after Drain; default 300 s.
@@ -47,6 +49,7 @@ const (
 	DefaultTargetSilent = 3500 * time.Millisecond // how long a target may be silent before the next is tried: --target-silence
 	DefaultRing         = 180 * time.Second       // how long a target may ring: --ring-time
 	DefaultSession      = 1800 * time.Second      // longest time without a sign of life from a side (RFC 4028)
+	DefaultJoin         = 32 * time.Second        // how long a party may take to answer the offer of whom a transfer joins it with
 	DefaultDuration     = 4 * time.Hour           // longest call: --max-call-time
 	DefaultDrain        = 300 * time.Second       // how long calls may go on when the node is told to end: --drain
 	DefaultFailedFor    = 30 * time.Second        // how long a target that failed comes after those that did not
@@ -70,6 +73,7 @@ func (l Limits) withDefaults() Limits {
 	orTime(&l.TargetSilent, DefaultTargetSilent)
 	orTime(&l.Ring, DefaultRing)
 	orTime(&l.Session, DefaultSession)
+	orTime(&l.Join, DefaultJoin)
 	orTime(&l.Duration, DefaultDuration)
 	orTime(&l.Drain, DefaultDrain)
 	orTime(&l.FailedFor, DefaultFailedFor)

@@ -25,6 +25,7 @@ type attempt struct {
 	uri       string
 	body      []byte // the description offered; nil for a late offer
 	early     []byte // what the caller was given of its early answer
+	said      []byte // its early answer itself, where the caller is given nothing before the call is answered
 	answered  bool   // credentials were sent once
 	reused    bool   // its flow is a connection that the target opened to us
 	direct    bool   // it must be connected to
@@ -198,7 +199,8 @@ func (c *activeCall) invite(a *attempt, f transport.Flow) {
 
 // newCallee makes the leg of a target.
 func (c *activeCall) newCallee(a *attempt, f transport.Flow) *leg {
-	l := &leg{call: c, tag: c.s.random.token(8), side: c.caller.side.Other(), flow: f}
+	l := &leg{call: c, tag: c.s.random.token(8), side: c.caller.side.Other(), flow: f, placed: true}
+	l.party = l.side
 	l.mustTLS = f.Proto() == transport.TLS
 	l.host, l.peer, l.sips = a.target.Host, a.target.Peer, a.target.SIPS
 	l.policy = call.Leg{

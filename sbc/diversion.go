@@ -29,6 +29,13 @@ func (c *activeCall) passDiversions(b *sip.Builder, m *sip.Message) {
 	}
 }
 
+// passReferrer writes who had a call transferred (RFC 3892), where that was said with a number.
+func (c *activeCall) passReferrer(b *sip.Builder, m *sip.Message) {
+	if _, uri := c.ownForm(m.Get(sip.HdrReferredBy)); uri != "" {
+		b.Header("Referred-By", "<"+uri+">")
+	}
+}
+
 // diversion returns an entry of Diversion (RFC 5806) as it may cross, empty where it names no number.
 func (c *activeCall) diversion(value []byte) string {
 	addr, uri := c.ownForm(value)

@@ -32,7 +32,7 @@ type exchange struct {
 // onReinvite carries a re-INVITE to the other side.
 func (c *activeCall) onReinvite(e event) {
 	// On the caller's leg nothing may change before the ACK of the first answer, on the target's not before ours.
-	if c.phase != up || c.exchange != nil || c.caller.awaitAck {
+	if c.phase != up || c.exchange != nil || c.caller.awaitAck || !e.leg.other().open {
 		c.reply(e, 491, "")
 		return
 	}
@@ -63,7 +63,7 @@ func (c *activeCall) onUpdate(e event) {
 		e.leg.dialog.Refresh(e.msg)
 		b := c.replyTo(e, 200, "")
 		b.Header("Contact", e.leg.contact())
-		b.Header("Allow", allowed)
+		b.Header("Allow", c.allow(e.leg))
 		if c.phase == up {
 			e.leg.session = session
 			session.writeAnswer(b)
@@ -73,7 +73,7 @@ func (c *activeCall) onUpdate(e event) {
 		_ = e.tx.Respond(b.Bytes())
 		return
 	}
-	if !c.mayUpdateEarly() && (c.phase != up || c.exchange != nil || c.caller.awaitAck) {
+	if !c.mayUpdateEarly() && (c.phase != up || c.exchange != nil || c.caller.awaitAck || !e.leg.other().open) {
 		c.reply(e, 491, "")
 		return
 	}
@@ -148,12 +148,12 @@ func (c *activeCall) onExchangeAnswer(x *exchange, m *sip.Message) {
 	case m == nil:
 		c.dropExchange()
 		c.reply(e, 408, "")
-		c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.side.String()+" side did not answer a request."), "node")
+		c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.party.String()+" side did not answer a request."), "node")
 	case m.Status()/100 != 2:
 		c.dropExchange()
 		c.replyStatus(e, m)
 		if s := m.Status(); s == 481 || s == 408 {
-			c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.side.String()+" side knows the call no more."), "node")
+			c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.party.String()+" side knows the call no more."), "node")
 		}
 	default:
 		c.onExchangeSuccess(x, e, m)
@@ -195,7 +195,7 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 	c.noteExchange(x, m)
 	b := c.replyTo(e, 200, "")
 	b.Header("Contact", x.from.contact())
-	b.Header("Allow", allowed)
+	b.Header("Allow", c.allow(x.from))
 	x.from.session.writeAnswer(b)
 	if out := withBody(b, sdp).Bytes(); out != nil {
 		_ = x.tx.Respond(out)
@@ -296,6 +296,10 @@ func (c *activeCall) relayInfo(e event) {
 		return
 	}
 	to := e.leg.other()
+	if !to.open {
+		c.reply(e, 491, "") // it waits for a transfer
+		return
+	}
 	contentType, body := string(e.msg.ContentType()), e.msg.Body()
 	fill := func(b *sip.Builder) {
 		c.passHeaders(b, e.msg)

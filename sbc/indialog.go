@@ -70,7 +70,7 @@ func (c *activeCall) onRequest(e event) {
 		c.reply(e, 500, "")
 		return
 	}
-	if e.leg == c.caller {
+	if !e.leg.placed {
 		// The caller made the connection and may have made another: a phone that moved, a PBX that restarted. A target
 		// keeps the one that was made to it, because its peer was checked.
 		e.leg.moveTo(e.flow)
@@ -104,7 +104,7 @@ func (c *activeCall) reply(e event, status int, reason string) {
 	b := c.replyTo(e, status, "")
 	defer c.s.builders.put(b)
 	if status == 405 || status == 200 {
-		b.Header("Allow", allowed)
+		b.Header("Allow", c.allow(e.leg))
 	}
 	if reason != "" {
 		b.Header("Reason", reason)
@@ -139,12 +139,16 @@ func (c *activeCall) onBye(e event) {
 	}
 	if c.phase == dialling {
 		// A caller may end its early dialog with BYE (RFC 3261 §15.1.1).
-		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", e.leg.side.String())
+		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", e.leg.party.String())
+		return
+	}
+	if h := c.handover; h != nil && h.leaves == e.leg {
+		c.leave(h)
 		return
 	}
 	c.failExchange()
 	c.hangUp(e.leg.other(), causeOf(e.msg))
-	c.finish(judge(call.Refuse(call.ReasonHangup, "")), e.leg.side.String(), nil)
+	c.finish(judge(call.Refuse(call.ReasonHangup, "")), e.leg.party.String(), nil)
 }
 
 // onCancelled takes the caller's CANCEL.

@@ -18,6 +18,14 @@ type leg struct {
 	// tag is ours in this dialog.
 	tag  string
 	side call.Side
+	// party is who is there. It is side, but for one that stayed when a call was transferred: it has the customer's place
+	// and is no customer of the connector's.
+	party call.Side
+	// stayed is true on the leg of such a party, and origin the call that it is still in; nil once it is here.
+	stayed bool
+	origin *activeCall
+	// placed is true where the node made the connection: requests of the dialog stay on it, because its peer was checked.
+	placed bool
 	// policy is what media on this leg must be.
 	policy call.Leg
 	// mustTLS is true on a leg that began over TLS: nothing of its dialog is sent or taken in the clear, whatever a
@@ -132,8 +140,10 @@ func (l *leg) repeatAck() {
 
 // respond sends a response to the caller's INVITE, which is gone then.
 func (l *leg) respond(b *sip.Builder) {
-	if out := b.Bytes(); out != nil {
-		_ = l.invite.Respond(out)
+	if l.invite != nil { // nobody waits for the answer to a call that a transfer placed
+		if out := b.Bytes(); out != nil {
+			_ = l.invite.Respond(out)
+		}
 	}
 	l.call.s.builders.put(b)
 }

@@ -44,6 +44,8 @@ type event struct {
 	again   bool // the INVITE had its first final answer before this one
 	// credentials go with an INVITE that is sent once the way for it is known.
 	credentials *authorization
+	// news is what another call has to say about a transfer.
+	news *news
 }
 
 type eventKind uint8
@@ -66,6 +68,13 @@ const (
 	evTimer
 	evSilence // media stopped
 	evStop    // the node ends the call
+	// Between a call that is transferred and the one that takes its place (transfer.go).
+	evProgress  // the new call's target rings
+	evEnded     // the new call is over before anybody was joined
+	evJoin      // the new call asks for the party that stays
+	evJoined    // here it is
+	evNotJoined // it does not come
+	evAbandoned // nobody is left to be joined
 )
 
 // repeatable reports whether a peer can send any number of such events, and sends one again that was lost.

@@ -39,6 +39,7 @@ func callerLeg(c *activeCall, a *arrival) (*leg, error) {
 		l.policy.HoldUntilConfirmed = a.user == "" && !a.flow.Proto().Reliable()
 		l.policy.Trusted = listed(a.connector.Termination)
 	}
+	l.party = l.side
 	var err error
 	l.session.asked(l.req, c.s.limits.Session)
 	l.reliable.wanted = hasOption(l.req, sip.HdrRequire, "100rel")
@@ -127,7 +128,7 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	b.Header("CSeq", strconv.Itoa(int(l.seq))+" INVITE")
 	b.Header("Contact", l.contact())
 	b.Header("User-Agent", userAgent)
-	b.Header("Allow", allowed)
+	b.Header("Allow", c.allow(l))
 	if c.offer == nil && !c.caller.reliable.known {
 		// A reliable answer would bring an offer that this caller has no PRACK to answer in.
 		b.Header("Supported", "timer")
@@ -147,6 +148,9 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	}
 	c.passHeaders(b, c.caller.req)
 	c.passDiversions(b, c.caller.req)
+	if c.caller.stayed {
+		c.passReferrer(b, c.caller.req)
+	}
 	c.location.write(b)
 	return b
 }
@@ -192,7 +196,7 @@ func (c *activeCall) forwards() int {
 func (c *activeCall) establishing(b *sip.Builder) {
 	b.Copy(c.caller.req, sip.HdrRecordRoute)
 	b.Header("Contact", c.caller.contact())
-	b.Header("Allow", allowed)
+	b.Header("Allow", c.allow(c.caller))
 	b.Header("Supported", supported)
 }
 

@@ -105,7 +105,7 @@ func (c *activeCall) send(o *outbound) {
 	b.Header("User-Agent", userAgent)
 	if o.method == "INVITE" || o.method == "UPDATE" {
 		b.Header("Contact", l.contact())
-		b.Header("Allow", allowed)
+		b.Header("Allow", c.allow(l))
 		b.Header("Supported", supported)
 		l.session.writeRequest(b, c.s.limits.Session, true)
 	}

@@ -116,6 +116,10 @@ func (c *activeCall) prack(d *early, cseq uint32, sdp []byte) {
 // announce passes a provisional answer on to the caller: reliably where the caller insists, or where it came reliably and
 // the caller knows how to confirm it.
 func (c *activeCall) announce(p *provisional, reliably bool) {
+	if c.caller.origin != nil {
+		c.tellOrigins(evProgress, &news{verdict: verdict{status: p.status}})
+		return
+	}
 	r := &c.caller.reliable
 	if !r.wanted && !(r.known && reliably) {
 		c.caller.respond(withBody(c.provisionalHead(p), p.sdp))

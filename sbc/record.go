@@ -161,9 +161,13 @@ func (c *activeCall) conclude(v verdict, hungUpBy string, then func()) {
 			continue
 		}
 		l.record.Media = report.Legs[l.side]
-		if l.side == call.Customer {
+		switch {
+		case l.origin != nil: // it never came here
+		case l.stayed && l.side == call.Customer:
+			r.Remaining = &l.record
+		case l.side == call.Customer:
 			r.Customer = l.record
-		} else {
+		default:
 			r.CarrierLeg = l.record
 		}
 	}
@@ -211,6 +215,13 @@ func (c *activeCall) split() []call.Record {
 		return []call.Record{c.rec}
 	}
 	first, second := c.rec, c.insideRecord()
+	if h := c.given; h != nil && inside.Account != first.Account { // the new call belongs to whoever transferred this one
+		if h.leaves == c.caller == (c.plan.Direction == call.Outbound) {
+			second.TransferredTo = ""
+		} else {
+			first.TransferredTo = ""
+		}
+	}
 	if inside.Account == first.Account {
 		first.Inside, second.Inside = inside.ID, c.plan.Connector.ID
 		return []call.Record{first, second}
@@ -221,14 +232,13 @@ func (c *activeCall) split() []call.Record {
 // insideRecord is the record of a call that stayed inside, as the account of the other connector sees it.
 func (c *activeCall) insideRecord() call.Record {
 	r := c.rec
-	id, err := uuid.NewRandomFromReader(&c.s.random)
-	if err != nil {
-		c.log.Error("make a call id", "error", err)
-	}
-	r.ID = call.ID(id.String())
+	r.ID = c.otherID()
 	r.Direction = call.Inbound.String()
 	ruledBy(&r, c.plan.Inside)
 	r.Customer, r.CarrierLeg = c.rec.CarrierLeg, c.rec.Customer
+	if c.rec.Remaining != nil {
+		r.CarrierLeg, r.Remaining, r.TransferOf = *c.rec.Remaining, nil, "" // to this customer it is a call like any other
+	}
 	r.AuthUser, r.CallerIDReplaced = "", ""
 	switch r.HungUpBy { // this customer is the other one's far side
 	case call.Customer.String():
@@ -237,6 +247,18 @@ func (c *activeCall) insideRecord() call.Record {
 		r.HungUpBy = call.Customer.String()
 	}
 	return r
+}
+
+// otherID is the id of the record for the account at the other end of a call that stays inside.
+func (c *activeCall) otherID() call.ID {
+	if c.insideID == "" {
+		id, err := uuid.NewRandomFromReader(&c.s.random)
+		if err != nil {
+			c.log.Error("make a call id", "error", err)
+		}
+		c.insideID = call.ID(id.String())
+	}
+	return c.insideID
 }
 
 // causeOf returns the Reason header of a message as it may cross to the other leg (RFC 3326): protocol and cause. Its text

@@ -23,6 +23,14 @@ func (c *activeCall) relays() bool {
 // the new call, through this node's rules or wherever it likes; the number crosses, hosts and dialogs are put into its
 // own terms.
 func (c *activeCall) onRefer(e event) {
+	if c.executes(e.leg) {
+		c.executeRefer(e)
+		return
+	}
+	if c.plan.Connector.Settings.Transfers == trunk.ExecuteTransfers {
+		c.replyVerdict(e, judge(call.Refuse(call.ReasonTransferNotAllowed, "only a connector's own customer may have calls placed")))
+		return
+	}
 	if !c.relays() {
 		c.reply(e, 405, "")
 		return

@@ -95,6 +95,12 @@ var rejections = map[call.Reason]rejection{
 	call.ReasonAllTargetsFailed: {500, "", 27, 399, false,
 		"Every target was tried and failed: %s.",
 		"See the record's attempts for what each target answered."},
+	call.ReasonTransferNotAllowed: {403, "", 21, 399, false,
+		"The call may not be transferred from this side, and its dialogs not be replaced: %s.",
+		"The operator sets who places transferred calls: carillon connector set ID transfers=execute."},
+	call.ReasonDialogUnknown: {481, "", 31, 399, false,
+		"Replaces names no call of this connector on this node. %s",
+		"Transfer to a call of the same connector that is up, through the node that holds both."},
 	call.ReasonDraining: {503, "", 41, 399, true,
 		"The node is shutting down and takes no new calls.",
 		"Try again, or another node."},
@@ -125,6 +131,7 @@ var endings = map[call.Reason]rejection{
 	call.ReasonShutdown:       {503, "", 41, 0, true, "The node shut down.", ""},
 	call.ReasonPlainInDialog: {403, "", 21, 399, false, "A request of the call came in the clear and carried a key.",
 		"Keep every request of an encrypted call on TLS."},
+	call.ReasonTransferred:   {487, "", 16, 0, false, "A side transferred the call: the other one went on in another call.", ""},
 	call.ReasonRemoteRefused: {480, "", 0, 0, false, "The far side refused the call: %s.", ""},
 }
 

@@ -206,7 +206,7 @@ func (c *activeCall) refresh(l *leg) {
 // refreshByOffer offers the other side's session once more. It is a change like any other, only that nobody asked for it.
 func (c *activeCall) refreshByOffer(l *leg) {
 	far := l.other()
-	if c.exchange != nil || c.caller.awaitAck || far == nil || far.described == nil {
+	if c.exchange != nil || c.caller.awaitAck || far == nil || far.described == nil || far.origin != nil {
 		c.after(l.timer(timerRefresh), refreshPause) // the change under way refreshes, too, when it succeeds
 		return
 	}
@@ -271,7 +271,7 @@ func (c *activeCall) onRefreshed(l *leg, m *sip.Message) {
 	case m != nil && m.Status() == 422 && l.session.raise(m):
 		c.refresh(l)
 	case m == nil || m.Status() == 481 || m.Status() == 408:
-		c.end(call.Refuse(call.ReasonConnectionLost, "the "+l.side.String()+" side did not answer the refresh of the session."), "node")
+		c.end(call.Refuse(call.ReasonConnectionLost, "the "+l.party.String()+" side did not answer the refresh of the session."), "node")
 	default:
 		// The peer may be changing the session itself (491), or may not like this refresh; the expiry has the last word.
 		c.after(l.timer(timerRefresh), refreshPause)

@@ -8,22 +8,25 @@ import (
 
 // Stats counts what the plane did. All fields only grow.
 type Stats struct {
-	Calls       atomic.Uint64 // calls let in
-	Answered    atomic.Uint64 // of these, answered
-	Options     atomic.Uint64 // OPTIONS answered with 200
-	Other       atomic.Uint64 // requests of methods that are not served
-	Malformed   atomic.Uint64 // messages that broke the protocol
-	Silent      atomic.Uint64 // answers not sent, because they would have been larger than the request
-	Strays      atomic.Uint64 // responses and ACKs that belong to nothing
-	SendErrors  atomic.Uint64 // stateless answers that could not be sent
-	PlainDrops  atomic.Uint64 // in-dialog requests dropped because they came in the clear to an encrypted leg
-	Overflows   atomic.Uint64 // events refused because a call's mailbox was full, and messages above repeatRate
-	Unrecorded  atomic.Uint64 // refusals that were not recorded because of maxRefusalRecords or maxChallenged
-	RecordFails atomic.Uint64 // records that could not be written
-	Probes      atomic.Uint64 // OPTIONS sent to carriers' targets
-	ProbeFails  atomic.Uint64 // of these, not answered
-	Widened     atomic.Uint64 // requests sent over TCP because they were too long for UDP
-	NoTCP       atomic.Uint64 // peers found to take no TCP, who get such requests over UDP
+	Calls         atomic.Uint64 // calls let in
+	Answered      atomic.Uint64 // of these, answered
+	Options       atomic.Uint64 // OPTIONS answered with 200
+	Other         atomic.Uint64 // requests of methods that are not served
+	Malformed     atomic.Uint64 // messages that broke the protocol
+	Silent        atomic.Uint64 // answers not sent, because they would have been larger than the request
+	Strays        atomic.Uint64 // responses and ACKs that belong to nothing
+	SendErrors    atomic.Uint64 // stateless answers that could not be sent
+	PlainDrops    atomic.Uint64 // in-dialog requests dropped because they came in the clear to an encrypted leg
+	Overflows     atomic.Uint64 // events refused because a call's mailbox was full, and messages above repeatRate
+	Unrecorded    atomic.Uint64 // refusals that were not recorded because of maxRefusalRecords or maxChallenged
+	RecordFails   atomic.Uint64 // records that could not be written
+	Probes        atomic.Uint64 // OPTIONS sent to carriers' targets
+	ProbeFails    atomic.Uint64 // of these, not answered
+	Widened       atomic.Uint64 // requests sent over TCP because they were too long for UDP
+	NoTCP         atomic.Uint64 // peers found to take no TCP, who get such requests over UDP
+	Transfers     atomic.Uint64 // calls begun because a customer transferred one
+	TransferFails atomic.Uint64 // transfers after which the call went on as it was, or ended
+	Transferred   atomic.Uint64 // parties that went over from one call into another
 
 	refusals [256]atomic.Uint64
 	endings  [256]atomic.Uint64

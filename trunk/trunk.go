@@ -236,13 +236,18 @@ const (
 	RefuseTransfers TransferPolicy = "refuse"
 	// RelayTransfers carries REFER to the other side, which is then the one to place the new call.
 	RelayTransfers TransferPolicy = "relay"
+	// ExecuteTransfers lets the customer's side transfer: the node places the new call itself, under the connector's own
+	// rules, and joins the party that stays with it.
+	ExecuteTransfers TransferPolicy = "execute"
 )
 
 // RedirectPolicies returns the policies a connector may have.
 func RedirectPolicies() []RedirectPolicy { return []RedirectPolicy{RefuseRedirects, FollowRedirects} }
 
 // TransferPolicies returns the policies a connector may have.
-func TransferPolicies() []TransferPolicy { return []TransferPolicy{RefuseTransfers, RelayTransfers} }
+func TransferPolicies() []TransferPolicy {
+	return []TransferPolicy{RefuseTransfers, RelayTransfers, ExecuteTransfers}
+}
 
 // PeerPolicy is how the certificate of one origination host is checked.
 type PeerPolicy struct {

@@ -183,7 +183,7 @@ type Settings struct {
 	ClientCertificates *bool `json:"client_certificates,omitempty"`
 	// Redirects is "refuse" (default) or "follow": what is done when a host that is called answers 3xx.
 	Redirects *string `json:"redirects,omitempty"`
-	// Transfers is "refuse" (default) or "relay": what is done with REFER and Replaces.
+	// Transfers is "refuse" (default), "relay" or "execute": what is done with REFER and Replaces.
 	Transfers *string `json:"transfers,omitempty"`
 	// Headers are the custom headers that cross a call, by default ["X-*"].
 	Headers *[]string `json:"headers,omitempty"`

@@ -1,0 +1,155 @@
+package sbc
+
+import (
+	"bytes"
+	"strings"
+
+	"carillon/call"
+	"carillon/routing"
+	"carillon/sip"
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// transferSteps are the rules that a transfer's new call passes: those of a call that the connector's customer places.
+// Who it is was asked when its call began; its address must still be one that may place calls.
+var transferSteps = []step{
+	{"source, transport and termination", screenTransfer, nil}, scheme, hasRoom, rate,
+	{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, nil},
+}
+
+// screenTransfer judges as screen does, but whoever knows the tags of a dialog has proven to be there, whatever the list says.
+func screenTransfer(s *Server, a *arrival) *call.Refusal {
+	refusal := screen(s, a)
+	a.standing = proven
+	return refusal
+}
+
+// ownerOf is the connector whose customer is at a leg, nil for a carrier and for a party that was transferred here.
+func (c *activeCall) ownerOf(l *leg) *trunk.Connector {
+	switch {
+	case l.stayed:
+		return nil
+	case l.side == call.Customer:
+		return c.plan.Connector
+	}
+	return c.plan.Inside
+}
+
+// executes reports whether transfers from a leg are the node's to make.
+func (c *activeCall) executes(l *leg) bool {
+	owner := c.ownerOf(l)
+	return owner != nil && owner.Settings.Transfers == trunk.ExecuteTransfers
+}
+
+// allow is the Allow header on a leg.
+func (c *activeCall) allow(l *leg) string {
+	if c.executes(l) {
+		return allowed + ", REFER"
+	}
+	return allowed
+}
+
+// executeRefer does what a REFER asks for: it places a call to the number in Refer-To, as if the connector's own side had
+// dialled it, and joins it with the party that stays. Whatever becomes of it is told by NOTIFY: many statuses of an
+// INVITE would, as the answer to a REFER, say that the call itself is gone (RFC 5057 section 5.1).
+func (c *activeCall) executeRefer(e event) {
+	stays := e.leg.other()
+	target, ok := referred(e.msg)
+	switch {
+	case !ok || c.phase != up || stays == nil:
+		c.reply(e, 400, "")
+		return
+	case c.handover != nil || !stays.open || stays.described == nil:
+		c.reply(e, 491, "")
+		return
+	}
+	if bytes.Contains(bytes.ToLower(target.Headers), []byte("replaces=")) {
+		c.replyVerdict(e, judge(call.Refuse(call.ReasonTransferNotAllowed, "only to a number, not to a call that is up")))
+		return
+	}
+	progress := c.subscribe(e)
+	a := c.transferArrival(e, target)
+	to, refusal := c.placeTransfer(a, stays)
+	if refusal != nil {
+		v := judge(refusal)
+		c.s.stats.refused(refusal.Reason)
+		c.s.sampleRefusal(a, v)
+		c.s.recordRefusal(a, v)
+		c.tell(progress, v, true)
+		return
+	}
+	c.handover = &handover{to: to, leaves: e.leg, stays: stays, progress: progress}
+	c.log.Info("transfer", "side", e.leg.party.String(), "to", string(to.id))
+	to.start()
+	to.work()
+}
+
+// referred reads whom a REFER is to lead to. Other methods than INVITE are nothing to transfer a call with.
+func referred(m *sip.Message) (sip.URI, bool) {
+	if m.Count(sip.HdrReferTo) != 1 {
+		return sip.URI{}, false
+	}
+	addr, err := sip.ParseNameAddr(m.Get(sip.HdrReferTo))
+	if err != nil {
+		return sip.URI{}, false
+	}
+	method, given := addr.URI.Param("method")
+	if given && !strings.EqualFold(string(method), "INVITE") {
+		return sip.URI{}, false
+	}
+	switch addr.URI.Scheme {
+	case sip.SchemeSIP, sip.SchemeSIPS, sip.SchemeTEL:
+		return addr.URI, true
+	}
+	return sip.URI{}, false
+}
+
+// transferArrival states a REFER as the INVITE that its sender could have sent instead: to the number, at its connector,
+// from where the REFER came and over the transport that it names.
+func (c *activeCall) transferArrival(e event, target sip.URI) *arrival {
+	s, owner := c.s, c.ownerOf(e.leg)
+	from := sourceOf(e.flow, e.msg)
+	a := &arrival{
+		tx: e.tx, req: e.msg, flow: e.flow, reliable: e.flow.Proto().Reliable(), at: s.clock.Now(), view: s.cfg.Directory.Snapshot(),
+		owner: routing.Owner{Direction: call.Outbound, Connector: owner}, connector: owner,
+		standing: proven, sips: target.Scheme == sip.SchemeSIPS,
+	}
+	a.facts = routing.Facts{
+		Host: owner.HostName, User: userOf(&target), Source: from.Addr(), Port: from.Port(),
+		TLS: e.flow.Proto() == transport.TLS && !plainTransport(target), Asserted: identity(e.msg, sip.HdrReferredBy),
+	}
+	// Without a Referred-By that its account holds, whoever transfers shows the number it was called at or calls from.
+	if a.facts.From = c.plan.To; e.leg == c.caller {
+		a.facts.From, a.facts.Private = c.plan.From, c.plan.Private
+	}
+	if current, ok := a.view.Connector(owner.ID); ok {
+		a.connector, a.owner.Connector = current, current
+	}
+	return a
+}
+
+// plainTransport reports whether a URI asks for a transport without encryption.
+func plainTransport(uri sip.URI) bool {
+	value, given := uri.Param("transport")
+	return given && !strings.EqualFold(string(value), "tls")
+}
+
+// placeTransfer judges the new call and makes it.
+func (c *activeCall) placeTransfer(a *arrival, stays *leg) (*activeCall, *call.Refusal) {
+	for _, step := range transferSteps {
+		if refusal := step.judge(c.s, a); refusal != nil {
+			c.s.giveBack(a)
+			return nil, refusal
+		}
+	}
+	to, status := c.s.beginTransferred(a, stays)
+	if status != 0 {
+		c.s.giveBack(a)
+		if status == 503 {
+			return nil, call.Refuse(call.ReasonDraining, "")
+		}
+		return nil, call.Refuse(call.ReasonInternal, "")
+	}
+	return to, nil
+}

@@ -1,0 +1,128 @@
+package sbc
+
+import (
+	"github.com/google/uuid"
+
+	"carillon/call"
+	"carillon/sdp"
+)
+
+// beginTransferred makes the call that a REFER asks for. Its caller is the party that stays: a leg without a dialog, until
+// the call that is transferred hands that over. It returns the status to refuse it with, 0 for none.
+func (s *Server) beginTransferred(a *arrival, stays *leg) (*activeCall, int) {
+	id, err := uuid.NewRandomFromReader(&s.random)
+	if err != nil {
+		return nil, 500
+	}
+	c := &activeCall{s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer)}
+	c.mailbox.work, c.mailbox.busy = c.work, true
+	c.log = logOf(s.log, string(c.id), c.plan.Connector.ID)
+	c.caller = c.place(stays, call.Customer)
+	c.caller.req = a.req
+	c.offer = sdp.Resumed(stays.described)
+	if status := s.enter(c); status != 0 {
+		return nil, status
+	}
+	c.rec = newRecord(a, c.id, c.plan)
+	c.rec.TransferOf = stays.call.recordID(stays)
+	s.stats.Calls.Add(1)
+	s.stats.Transfers.Add(1)
+	s.calls.begin()
+	return c, 0
+}
+
+// recordID is the id of the record that whoever transfers a call has of it: of a call inside the installation each end has
+// its own. stays is the other side's leg.
+func (c *activeCall) recordID(stays *leg) call.ID {
+	if c.plan.Inside != nil && stays.side == call.Customer {
+		return c.otherID()
+	}
+	return c.id
+}
+
+// place makes the leg of a party that is still in another call and is to come into this one. The tag is the same: it is
+// what the party's requests are found by.
+func (c *activeCall) place(of *leg, side call.Side) *leg {
+	return &leg{
+		call: c, tag: of.tag, side: side, party: call.Carrier, stayed: true, origin: of.call, policy: of.policy, described: of.described,
+	}
+}
+
+// standIn finds the leg of a party that comes from another call. Legs that are placed stay the same as long as the call
+// lives, so that others may ask.
+func (c *activeCall) standIn(tag string) *leg {
+	for _, l := range []*leg{c.caller, c.callee} {
+		if l != nil && l.stayed && l.tag == tag {
+			return l
+		}
+	}
+	return nil
+}
+
+// askFor asks the call that a party is still in for it, with the offer that the other side of this call makes.
+func (c *activeCall) askFor(l *leg) {
+	far := l.other()
+	offer, refusal := c.media.Offer(far.side, far.described, l.policy)
+	if refusal != nil {
+		c.end(refusal, "node")
+		return
+	}
+	c.pending++ // until it has come, or does not
+	if !l.origin.mailbox.put(event{kind: evJoin, news: &news{from: c, sdp: offer}}) {
+		c.pending--
+		c.onNotJoined(&news{})
+	}
+}
+
+// onJoined takes a party over.
+func (c *activeCall) onJoined(n *news) {
+	c.pending--
+	l := c.standIn(n.leg.tag)
+	l.take(&n.leg)
+	if c.phase == over {
+		c.sendBye(l, "") // whom it was to be joined with has hung up meanwhile
+		l.letGo()
+		return
+	}
+	c.s.addDialog(l.tag, l)
+	l.described = n.sdp
+	if _, refusal := c.media.Answer(l.side, n.sdp); refusal != nil {
+		c.end(refusal, "node")
+		return
+	}
+	c.media.Confirm(l.side)
+	c.media.Confirm(l.side.Other())
+	c.pair()
+	c.refreshed(l)
+}
+
+// take makes a leg what it was in the call it comes from, but for what never changes of it.
+func (l *leg) take(from *leg) {
+	l.origin, l.open = nil, true
+	l.policy, l.mustTLS, l.sips, l.host, l.peer, l.placed = from.policy, from.mustTLS, from.sips, from.host, from.peer, from.placed
+	l.flow, l.held, l.dialog, l.session, l.seq = from.flow, from.held, from.dialog, from.session, from.seq
+	l.record = from.record
+}
+
+// onNotJoined ends a call that is not to have the party it was placed for.
+func (c *activeCall) onNotJoined(n *news) {
+	switch {
+	case c.phase == over:
+	case n.refusal != nil:
+		c.end(n.refusal, "node")
+	case c.phase == dialling:
+		c.end(call.Refuse(call.ReasonCancelled, ""), c.caller.party.String())
+	default:
+		c.end(call.Refuse(call.ReasonHangup, ""), c.caller.party.String())
+	}
+}
+
+// tellOrigins tells the calls that parties of this one are still in.
+func (c *activeCall) tellOrigins(kind eventKind, n *news) {
+	n.from = c
+	for _, l := range []*leg{c.caller, c.callee} {
+		if l != nil && l.origin != nil {
+			l.origin.mailbox.put(event{kind: kind, news: n})
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package sbc
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"carillon/call"
+	"carillon/sip"
+)
+
+// A transfer joins a party of one call with a party of another. Each call is worked on by itself (mailbox.go), so the two
+// send each other events and never look into each other: the new call, which a REFER began, asks the one that is
+// transferred for the party that stays, with what it has to offer that party; the call puts the offer to it in a
+// re-INVITE, and once the party has accepted, hands its leg over with its answer. Until then nothing of the call that is
+// transferred has changed: when the new call fails, it goes on as it was.
+
+// Bounds of transfers. A call is transferred once at a time, and a new one is admitted like any other.
+const (
+	// maxGlares bounds how often that offer is made again to a party that is changing the session itself.
+	maxGlares = 4
+	// ackTime is how long a 2xx may be repeated (RFC 3261 section 13.3.1.4), and its ACK with it.
+	ackTime = 32 * time.Second
+)
+
+// news is what one call has to tell another about a transfer. What it points to is nobody's but the reader's.
+type news struct {
+	from *activeCall
+	// verdict is the new call's: how it ended, or the status of its target's provisional answer.
+	verdict verdict
+	// refusal says why a party does not come; nil where it is no longer there.
+	refusal *call.Refusal
+	// sdp is the offer for the party that is asked for, or its answer.
+	sdp []byte
+	// leg is the party's as its call knew it last.
+	leg leg
+}
+
+// handover is the transfer of a call, as the call knows it that is transferred.
+type handover struct {
+	// to is the call that one party goes over into. Only its mailbox and what never changes of it are used here.
+	to *activeCall
+	// leaves is the leg of the party that transfers and stays the other one's.
+	leaves, stays *leg
+	// offer is what the party that stays is to be offered; nil until the new call has asked for it.
+	offer []byte
+	// asked is the re-INVITE that puts the offer to it, nil while there is none. glares counts those it could not take.
+	asked  *exchange
+	glares int
+	// waits is true between a glare and the next try.
+	waits bool
+	// gone is true once the party that transfers has hung up: the one that stays waits for the new call.
+	gone bool
+	// ended is the verdict on the new call, which ended while the party was asked.
+	ended *verdict
+	// progress is whom the progress is told, nil where nobody asked by REFER.
+	progress *subscription
+}
+
+// onNews takes an event from another call.
+func (c *activeCall) onNews(e event) {
+	h := c.handover
+	if h != nil && h.to != e.news.from {
+		h = nil // its time is over
+	}
+	switch e.kind {
+	case evProgress:
+		if h != nil {
+			c.tell(h.progress, e.news.verdict, false)
+		}
+	case evEnded:
+		c.onEnded(h, e.news)
+	case evJoin:
+		c.onJoin(h, e.news)
+	case evJoined:
+		c.onJoined(e.news)
+	case evNotJoined:
+		c.pending--
+		c.onNotJoined(e.news)
+	case evAbandoned:
+		c.onNotJoined(e.news)
+	}
+}
+
+// onJoin takes the new call's wish for the party that stays. There is exactly one answer: evJoined or evNotJoined.
+func (c *activeCall) onJoin(h *handover, n *news) {
+	if h == nil || c.phase != up {
+		n.from.mailbox.put(event{kind: evNotJoined, news: &news{from: c}})
+		return
+	}
+	h.offer = n.sdp // tryJoin comes after every event
+}
+
+// tryJoin puts the offer of the new call to the party that stays, once no other change of the session is under way.
+func (c *activeCall) tryJoin() {
+	h := c.handover
+	if h == nil || h.offer == nil || h.asked != nil || h.waits || c.phase != up || c.exchange != nil || c.caller.awaitAck {
+		return
+	}
+	x := &exchange{from: h.leaves, to: h.stays, method: "INVITE", own: true}
+	h.asked, c.exchange = x, x
+	x.out = &outbound{
+		leg: h.stays, method: "INVITE", fill: func(b *sip.Builder) { withBody(b, h.offer) },
+		then: func(m *sip.Message) { c.onJoinAnswer(h, x, m) },
+	}
+	c.after(timerExchange, c.s.limits.Join)
+	c.send(x.out)
+}
+
+// onJoinAnswer takes the answer of the party that stays, nil when there was none.
+func (c *activeCall) onJoinAnswer(h *handover, x *exchange, m *sip.Message) {
+	accepted := m != nil && m.Status()/100 == 2
+	if accepted {
+		x.to.seq, x.to.unacked = m.CSeq(), m.CSeq()
+	}
+	c.sendOwedAck(x.to)
+	if c.exchange != x {
+		return // the call ended meanwhile, and the new one knows
+	}
+	c.exchange, h.asked = nil, nil
+	c.stopTimer(timerExchange)
+	switch {
+	case m == nil, m.Status() == 481, m.Status() == 408:
+		c.end(call.Refuse(call.ReasonConnectionLost, "the "+x.to.party.String()+" side did not answer a request."), "node")
+	case h.ended != nil:
+		c.failHandover(h, *h.ended)
+		if accepted && c.phase == up {
+			c.refreshByOffer(x.to) // back to the party that it spoke with
+		}
+	case accepted && bodySDP(m) != nil:
+		x.to.dialog.Refresh(m)
+		x.to.session.answered(m, c.s.limits.Session)
+		c.handOver(h, bodySDP(m))
+	case accepted:
+		c.end(call.Refuse(call.ReasonBadDescription, "the answer has none."), "node")
+	case m.Status() == 422 && x.to.session.raise(m):
+	case (m.Status() == 491 || m.Status() == 500) && h.glares < maxGlares:
+		h.glares++
+		h.waits = true
+		c.after(timerJoin, c.s.glarePause(x.to.placed))
+	default:
+		c.failHandover(h, refusedBy(m.Status()))
+	}
+}
+
+// refusedBy is the verdict on a transfer whose remaining party does not take the new session.
+func refusedBy(status int) verdict {
+	v := judge(call.Refuse(call.ReasonRemoteRefused, "the party that stays answered the new session with "+sip.ReasonPhrase(status)))
+	v.status = passedOn(status)
+	return v
+}
+
+// onJoinTimer tries again after a glare.
+func (c *activeCall) onJoinTimer() {
+	if h := c.handover; h != nil {
+		h.waits = false
+	}
+}
+
+// glarePause is how long to wait after a 491: longer where the dialog's Call-ID is ours, so that both sides do not try
+// at the same time again (RFC 3261 section 14.1).
+func (s *Server) glarePause(ours bool) time.Duration {
+	s.random.mu.Lock()
+	defer s.random.mu.Unlock()
+	if ours {
+		return 2100*time.Millisecond + tens(s.random.rng, 190)
+	}
+	return tens(s.random.rng, 200)
+}
+
+func tens(r *rand.Rand, n int) time.Duration {
+	return time.Duration(r.IntN(n+1)) * 10 * time.Millisecond
+}
+
+// onEnded takes the end of the new call.
+func (c *activeCall) onEnded(h *handover, n *news) {
+	switch {
+	case h == nil:
+	case h.asked != nil:
+		h.ended = &n.verdict
+		h.asked.out.cancel() // its final answer decides what the party that stays believes in
+	default:
+		c.failHandover(h, n.verdict)
+	}
+}
+
+// failHandover goes on with a call that was not transferred. One whose other party has hung up has nobody left.
+func (c *activeCall) failHandover(h *handover, v verdict) {
+	c.handover = nil
+	c.stopTimer(timerJoin)
+	if h.offer != nil {
+		h.to.mailbox.put(event{kind: evNotJoined, news: &news{from: c, refusal: call.Refuse(call.ReasonRemoteRefused, "the party that stays did not take the new session")}})
+	}
+	c.s.stats.TransferFails.Add(1)
+	c.tell(h.progress, v, true)
+	if h.gone {
+		c.hangUp(h.stays, v.reasonHeader())
+		c.finish(judge(call.Refuse(call.ReasonHangup, "")), h.leaves.party.String(), nil)
+	}
+}
+
+// leave takes the BYE of a party that has transferred its call and does not wait for the outcome.
+func (c *activeCall) leave(h *handover) {
+	h.gone = true
+	if c.exchange != nil && c.exchange != h.asked {
+		c.failExchange()
+	}
+	c.stopTimer(h.leaves.timer(timerRefresh))
+	c.stopTimer(h.leaves.timer(timerExpiry))
+}
+
+// handOver gives the leg of the party that stays to the new call, and ends this one.
+func (c *activeCall) handOver(h *handover, answer []byte) {
+	l := *h.stays
+	h.stays.open, h.stays.held = false, false
+	c.handover, c.given = nil, h
+	c.s.stats.Transferred.Add(1)
+	h.to.mailbox.put(event{kind: evJoined, news: &news{from: c, sdp: answer, leg: l}})
+	c.rec.TransferredTo = h.to.id
+	v := judge(call.Refuse(call.ReasonTransferred, ""))
+	if h.progress == nil {
+		c.hangUp(h.leaves, v.reasonHeader())
+	} else {
+		// The one who transfers is to read how it went before its own call ends.
+		h.progress.then = func() { c.hangUp(h.leaves, v.reasonHeader()) }
+		c.tell(h.progress, verdict{status: 200}, true)
+	}
+	c.finish(v, h.leaves.party.String(), nil)
+	if !l.flow.Proto().Reliable() {
+		c.pending++ // the party repeats its 2xx where our ACK is lost
+		c.after(timerAck, ackTime)
+	}
+}
+
+// forward gives what comes from a party that has gone over to the call it is in now, and reports whether it did.
+func (c *activeCall) forward(e event) bool {
+	if e.leg != c.given.stays || e.kind != evRequest && e.kind != evAck {
+		return false
+	}
+	to := c.given.to
+	if e.leg = to.standIn(e.leg.tag); e.leg == nil {
+		return false
+	}
+	if e.kind == evRequest && e.tx != nil && e.msg.Method() == sip.Invite {
+		e.tx.Bind(e.leg.tag, to.onReinviteEvent)
+	}
+	if !to.mailbox.put(e) && e.tx != nil {
+		c.s.answerStateless(e.tx, e.msg, 481)
+	}
+	return true
+}
+
+// partFrom tells the calls that have to do with a transfer of this one that it is over.
+func (c *activeCall) partFrom(v verdict) {
+	if h := c.handover; h != nil {
+		c.handover = nil
+		kind := evAbandoned
+		if h.offer != nil {
+			kind = evNotJoined
+		}
+		c.s.stats.TransferFails.Add(1)
+		n := &news{from: c}
+		if v.reason == call.ReasonShutdown {
+			n.refusal = call.Refuse(v.reason, "")
+		}
+		h.to.mailbox.put(event{kind: kind, news: n})
+		c.tell(h.progress, v, true)
+	}
+	c.tellOrigins(evEnded, &news{verdict: v})
+}
