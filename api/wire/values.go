@@ -36,6 +36,15 @@ type Timestamp time.Time
 // timestampLayout always has three digits, also for whole seconds.
 const timestampLayout = "2006-01-02T15:04:05.000Z"
 
+// appendTo appends the wire form. Package time writes RFC 3339 three times as fast as a layout of one's own, so that it
+// is left to write all but the milliseconds.
+func (t Timestamp) appendTo(b []byte) []byte {
+	moment := t.Time()
+	b = moment.AppendFormat(b, time.RFC3339)
+	ms := moment.Nanosecond() / int(time.Millisecond)
+	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+}
+
 // At returns t as an optional member.
 func At(t time.Time) *Timestamp { return new(Timestamp(t)) }
 
@@ -47,7 +56,7 @@ func (t Timestamp) String() string { return t.Time().Format(timestampLayout) }
 
 // MarshalText writes the wire form; encoding/json uses it.
 func (t Timestamp) MarshalText() ([]byte, error) {
-	return t.Time().AppendFormat(nil, timestampLayout), nil
+	return t.appendTo(make([]byte, 0, len(timestampLayout))), nil
 }
 
 // UnmarshalText reads any RFC 3339 date and time, as clients do.

@@ -239,6 +239,13 @@ func TestTimestamp(t *testing.T) {
 			t.Errorf("%s: got %s, %v", text, ts, err)
 		}
 	}
+	for _, at := range []time.Time{
+		{}, time.Unix(0, 0), time.Unix(1, 999_999_999), time.Date(2026, 11, 28, 12, 0, 0, 7e6, time.FixedZone("", 3600)), time.Date(9999, 12, 31, 23, 59, 59, 70e6, time.UTC),
+	} {
+		if got, err := Timestamp(at).MarshalText(); err != nil || string(got) != at.UTC().Format(timestampLayout) {
+			t.Errorf("%v: got %s, %v", at, got, err)
+		}
+	}
 	var ts Timestamp
 	if json.Unmarshal([]byte("1568838841"), &ts) == nil || json.Unmarshal([]byte(`"Fri Aug 23 16:45:55 UTC 2019"`), &ts) == nil {
 		t.Error("a timestamp of another form was read")
