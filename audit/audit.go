@@ -86,17 +86,21 @@ const newest = 9_999_999_999_999
 
 // EntityKey implements trunk.Entity. Entries sort by their ids from the newest to the oldest.
 func (e *Entry) EntityKey() trunk.EntityKey {
-	id := Before(e.Time) + "-" + e.Account + "-" + e.RequestID
+	id := appendBefore(make([]byte, 0, 80), e.Time)
+	id = append(append(append(append(id, '-'), e.Account...), '-'), e.RequestID...)
 	if e.Part > 0 {
-		id += "-" + strconv.Itoa(e.Part)
+		id = strconv.AppendInt(append(id, '-'), int64(e.Part), 10)
 	}
-	return trunk.EntityKey{Kind: Kind, ID: id}
+	return trunk.EntityKey{Kind: Kind, ID: string(id)}
 }
 
 // Before returns the lower bound of the ids of entries not younger than t.
-func Before(t time.Time) string {
+func Before(t time.Time) string { return string(appendBefore(nil, t)) }
+
+// appendBefore appends the 13 digits of a time to an empty b.
+func appendBefore(b []byte, t time.Time) []byte {
 	// The sum has a digit more than newest, whatever the time.
-	return strconv.FormatInt(newest+1+min(max(newest-t.UnixMilli(), 0), newest), 10)[1:]
+	return strconv.AppendInt(b, newest+1+min(max(newest-t.UnixMilli(), 0), newest), 10)[1:]
 }
 
 // ParseID takes an entry's id apart.
