@@ -24,8 +24,8 @@ type AuditLog interface {
 type recorder struct {
 	trunk.Tx
 	notes []note
-	// few is room for the notes of most transactions, which are looked through. places has the notes of longer ones.
-	few    [2]note
+	// few is room for the one note of most transactions. Some notes are looked through, places has those of longer ones.
+	few    [1]note
 	places map[trunk.EntityKey]int
 	// judge is asked about each entity before its reader gets it.
 	judge  func(trunk.Entity) error

@@ -229,21 +229,21 @@ func deleteConnector(r *request, in *wire.DeleteVoiceConnectorRequest) (any, err
 	})
 }
 
-// wireConnector translates a connector.
+// wireConnector translates a connector. What it returns points into c and is for reading only, as c is.
 func wireConnector(c *trunk.Connector) *wire.VoiceConnector {
 	w := &wire.VoiceConnector{
-		AWSRegion:         new(wire.VoiceConnectorAWSRegion(c.Region)),
-		CreatedTimestamp:  wire.At(c.Created),
-		Name:              new(c.Name),
-		NetworkType:       new(wire.NetworkType(c.NetworkType)),
-		OutboundHostName:  new(c.HostName),
-		RequireEncryption: new(c.RequireEncryption),
-		UpdatedTimestamp:  wire.At(c.Updated),
+		AWSRegion:         (*wire.VoiceConnectorAWSRegion)(&c.Region),
+		CreatedTimestamp:  (*wire.Timestamp)(&c.Created),
+		Name:              &c.Name,
+		NetworkType:       (*wire.NetworkType)(&c.NetworkType),
+		OutboundHostName:  &c.HostName,
+		RequireEncryption: &c.RequireEncryption,
+		UpdatedTimestamp:  (*wire.Timestamp)(&c.Updated),
 		VoiceConnectorARN: new(c.ARN()),
-		VoiceConnectorID:  new(c.ID),
+		VoiceConnectorID:  &c.ID,
 	}
 	if c.IntegrationType != "" {
-		w.IntegrationType = new(wire.VoiceConnectorIntegrationType(c.IntegrationType))
+		w.IntegrationType = (*wire.VoiceConnectorIntegrationType)(&c.IntegrationType)
 	}
 	return w
 }
