@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"carillon/bench/party"
 )
 
 // callee answers calls over UDP: 180 and 200 at once.
@@ -50,31 +52,31 @@ func (c *callee) serve() {
 		if err != nil {
 			return
 		}
-		m := message(b[:n])
-		if m.status() != 0 {
+		m := party.Message(b[:n])
+		if m.Status() != 0 {
 			continue
 		}
-		switch m.method() {
+		switch m.Method() {
 		case "INVITE":
 			c.invited(m, from)
 		case "ACK":
 			c.mu.Lock()
-			delete(c.open, m.header("Call-ID"))
+			delete(c.open, m.Header("Call-ID"))
 			c.mu.Unlock()
 		default:
-			_, _ = c.conn.WriteToUDP(respond(m, 200, "OK", c.address(), ""), from)
+			_, _ = c.conn.WriteToUDP(party.Respond(m, 200, "OK", c.address(), ""), from)
 		}
 	}
 }
 
-func (c *callee) invited(m message, from *net.UDPAddr) {
-	_, number, _ := strings.Cut(m.uri(), "1555")
+func (c *callee) invited(m party.Message, from *net.UDPAddr) {
+	_, number, _ := strings.Cut(m.URI(), "1555")
 	number, _, _ = strings.Cut(number, "@")
 	n, _ := strconv.Atoi(number)
-	_, _ = c.conn.WriteToUDP(respond(m, 180, "Ringing", c.address(), ""), from)
-	a := &answer{b: respond(m, 200, "OK", c.address(), description(c.at, calleePort(n), "")), to: from, sent: time.Now(), wait: firstRepeat}
+	_, _ = c.conn.WriteToUDP(party.Respond(m, 180, "Ringing", c.address(), ""), from)
+	a := &answer{b: party.Respond(m, 200, "OK", c.address(), party.Description(c.at, calleePort(n), "")), to: from, sent: time.Now(), wait: firstRepeat}
 	c.mu.Lock()
-	c.open[m.header("Call-ID")] = a
+	c.open[m.Header("Call-ID")] = a
 	c.mu.Unlock()
 	_, _ = c.conn.WriteToUDP(a.b, from)
 }
@@ -101,22 +103,3 @@ func (c *callee) repeat() {
 }
 
 func (c *callee) close() { c.conn.Close() }
-
-// respond writes the response to a request.
-func respond(m message, status int, phrase, contact, body string) []byte {
-	b := fmt.Appendf(nil, "SIP/2.0 %d %s\r\n", status, phrase)
-	for _, name := range []string{"Via", "Record-Route", "From", "Call-ID", "CSeq"} {
-		for _, value := range m.all(name) {
-			b = fmt.Appendf(b, "%s: %s\r\n", name, value)
-		}
-	}
-	to := m.header("To")
-	if !strings.Contains(to, "tag=") {
-		to += ";tag=callee"
-	}
-	b = fmt.Appendf(b, "To: %s\r\nContact: <sip:callee@%s>\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n", to, contact)
-	if body != "" {
-		b = append(b, "Content-Type: application/sdp\r\n"...)
-	}
-	return fmt.Appendf(b, "Content-Length: %d\r\n\r\n%s", len(body), body)
-}

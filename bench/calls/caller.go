@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"carillon/bench/party"
 )
 
 // The callers' repetition over UDP (RFC 3261 timers A and E), and when a call is given up.
@@ -21,7 +23,7 @@ const (
 type plan struct {
 	domain, user, password string
 	from                   string
-	key                    string // of SRTP; empty for RTP
+	crypto                 string // of SRTP; empty for RTP
 	rate                   float64
 	calls                  int
 	hold                   time.Duration
@@ -56,7 +58,7 @@ func (r *result) quantile(q float64) time.Duration {
 // caller places calls over one wire.
 type caller struct {
 	plan
-	wire *wire
+	wire *party.Wire
 	at   net.IP
 	run  string // distinguishes the Call-IDs of runs
 
@@ -114,7 +116,7 @@ func (c *caller) dial(n int) {
 	c.result.placed++
 	c.open[l.id] = l
 	l.target = l.uri
-	c.send(l, "INVITE", "", description(c.at, c.port(n), c.key))
+	c.send(l, "INVITE", "", party.Description(c.at, c.port(n), c.crypto))
 }
 
 // port is where a call's audio would be.
@@ -136,27 +138,27 @@ func (c *caller) send(l *leg, method, extra, body string) {
 	b := fmt.Appendf(nil, "%s %s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK-%s-%d-%s;rport\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:%s@%s>;tag=f%d\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:caller@%s;transport=%s>\r\n%s%s"+
 		"User-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n%sContent-Length: %d\r\n\r\n%s",
-		method, l.target, c.wire.proto, c.wire.local, l.id, l.cseq, method, c.from, c.domain, l.n, to, l.id, l.cseq, method,
-		c.wire.local, strings.ToLower(c.wire.proto), l.routes, extra, content, len(body), body)
-	_ = c.wire.write(b) // what is lost is repeated, or counted as unanswered
+		method, l.target, c.wire.Proto, c.wire.Local, l.id, l.cseq, method, c.from, c.domain, l.n, to, l.id, l.cseq, method,
+		c.wire.Local, strings.ToLower(c.wire.Proto), l.routes, extra, content, len(body), body)
+	_ = c.wire.Write(b) // what is lost is repeated, or counted as unanswered
 	if method != "ACK" {
 		l.method, l.request, l.sent, l.again = method, b, time.Now(), firstRepeat
 	}
 }
 
 // take handles an answer.
-func (c *caller) take(m message) {
-	status := m.status()
+func (c *caller) take(m party.Message) {
+	status := m.Status()
 	if status < 180 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := c.open[m.header("Call-ID")]
+	l := c.open[m.Header("Call-ID")]
 	if l == nil {
 		return
 	}
-	seq, method, _ := strings.Cut(m.header("CSeq"), " ")
+	seq, method, _ := strings.Cut(m.Header("CSeq"), " ")
 	if method == "INVITE" && status >= 200 && status < 300 && l.toTag != "" {
 		c.send(l, "ACK", "", "") // our ACK was lost
 		return
@@ -182,17 +184,17 @@ func (c *caller) take(m message) {
 	}
 }
 
-func (c *caller) answered(l *leg, m message) {
-	_, l.toTag, _ = strings.Cut(m.header("To"), "tag=")
+func (c *caller) answered(l *leg, m party.Message) {
+	_, l.toTag, _ = strings.Cut(m.Header("To"), "tag=")
 	l.method = ""
-	if target := m.target(); target != "" {
+	if target := m.Target(); target != "" {
 		l.target = target
 	}
-	for _, route := range m.all("Record-Route") {
+	for _, route := range m.All("Record-Route") {
 		l.routes = "Route: " + route + "\r\n" + l.routes
 	}
 	c.send(l, "ACK", "", "")
-	if port := m.mediaPort(); port == 0 || port == calleePort(l.n) || (c.key != "") != strings.Contains(m.body(), "RTP/SAVP") {
+	if port := m.MediaPort(); port == 0 || port == calleePort(l.n) || (c.crypto != "") != strings.Contains(m.Body(), "RTP/SAVP") {
 		c.end(l, false, "media not anchored as asked")
 		return
 	}
@@ -210,20 +212,20 @@ func (c *caller) answered(l *leg, m message) {
 	}()
 }
 
-func (c *caller) refused(l *leg, m message, status int) {
+func (c *caller) refused(l *leg, m party.Message, status int) {
 	to := l.toTag
-	_, l.toTag, _ = strings.Cut(m.header("To"), "tag=")
+	_, l.toTag, _ = strings.Cut(m.Header("To"), "tag=")
 	c.send(l, "ACK", "", "")
 	l.toTag = to
 	if status != 401 && status != 407 || l.auth != "" {
 		c.end(l, false, strconv.Itoa(status))
 		return
 	}
-	if l.auth = authorize(m, "INVITE", l.uri, c.user, c.password); l.auth == "" {
+	if l.auth = party.Authorize(m, "INVITE", l.uri, c.user, c.password); l.auth == "" {
 		c.end(l, false, "a challenge without MD5")
 		return
 	}
-	c.send(l, "INVITE", l.auth, description(c.at, c.port(l.n), c.key))
+	c.send(l, "INVITE", l.auth, party.Description(c.at, c.port(l.n), c.crypto))
 }
 
 // end counts a call out.
@@ -261,10 +263,10 @@ func (c *caller) repeat(now time.Time) {
 		switch waited := now.Sub(l.sent); {
 		case waited >= patience:
 			c.end(l, false, l.method+" not answered")
-		case c.wire.proto == "UDP" && waited >= l.again:
+		case c.wire.Proto == "UDP" && waited >= l.again:
 			l.again = 2*l.again + firstRepeat
 			c.result.repeated++
-			_ = c.wire.write(l.request)
+			_ = c.wire.Write(l.request)
 		}
 	}
 }

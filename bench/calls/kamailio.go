@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"carillon/bench/party"
 )
 
 //go:embed testdata/kamailio.cfg
@@ -52,9 +54,9 @@ func hasKamailio() bool {
 	return true
 }
 
-func (k *kamailio) name() string { return "Kamailio+rtpengine" }
+func (k *kamailio) Name() string { return "Kamailio+rtpengine" }
 
-func (k *kamailio) start(_ bool, callee string) (err error) {
+func (k *kamailio) Start(_ bool, callee string) (err error) {
 	if k.dir, err = os.MkdirTemp("", "kamailio-calls-"); err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func (k *kamailio) start(_ bool, callee string) (err error) {
 	threads := strconv.Itoa(runtime.NumCPU())
 	ng := fmt.Sprintf("%s:%d", rtpengineHost, rtpengineNG)
 	text := strings.NewReplacer("@HOST@", kamailioHost, "@UDP@", strconv.Itoa(kamailioUDP), "@TLS@", strconv.Itoa(kamailioTLS),
-		"@CHILDREN@", threads, "@DOMAIN@", kamailioRealm, "@PASSWORD@", callerPassword, "@SECRET@", "benchmark", "@MASK@", maskHost,
+		"@CHILDREN@", threads, "@DOMAIN@", kamailioRealm, "@PASSWORD@", party.CallerPassword, "@SECRET@", "benchmark", "@MASK@", maskHost,
 		"@CERT@", cert, "@KEY@", key, "@NG@", ng, "@CALLEE@", callee).Replace(kamailioConfig)
 	config := filepath.Join(k.dir, "kamailio.cfg")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -102,7 +104,7 @@ func (k *kamailio) run(program string, args ...string) error {
 // awaitAnswer waits until an OPTIONS is answered.
 func (k *kamailio) awaitAnswer() error {
 	answered := make(chan struct{}, 1)
-	w, err := overUDP(callerHost, k.address(false), func(message) {
+	w, err := party.OverUDP(party.CallerHost, k.Address(false), func(party.Message) {
 		select {
 		case answered <- struct{}{}:
 		default:
@@ -111,9 +113,9 @@ func (k *kamailio) awaitAnswer() error {
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer w.Close()
 	for i := range 100 {
-		_ = w.write(optionsRequest(w, kamailioRealm, i))
+		_ = w.Write(optionsRequest(w, kamailioRealm, i))
 		select {
 		case <-answered:
 			return nil
@@ -123,25 +125,25 @@ func (k *kamailio) awaitAnswer() error {
 	return errors.New("Kamailio does not answer; its log is " + k.dir + "/kamailio.log")
 }
 
-func (k *kamailio) processes() (pids []int) {
+func (k *kamailio) Processes() (pids []int) {
 	for _, cmd := range k.started {
 		pids = append(pids, cmd.Process.Pid)
 	}
 	return pids
 }
 
-func (k *kamailio) realm() string { return kamailioRealm }
+func (k *kamailio) Realm() string { return kamailioRealm }
 
-func (k *kamailio) address(secure bool) string {
+func (k *kamailio) Address(secure bool) string {
 	if secure {
 		return fmt.Sprintf("%s:%d", kamailioHost, kamailioTLS)
 	}
 	return fmt.Sprintf("%s:%d", kamailioHost, kamailioUDP)
 }
 
-func (k *kamailio) goroutines() int { return -1 }
+func (k *kamailio) Goroutines() int { return -1 }
 
-func (k *kamailio) stop() {
+func (k *kamailio) Stop() {
 	for _, cmd := range k.started {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()

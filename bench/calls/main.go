@@ -9,23 +9,23 @@ import (
 	"math"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+
+	"carillon/bench/party"
 )
 
 // system is what is measured.
 type system interface {
-	name() string
+	Name() string
 	// start starts it anew: calls of the callers go to callee, over TLS with SRTP required where secure.
-	start(secure bool, callee string) error
-	stop()
-	processes() []int
-	address(secure bool) string
-	realm() string
-	goroutines() int // -1 where there are none
+	Start(secure bool, callee string) error
+	Stop()
+	Processes() []int
+	Address(secure bool) string
+	Realm() string
+	Goroutines() int // -1 where there are none
 }
 
 // settings are the command line.
@@ -68,11 +68,11 @@ func run(s settings) error {
 		}
 		defer os.RemoveAll(dir)
 		s.binary = filepath.Join(dir, "carillon")
-		if err := build(s.binary); err != nil {
+		if err := party.Build(s.binary); err != nil {
 			return err
 		}
 	}
-	systems := []system{&node{binary: s.binary, data: s.data}}
+	systems := []system{&party.Node{Binary: s.binary, Data: s.data}}
 	if s.peer {
 		systems = append(systems, &kamailio{})
 	}
@@ -83,20 +83,6 @@ func run(s settings) error {
 		return s.eachVariant(func(secure bool) error { return s.searchAll(systems, secure) })
 	}
 	return s.eachVariant(func(secure bool) error { return s.compare(systems, secure) })
-}
-
-// build makes the node's program, whose module is a neighbour of this one.
-func build(binary string) error {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "carillon").Output()
-	if err != nil {
-		return fmt.Errorf("find the node's module: %w", err)
-	}
-	c := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/carillon")
-	c.Dir = strings.TrimSpace(string(dir))
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the node: %w: %s", err, out)
-	}
-	return nil
 }
 
 func (s settings) eachVariant(do func(secure bool) error) error {
@@ -137,11 +123,11 @@ func (s settings) compare(systems []system, secure bool) error {
 			}
 			got, err := s.visit(systems[i], secure)
 			if err != nil {
-				return fmt.Errorf("%s: %w", systems[i].name(), err)
+				return fmt.Errorf("%s: %w", systems[i].Name(), err)
 			}
 			samples[i] = append(samples[i], got)
 			fmt.Printf("  round %d  %-20s %6.0f us a call, %d failed %v, %d repeated, 180 after %v (p50) %v (p99)\n", round+1,
-				systems[i].name(), micros(got.each), got.result.failed(), got.result.failures, got.result.repeated,
+				systems[i].Name(), micros(got.each), got.result.failed(), got.result.failures, got.result.repeated,
 				got.result.quantile(.5).Round(10*time.Microsecond), got.result.quantile(.99).Round(10*time.Microsecond))
 		}
 	}
@@ -149,7 +135,7 @@ func (s settings) compare(systems []system, secure bool) error {
 	fmt.Printf("  %-20s %12s %8s %20s %18s\n", "median", "us a call", "ratio", "KiB a held call", "goroutines a call")
 	for i, system := range systems {
 		each := median(samples[i], func(a sample) float64 { return micros(a.each) })
-		fmt.Printf("  %-20s %12.0f %8.2f %20.1f", system.name(), each, each/last,
+		fmt.Printf("  %-20s %12.0f %8.2f %20.1f", system.Name(), each, each/last,
 			median(samples[i], func(a sample) float64 { return float64(a.memory) / 1024 }))
 		if goroutines := median(samples[i], func(a sample) float64 { return a.goroutines }); !math.IsNaN(goroutines) {
 			fmt.Printf(" %18.2f", max(goroutines, 0))
@@ -173,13 +159,13 @@ func median(all []sample, of func(sample) float64) float64 {
 
 // visit starts a system, lets it warm up, and measures calls and held calls.
 func (s settings) visit(system system, secure bool) (got sample, err error) {
-	c, err := newCallee(calleeHost)
+	c, err := newCallee(party.CalleeHost)
 	if err != nil {
 		return got, err
 	}
 	defer c.close()
-	defer system.stop()
-	if err := system.start(secure, c.address()); err != nil {
+	defer system.Stop()
+	if err := system.Start(secure, c.address()); err != nil {
 		return got, err
 	}
 	if _, err := s.load(system, secure, s.rate, 3*time.Second); err != nil {
@@ -189,10 +175,10 @@ func (s settings) visit(system system, secure bool) (got sample, err error) {
 		return got, err
 	}
 	// Held calls are weighed on a system that has no garbage of others, and collects its own.
-	system.stop()
+	system.Stop()
 	os.Setenv("GOGC", "50")
 	defer os.Unsetenv("GOGC")
-	if err := system.start(secure, c.address()); err != nil {
+	if err := system.Start(secure, c.address()); err != nil {
 		return got, err
 	}
 	err = s.weigh(system, secure, &got)
@@ -200,20 +186,20 @@ func (s settings) visit(system system, secure bool) (got sample, err error) {
 }
 
 func (s settings) plan(system system, secure bool) plan {
-	p := plan{domain: system.realm(), user: callerUser, password: callerPassword, from: callerNumber, hold: s.hold}
+	p := plan{domain: system.Realm(), user: party.CallerUser, password: party.CallerPassword, from: party.CallerNumber, hold: s.hold}
 	if secure {
 		var key [30]byte
 		_, _ = rand.Read(key[:])
-		p.key = base64.StdEncoding.EncodeToString(key[:])
+		p.crypto = "1 AES_CM_128_HMAC_SHA1_80 inline:" + base64.StdEncoding.EncodeToString(key[:])
 	}
 	return p
 }
 
 func connect(system system, secure bool, c *caller) (err error) {
 	if secure {
-		c.wire, err = overTLS(callerHost, system.address(true), system.realm(), c.take)
+		c.wire, err = party.OverTLS(party.CallerHost, system.Address(true), system.Realm(), c.take)
 	} else {
-		c.wire, err = overUDP(callerHost, system.address(false), c.take)
+		c.wire, err = party.OverUDP(party.CallerHost, system.Address(false), c.take)
 	}
 	return err
 }
@@ -222,21 +208,21 @@ func connect(system system, secure bool, c *caller) (err error) {
 func (s settings) load(system system, secure bool, rate float64, length time.Duration) (got sample, err error) {
 	p := s.plan(system, secure)
 	p.rate, p.calls = rate, int(rate*length.Seconds())
-	c := newCaller(p, net.ParseIP(callerHost))
+	c := newCaller(p, net.ParseIP(party.CallerHost))
 	if err := connect(system, secure, c); err != nil {
 		return got, err
 	}
-	defer c.wire.close()
-	before, err := usageOf(system.processes())
+	defer c.wire.Close()
+	before, err := party.UsageOf(system.Processes())
 	if err != nil {
 		return got, err
 	}
 	c.place()
-	after, err := usageOf(system.processes())
+	after, err := party.UsageOf(system.Processes())
 	if err != nil {
 		return got, err
 	}
-	got.result, got.each = &c.result, (after.processor-before.processor)/time.Duration(p.calls)
+	got.result, got.each = &c.result, (after.Processor-before.Processor)/time.Duration(p.calls)
 	if c.result.completed == 0 {
 		return got, fmt.Errorf("no call was completed: %v", c.result.failures)
 	}
@@ -247,29 +233,29 @@ func (s settings) load(system system, secure bool, rate float64, length time.Dur
 func (s settings) weigh(system system, secure bool, got *sample) error {
 	p := s.plan(system, secure)
 	p.rate, p.calls, p.stay = min(s.rate, 400), s.held, true
-	c := newCaller(p, net.ParseIP(callerHost))
+	c := newCaller(p, net.ParseIP(party.CallerHost))
 	if err := connect(system, secure, c); err != nil {
 		return err
 	}
-	defer c.wire.close()
+	defer c.wire.Close()
 	if _, err := s.load(system, secure, min(s.rate, 100), time.Second); err != nil {
 		return err
 	}
-	before, err := usageOf(system.processes())
+	before, err := party.UsageOf(system.Processes())
 	if err != nil {
 		return err
 	}
-	running := system.goroutines()
+	running := system.Goroutines()
 	c.place()
 	for end := time.Now().Add(patience); c.held.Load() < int64(s.held) && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	held := c.held.Load()
-	after, err := usageOf(system.processes())
+	after, err := party.UsageOf(system.Processes())
 	if got.goroutines = math.NaN(); running >= 0 {
-		got.goroutines = float64(system.goroutines()-running) / float64(s.held)
+		got.goroutines = float64(system.Goroutines()-running) / float64(s.held)
 	}
-	got.memory = (after.memory - before.memory) / int64(s.held)
+	got.memory = (after.Memory - before.Memory) / int64(s.held)
 	c.release()
 	if err == nil && held < int64(s.held) {
 		err = errors.New("calls did not stay up")

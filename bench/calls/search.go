@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"carillon/bench/party"
 )
 
 // A rate counts as reached when no call failed, the callers kept it, one request in a thousand was repeated at most and
@@ -16,24 +18,24 @@ func (s settings) searchAll(systems []system, secure bool) error {
 	for i, system := range systems {
 		var err error
 		if best[i], err = s.search(system, secure); err != nil {
-			return fmt.Errorf("%s: %w", system.name(), err)
+			return fmt.Errorf("%s: %w", system.Name(), err)
 		}
 	}
 	for i, system := range systems {
-		fmt.Printf("  %-20s %6.0f calls a second, ratio %.2f\n", system.name(), best[i], best[i]/best[len(best)-1])
+		fmt.Printf("  %-20s %6.0f calls a second, ratio %.2f\n", system.Name(), best[i], best[i]/best[len(best)-1])
 	}
 	return nil
 }
 
 // search raises the rate by a fifth until it is missed twice in a row.
 func (s settings) search(system system, secure bool) (best float64, err error) {
-	c, err := newCallee(calleeHost)
+	c, err := newCallee(party.CalleeHost)
 	if err != nil {
 		return 0, err
 	}
 	defer c.close()
-	defer system.stop()
-	if err := system.start(secure, c.address()); err != nil {
+	defer system.Stop()
+	if err := system.Start(secure, c.address()); err != nil {
 		return 0, err
 	}
 	if _, err := s.load(system, secure, s.rate/2, 3*time.Second); err != nil {
@@ -47,7 +49,7 @@ func (s settings) search(system system, secure bool) (best float64, err error) {
 		r, p99 := got.result, got.result.quantile(.99)
 		kept := float64(r.placed) / (r.wall - s.hold).Seconds()
 		reached := r.failed() == 0 && kept >= .95*rate && r.repeated <= r.placed/1000 && p99 < latest
-		fmt.Printf("  %-20s %6.0f: %.0f kept, %.0f us a call, %d failed %v, %d repeated, 180 after %v (p99), reached %v\n", system.name(),
+		fmt.Printf("  %-20s %6.0f: %.0f kept, %.0f us a call, %d failed %v, %d repeated, 180 after %v (p99), reached %v\n", system.Name(),
 			rate, kept, micros(got.each), r.failed(), r.failures, r.repeated, p99.Round(time.Millisecond), reached)
 		if !reached {
 			misses++
@@ -70,27 +72,27 @@ func (s settings) compareOptions(systems []system) error {
 				i = len(systems) - 1 - i
 			}
 			if err := s.visitOptions(systems[i], &samples[i], &best[i]); err != nil {
-				return fmt.Errorf("%s: %w", systems[i].name(), err)
+				return fmt.Errorf("%s: %w", systems[i].Name(), err)
 			}
 		}
 	}
 	n := len(systems) - 1
 	of := func(a sample) float64 { return micros(a.each) }
 	for i, system := range systems {
-		fmt.Printf("  %-20s %6.1f us each, ratio %.2f; %6.0f a second at most, ratio %.2f\n", system.name(),
+		fmt.Printf("  %-20s %6.1f us each, ratio %.2f; %6.0f a second at most, ratio %.2f\n", system.Name(),
 			median(samples[i], of), median(samples[i], of)/median(samples[n], of), best[i], best[i]/best[n])
 	}
 	return nil
 }
 
 func (s settings) visitOptions(system system, samples *[]sample, best *float64) error {
-	c, err := newCallee(calleeHost)
+	c, err := newCallee(party.CalleeHost)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	defer system.stop()
-	if err := system.start(false, c.address()); err != nil {
+	defer system.Stop()
+	if err := system.Start(false, c.address()); err != nil {
 		return err
 	}
 	if _, err := askOptions(system, s.optionsRate, time.Second); err != nil {
@@ -100,7 +102,7 @@ func (s settings) visitOptions(system system, samples *[]sample, best *float64) 
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  %-20s %6.1f us each, %d of %d answered\n", system.name(), micros(got.each), got.answered, got.sent)
+	fmt.Printf("  %-20s %6.1f us each, %d of %d answered\n", system.Name(), micros(got.each), got.answered, got.sent)
 	*samples = append(*samples, sample{each: got.each})
 	for rate, misses := s.optionsRate, 0; misses < 2; {
 		got, err := askOptions(system, rate, 2*time.Second)

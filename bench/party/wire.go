@@ -1,4 +1,4 @@
-package main
+package party
 
 import (
 	"crypto/tls"
@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// wire carries messages to the system under test and back.
-type wire struct {
-	proto string // as in a Via
-	local string
-	write func(b []byte) error
-	close func()
+// Wire carries messages to the system under test and back.
+type Wire struct {
+	Proto string // as in a Via
+	Local string
+	Write func(b []byte) error
+	Close func()
 }
 
-// overUDP opens a socket at host for datagrams to and from one address.
-func overUDP(host, to string, take func(message)) (*wire, error) {
+// OverUDP opens a socket at host for datagrams to and from one address.
+func OverUDP(host, to string, take func(Message)) (*Wire, error) {
 	remote, err := net.ResolveUDPAddr("udp4", to)
 	if err != nil {
 		return nil, err
@@ -33,18 +33,18 @@ func overUDP(host, to string, take func(message)) (*wire, error) {
 			if err != nil {
 				return
 			}
-			take(message(append([]byte(nil), b[:n]...)))
+			take(Message(append([]byte(nil), b[:n]...)))
 		}
 	}()
 	addr := remote.AddrPort()
-	return &wire{"UDP", conn.LocalAddr().String(), func(b []byte) error {
+	return &Wire{"UDP", conn.LocalAddr().String(), func(b []byte) error {
 		_, err := conn.WriteToUDPAddrPort(b, addr)
 		return err
 	}, func() { conn.Close() }}, nil
 }
 
-// overTLS opens one connection from host. Certificates are not checked: what is measured is the other end.
-func overTLS(host, to, name string, take func(message)) (*wire, error) {
+// OverTLS opens one connection from host. Certificates are not checked: what is measured is the other end.
+func OverTLS(host, to, name string, take func(Message)) (*Wire, error) {
 	d := tls.Dialer{
 		NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}},
 		Config:    &tls.Config{InsecureSkipVerify: true, ServerName: name},
@@ -63,7 +63,7 @@ func overTLS(host, to, name string, take func(message)) (*wire, error) {
 			}
 			rest = append(rest, b[:n]...)
 			for {
-				m, left, err := frame(rest)
+				m, left, err := Frame(rest)
 				if err != nil {
 					conn.Close()
 					return
@@ -71,12 +71,12 @@ func overTLS(host, to, name string, take func(message)) (*wire, error) {
 				if rest = left; m == nil {
 					break
 				}
-				take(append(message(nil), m...))
+				take(append(Message(nil), m...))
 			}
 		}
 	}()
 	var mu sync.Mutex
-	return &wire{"TLS", conn.LocalAddr().String(), func(b []byte) error {
+	return &Wire{"TLS", conn.LocalAddr().String(), func(b []byte) error {
 		mu.Lock()
 		defer mu.Unlock()
 		_, err := conn.Write(b)

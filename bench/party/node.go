@@ -1,7 +1,8 @@
-package main
+package party
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,22 +22,24 @@ import (
 
 // The addresses of a run. Each party has one of its own, so that rules about sources are really asked.
 const (
-	nodeHost   = "127.0.0.10"
-	callerHost = "127.0.0.20"
-	calleeHost = "127.0.0.30"
+	NodeHost   = "127.0.0.10"
+	CallerHost = "127.0.0.20"
+	CalleeHost = "127.0.0.30"
 )
 
 // The caller's account at either system.
 const (
-	callerUser     = "caller"
-	callerPassword = "a secret of this benchmark"
-	callerNumber   = "+12065550123"
+	CallerUser     = "caller"
+	CallerPassword = "a secret of this benchmark"
+	CallerNumber   = "+12065550123"
 )
 
-// node is a Carillon node as an operator would start it.
-type node struct {
-	binary string
-	data   string // parent of its data directory
+// Node is a Carillon node as an operator would start it.
+type Node struct {
+	Binary string
+	Data   string // parent of its data directory
+	// CarrierSRTP is off, offer or require: what goes to the callee; off when empty.
+	CarrierSRTP string
 
 	dir    string
 	cmd    *exec.Cmd
@@ -44,11 +47,11 @@ type node struct {
 	domain string // of the connector
 }
 
-func (n *node) name() string { return "Carillon" }
+func (n *Node) Name() string { return "Carillon" }
 
-// start starts a node on a new data directory, with one connector, its credentials, a number and the callee as carrier.
-func (n *node) start(secure bool, callee string) (err error) {
-	if n.dir, err = os.MkdirTemp(n.data, "carillon-calls-"); err != nil {
+// Start starts a node on a new data directory, with one connector, its credentials, a number and the callee as carrier.
+func (n *Node) Start(secure bool, callee string) (err error) {
+	if n.dir, err = os.MkdirTemp(n.Data, "carillon-calls-"); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(n.dir, "log"))
@@ -57,9 +60,9 @@ func (n *node) start(secure bool, callee string) (err error) {
 	}
 	defer log.Close()
 	readyFile := filepath.Join(n.dir, "ready.json")
-	n.cmd = exec.Command(n.binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
-		"--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--sip-udp", nodeHost+":0", "--sip-tcp", nodeHost+":0",
-		"--sip-tls", nodeHost+":0", "--media-ip", nodeHost, "--media-ports", "20000-59999", "--max-calls", "100000")
+	n.cmd = exec.Command(n.Binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
+		"--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--sip-udp", NodeHost+":0", "--sip-tcp", NodeHost+":0",
+		"--sip-tls", NodeHost+":0", "--media-ip", NodeHost, "--media-ports", "20000-59999", "--max-calls", "100000")
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
 		return err
@@ -84,7 +87,7 @@ func awaitFile(name string, v any) error {
 	return errors.New("it does not come up")
 }
 
-func (n *node) configure(secure bool, callee, readyFile string) error {
+func (n *Node) configure(secure bool, callee, readyFile string) error {
 	var made struct {
 		VoiceConnector struct{ VoiceConnectorId, OutboundHostName string }
 	}
@@ -94,19 +97,20 @@ func (n *node) configure(secure bool, callee, readyFile string) error {
 	}
 	path := "/voice-connectors/" + made.VoiceConnector.VoiceConnectorId + "/termination"
 	n.domain = made.VoiceConnector.OutboundHostName
-	termination := map[string]any{"CpsLimit": 100000, "CallingRegions": []string{"US"}, "CidrAllowedList": []string{callerHost + "/32"}}
+	termination := map[string]any{"CpsLimit": 100000, "CallingRegions": []string{"US"}, "CidrAllowedList": []string{CallerHost + "/32"}}
 	if err := n.ask("PUT", path, map[string]any{"Termination": termination}, nil); err != nil {
 		return err
 	}
-	credentials := []map[string]string{{"Username": callerUser, "Password": callerPassword}}
+	credentials := []map[string]string{{"Username": CallerUser, "Password": CallerPassword}}
 	if err := n.ask("POST", path+"/credentials?operation=put", map[string]any{"Credentials": credentials}, nil); err != nil {
 		return err
 	}
+	srtp := cmp.Or(n.CarrierSRTP, "off")
 	for _, args := range [][]string{
-		{"carrier", "put", "callee", "--target", "sip:" + callee + ";transport=udp", "--prefix", "+1555"},
-		{"number", "import", callerNumber, "--connector", made.VoiceConnector.VoiceConnectorId},
+		{"carrier", "put", "callee", "--target", "sip:" + callee + ";transport=udp", "--prefix", "+1555", "--srtp", srtp},
+		{"number", "import", CallerNumber, "--connector", made.VoiceConnector.VoiceConnectorId},
 	} {
-		if out, err := exec.Command(n.binary, append(args, "--ready-file", readyFile)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command(n.Binary, append(args, "--ready-file", readyFile)...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w: %s", args, err, out)
 		}
 	}
@@ -114,7 +118,7 @@ func (n *node) configure(secure bool, callee, readyFile string) error {
 }
 
 // ask makes a request to the API.
-func (n *node) ask(method, path string, in, out any) error {
+func (n *Node) ask(method, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -144,19 +148,19 @@ func (n *node) ask(method, path string, in, out any) error {
 	return json.Unmarshal(text, out)
 }
 
-func (n *node) processes() []int { return []int{n.cmd.Process.Pid} }
+func (n *Node) Processes() []int { return []int{n.cmd.Process.Pid} }
 
-func (n *node) realm() string { return n.domain }
+func (n *Node) Realm() string { return n.domain }
 
-func (n *node) address(secure bool) string {
+func (n *Node) Address(secure bool) string {
 	if secure {
 		return n.ready.SIP.TLS
 	}
 	return n.ready.SIP.UDP
 }
 
-// goroutines asks the node's metrics.
-func (n *node) goroutines() int {
+// Goroutines asks the node's metrics.
+func (n *Node) Goroutines() int {
 	answer, err := http.Get(n.ready.Metrics + "/metrics")
 	if err != nil {
 		return -1
@@ -175,14 +179,28 @@ func (n *node) goroutines() int {
 	return -1
 }
 
-// stop ends the node and removes what it wrote, unless the place for it was chosen: ext4 without a journal does not use
+// Stop ends the node and removes what it wrote, unless the place for it was chosen: ext4 without a journal does not use
 // inodes again for minutes, and steps over each of them for every file that the next node makes.
-func (n *node) stop() {
+func (n *Node) Stop() {
 	if n.cmd != nil && n.cmd.Process != nil {
 		_ = n.cmd.Process.Signal(syscall.SIGKILL)
 		_ = n.cmd.Wait()
 	}
-	if n.data == "" {
+	if n.Data == "" {
 		_ = os.RemoveAll(n.dir)
 	}
+}
+
+// Build makes the node's program, whose module is a neighbour of this one.
+func Build(binary string) error {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "carillon").Output()
+	if err != nil {
+		return fmt.Errorf("find the node's module: %w", err)
+	}
+	c := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/carillon")
+	c.Dir = strings.TrimSpace(string(dir))
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the node: %w: %s", err, out)
+	}
+	return nil
 }

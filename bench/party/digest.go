@@ -1,4 +1,4 @@
-package main
+package party
 
 import (
 	"crypto/md5"
@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// authorize answers a challenge with MD5 (RFC 7616 with the algorithm everybody has); empty where none asks for it.
-func authorize(m message, method, uri, user, password string) string {
+// Authorize answers a challenge with MD5 (RFC 7616 with the algorithm everybody has); empty where none asks for it.
+func Authorize(m Message, method, uri, user, password string) string {
 	for name, reply := range map[string]string{"Proxy-Authenticate": "Proxy-Authorization", "WWW-Authenticate": "Authorization"} {
-		for _, challenge := range m.all(name) {
+		for _, challenge := range m.All(name) {
 			if algorithm := parameter(challenge, "algorithm"); algorithm != "" && !strings.EqualFold(algorithm, "MD5") {
 				continue
 			}

@@ -1,4 +1,4 @@
-package main
+package party
 
 import (
 	"fmt"
@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// usage is what the processes of a system have used.
-type usage struct {
-	processor time.Duration // user and system
-	memory    int64         // octets that are theirs alone, and their part of what is shared
+// Usage is what the processes of a system have used.
+type Usage struct {
+	Processor time.Duration // user and system
+	Memory    int64         // octets that are theirs alone, and their part of what is shared
 }
 
-// usageOf adds up processes and their descendants. Threads that ended are not counted: neither system ends any under
+// UsageOf adds up processes and their descendants. Threads that ended are not counted: neither system ends any under
 // steady load.
-func usageOf(pids []int) (usage, error) {
-	var u usage
+func UsageOf(pids []int) (Usage, error) {
+	var u Usage
 	for _, pid := range withDescendants(pids) {
 		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 		if err != nil || len(tasks) == 0 {
@@ -31,7 +31,7 @@ func usageOf(pids []int) (usage, error) {
 			}
 			first, _, _ := strings.Cut(string(text), " ")
 			n, _ := strconv.ParseInt(first, 10, 64)
-			u.processor += time.Duration(n)
+			u.Processor += time.Duration(n)
 		}
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
@@ -43,7 +43,7 @@ func usageOf(pids []int) (usage, error) {
 			return u, fmt.Errorf("process %d does not tell its memory", pid)
 		}
 		n, _ := strconv.ParseInt(fields[0], 10, 64)
-		u.memory += n << 10
+		u.Memory += n << 10
 	}
 	return u, nil
 }
