@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,11 @@ type Usage struct {
 func UsageOf(pids []int) (Usage, error) {
 	var u Usage
 	for _, pid := range withDescendants(pids) {
+		helper := !slices.Contains(pids, pid) // it may end at any time
 		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		if helper && len(tasks) == 0 {
+			continue
+		}
 		if err != nil || len(tasks) == 0 {
 			return u, fmt.Errorf("process %d is gone", pid)
 		}
@@ -34,6 +39,9 @@ func UsageOf(pids []int) (Usage, error) {
 			u.Processor += time.Duration(n)
 		}
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if helper && err != nil {
+			continue
+		}
 		if err != nil {
 			return u, fmt.Errorf("read the memory of process %d: %w", pid, err)
 		}
