@@ -7,9 +7,9 @@ import (
 )
 
 // TestBaresipChangesTheSession: a real phone puts an encrypted call on hold and takes it back, and asks for a transfer,
-// which crosses only where the connector's settings say so.
+// which crosses, or is executed, only where the connector's settings say so.
 func TestBaresipChangesTheSession(t *testing.T) {
-	for name, transfers := range map[string]string{"hold and refused transfer": "refuse", "hold and relayed transfer": "relay"} {
+	for name, transfers := range map[string]string{"hold and refused transfer": "refuse", "hold and relayed transfer": "relay", "hold and executed transfer": "execute"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := node(t)
@@ -30,12 +30,19 @@ func TestBaresipChangesTheSession(t *testing.T) {
 				near.command(change, "")
 				far.wait("CALL_REMOTE_SDP")
 			}
+			far.forget()
 			near.command("transfer", "sip:"+labEcho+"@"+vc.Host)
-			if transfers == "relay" {
+			switch transfers {
+			case "execute":
+				far.wait("CALL_REMOTE_SDP") // it is joined with the echo
+				near.wait("CALL_CLOSED")
+				transferred(t, n, vc, near, far)
+				return
+			case "relay":
 				if e := far.wait("TRANSFER"); !strings.Contains(e.Param, labEcho) || strings.Contains(e.Param, "127.0.0.1") {
 					t.Errorf("the transfer is to %q", e.Param)
 				}
-			} else {
+			default:
 				near.wait("TRANSFER_FAILED", "CALL_TRANSFER_FAILED")
 			}
 			near.command("hangup", "")
@@ -46,5 +53,27 @@ func TestBaresipChangesTheSession(t *testing.T) {
 				t.Errorf("status %d, media %+v", r.Status, m)
 			}
 		})
+	}
+}
+
+// transferred ends a call that was transferred to the echo, and judges what was recorded.
+func transferred(t *testing.T, n *process, vc connector, near, far *baresip) {
+	t.Helper()
+	far.command("hangup", "")
+	far.wait("CALL_CLOSED")
+	near.stop()
+	for _, r := range n.records(t, vc, 2) {
+		switch r.Reason {
+		case "transferred":
+			if m := r.Customer.Media; r.HungUpBy != "customer" || m.Profile != "RTP/SAVP" || m.PlainSent != 0 {
+				t.Errorf("the call is recorded as %+v", r)
+			}
+		case "hangup":
+			if r.HungUpBy != "carrier" || r.To != labEcho || r.Customer.Media.Profile != "" {
+				t.Errorf("the new call is recorded as %+v", r)
+			}
+		default:
+			t.Errorf("a record says %s", r.Reason)
+		}
 	}
 }

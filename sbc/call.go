@@ -79,7 +79,6 @@ const (
 	timerExchange
 	timerReliable
 	timerJoin
-	timerAck
 	// Of those below, each leg has one: the caller's first, then the target's.
 	timerRefresh
 	_
@@ -313,8 +312,6 @@ func (c *activeCall) onTimer(e event) {
 		c.onReliableTimer()
 	case timerJoin:
 		c.onJoinTimer()
-	case timerAck:
-		c.pending--
 	case timerRefresh, timerRefresh + 1:
 		c.refresh(c.ofTimer(e.timer, timerRefresh))
 	case timerExpiry, timerExpiry + 1:

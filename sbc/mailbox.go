@@ -118,3 +118,10 @@ func (m *mailbox) take(last bool) (event, bool) {
 	m.next++
 	return e, true
 }
+
+// over reports whether the mailbox is closed: nobody works on the call, and nobody will.
+func (m *mailbox) over() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}

@@ -141,7 +141,9 @@ func (c *activeCall) onRequestEvent(o *outbound, e transaction.Event) {
 	switch {
 	case e.Kind == transaction.Response && e.Message.Status() < 200:
 	case e.Kind == transaction.Response && o.final:
-		c.mailbox.put(event{kind: evRepeated, leg: o.leg})
+		if !c.mailbox.put(event{kind: evRepeated, leg: o.leg}) && c.mailbox.over() && c.repeats[o.leg.side].take(c.s.clock.Now(), repeatRate) {
+			o.leg.repeatAck() // nobody works on the call any more, but its party may have gone over into another one
+		}
 	case e.Kind == transaction.Response:
 		o.final = true
 		c.mailbox.put(event{kind: evAnswered, request: o, msg: e.Message.Clone()})

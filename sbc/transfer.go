@@ -18,8 +18,6 @@ import (
 const (
 	// maxGlares bounds how often that offer is made again to a party that is changing the session itself.
 	maxGlares = 4
-	// ackTime is how long a 2xx may be repeated (RFC 3261 section 13.3.1.4), and its ACK with it.
-	ackTime = 32 * time.Second
 )
 
 // news is what one call has to tell another about a transfer. What it points to is nobody's but the reader's.
@@ -225,10 +223,6 @@ func (c *activeCall) handOver(h *handover, answer []byte) {
 		c.tell(h.progress, verdict{status: 200}, true)
 	}
 	c.finish(v, h.leaves.party.String(), nil)
-	if !l.flow.Proto().Reliable() {
-		c.pending++ // the party repeats its 2xx where our ACK is lost
-		c.after(timerAck, ackTime)
-	}
 }
 
 // forward gives what comes from a party that has gone over to the call it is in now, and reports whether it did.

@@ -222,6 +222,30 @@ func TestReportRefused(t *testing.T) {
 	})
 }
 
+// The ACK that joins a party may be lost after the call it comes from has ended: the party repeats its answer.
+func TestJoiningAckIsRepeated(t *testing.T) {
+	scenario(t, executes, func(r *rig) {
+		who, stays, target := transferring(r)
+		target.answer(200, sdpPlain)
+		target.want("ACK")
+		asked := stays.rejoined(sdpPlain)
+		who.reported("200 OK", true)
+		who.bye()
+		time.Sleep(time.Second)
+		if n := len(r.records.list()); n != 1 {
+			t.Errorf("%d records", n)
+		}
+		stays.respond(asked, 200, "", sdpPlain, "Contact: "+stays.contact)
+		if ack := stays.want("ACK"); ack.CSeq() != asked.CSeq() {
+			t.Errorf("the ACK is\n%s", ack.Bytes())
+		}
+		target.request("BYE", "")
+		target.want("200")
+		stays.bye()
+		r.byReason(2)
+	})
+}
+
 // The node ends while a call is transferred.
 func TestTransferIsDrained(t *testing.T) {
 	for _, answered := range []bool{false, true} {
