@@ -98,6 +98,49 @@ func TestReliableOnBothSides(t *testing.T) {
 	})
 }
 
+// PRACKs count on, and the ACK and the CANCEL of the INVITE do not: with a number of theirs the far side finds no INVITE,
+// and every call with reliable answers fails (RFC 3261 sections 13.2.2.4 and 9.1).
+func TestInviteKeepsItsNumber(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		scenario(t, (*world).encrypted, func(r *rig) {
+			caller, target := ringing(r, sdpSecure)
+			for i := range 3 {
+				target.answer(183, sdpPlain, reliably(1+i)...)
+				if prack := target.wantPrack(1 + i); prack.CSeq() != target.invite.CSeq()+uint32(i)+1 {
+					t.Errorf("PRACK %d has the number %d after INVITE %d", i, prack.CSeq(), target.invite.CSeq())
+				}
+				caller.want("183")
+			}
+			if !answered {
+				caller.cancel()
+				caller.want("200")
+				caller.refused("487")
+				cancel := target.want("CANCEL")
+				if cancel.CSeq() != target.invite.CSeq() {
+					t.Errorf("CANCEL has the number %d, its INVITE %d", cancel.CSeq(), target.invite.CSeq())
+				}
+				target.respond(cancel, 200, "", "")
+				target.answer(487, "")
+			} else {
+				target.answer(200, sdpPlain)
+			}
+			if ack := target.want("ACK"); ack.CSeq() != target.invite.CSeq() {
+				t.Errorf("ACK has the number %d, its INVITE %d", ack.CSeq(), target.invite.CSeq())
+			}
+			if answered {
+				caller.answered()
+				caller.ack("")
+				caller.request("BYE", "")
+				caller.want("200")
+				if bye := target.bye(); bye.CSeq() != target.invite.CSeq()+4 {
+					t.Errorf("BYE has the number %d after three PRACKs of INVITE %d", bye.CSeq(), target.invite.CSeq())
+				}
+			}
+			r.record()
+		})
+	}
+}
+
 // Either side may know reliable answers alone.
 func TestReliableOnOneSide(t *testing.T) {
 	scenario(t, (*world).encrypted, func(r *rig) { // the target

@@ -85,6 +85,31 @@ func TestDeadFamily(t *testing.T) {
 	}
 }
 
+// A target that cannot be connected to holds up its own call and no other: no lock is held while a node connects.
+func TestHangingTargetHoldsNobodyUp(t *testing.T) {
+	scenario(t, func(w *world) {
+		w.carriers[0].Prefixes = []string{farNumber}
+		w.carriers[0].Targets = []trunk.Target{{Host: carrierIP, Transport: trunk.TCP}}
+		w.carriers = append(w.carriers, &trunk.Carrier{Name: "other", Targets: []trunk.Target{{Host: backupIP, Transport: trunk.UDP}}})
+	}, func(r *rig) {
+		r.net.hang = map[addrPort]bool{mustAddr(carrierIP + ":5060"): true}
+		other := r.backup()
+		stuck := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		stuck.want("100")
+		began := time.Now()
+		caller := r.customer(transport.UDP).dial("sip:+12125550199@"+host, ownNumber, sdpPlain)
+		callee := connect(caller, other, sdpPlain)
+		hangUp(caller, callee)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a call took %v while another one's target was connected to", took)
+		}
+		stuck.quiet()
+		time.Sleep(dialTimeout)
+		busy(other)
+		stuck.refused("486")
+	})
+}
+
 // Addresses of one host are raced; another host of the SRV records is another server, whose turn comes when all of the
 // first have failed, and not before.
 func TestServersAreNotRaced(t *testing.T) {

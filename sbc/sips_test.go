@@ -208,3 +208,39 @@ func TestSIPSRedirect(t *testing.T) {
 		caller.refused("486")
 	})
 }
+
+// What a Contact says takes nothing of a call to a sips URI into the clear, at its beginning or later: its requests go over
+// TLS, or nowhere.
+func TestSIPSDialogStaysSecure(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		scenario(t, func(w *world) { carrierAt("tls.tel.example", 0, trunk.TLS)(w) }, func(r *rig) {
+			r.net.name("tls.tel.example", resolve.TLS, telTLS)
+			tel := r.peer(transport.TLS, telTLS)
+			caller := r.customer(transport.TLS).sipsCall(sdpPlain)
+			clear := r.peer(transport.UDP, customerIP+":5060")
+			inTheClear := "<sip:peer@" + customerIP + ":5060;transport=udp>"
+			if !later {
+				caller.req.Headers = []string{"Contact: " + inTheClear}
+			}
+			callee := connect(caller, tel, sdpPlain)
+			if later {
+				caller.contact = inTheClear
+				caller.request("UPDATE", "")
+				caller.want("200")
+			}
+			callee.request("INFO", "")
+			caller.respond(caller.want("INFO"), 200, "", "") // on the connection that is there
+			callee.want("200")
+			caller.near.Cut()
+			callee.request("BYE", "")
+			callee.want("200")
+			clear.quiet()
+			for _, d := range r.net.dialed {
+				if d.Proto != transport.TLS {
+					t.Errorf("dialled %v %v", d.Proto, d.Addr)
+				}
+			}
+			r.wantRecord(call.ReasonHangup, 200, "carrier")
+		})
+	}
+}

@@ -316,6 +316,45 @@ func TestDialLimits(t *testing.T) {
 	}
 }
 
+// A peer that takes a connection and says nothing holds up its own caller and nobody else: not other connections, not
+// what comes over UDP, not what asks for a connection that is there.
+func TestHangingDialHoldsNobodyUp(t *testing.T) {
+	server, _, _ := start(t, Limits{})
+	addr := listenTCP(t, server)
+	client, r, clock := start(t, Limits{})
+	silent := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer silent.Close()
+	hanging := make(chan error, 1)
+	go func() {
+		_, err := client.Dial(context.Background(), tlsTarget(silent.Addr().(*net.TCPAddr).AddrPort(), ClientTLS{ServerName: "x.test"}))
+		hanging <- err
+	}()
+	eventually(t, "the attempt", func() bool { return client.stats.DialedNow.Load() == 1 && clock.Pending() == 1 })
+	first, err := dial(t, client, Target{Proto: TCP, Addr: addr})
+	if err != nil {
+		t.Fatalf("another connection: %v", err)
+	}
+	if again, err := dial(t, client, Target{Proto: TCP, Addr: addr}); err != nil || again != first {
+		t.Errorf("the same connection: %v, same flow %v", err, again == first)
+	}
+	if _, ok := client.Reuse(&ClientTLS{ServerName: "y.test"}, 0); ok {
+		t.Error("a connection that nobody opened is there")
+	}
+	c := peer(t, must(client.ListenUDP(loopback)))
+	c.Write(options("UDP 192.0.2.9;rport", ""))
+	r.next("message")
+	wantRead(t, c, "SIP/2.0 200")
+	select {
+	case err := <-hanging:
+		t.Fatalf("the attempt ended with %v before the others were through", err)
+	default:
+	}
+	client.Close()
+	if err := <-hanging; err == nil {
+		t.Error("an attempt outlived its transport")
+	}
+}
+
 // An attempt that its last caller has left ends at once and makes room; while one caller waits it goes on.
 func TestAbandonedDialEnds(t *testing.T) {
 	client, _, _ := start(t, Limits{Dialed: 1})

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -87,6 +89,29 @@ func TestUDPGarbage(t *testing.T) {
 	eventually(t, "5 counted as garbage", func() bool { return tr.stats.Garbage.Load() == 5 })
 	if got := tr.stats.KeepAlives.Load(); got != 2 {
 		t.Errorf("counted %d keep-alives, want 2", got)
+	}
+}
+
+// Nobody may write into the node's log by sending what is no SIP: a log that is full, or that nobody can read any more,
+// hides what matters.
+func TestGarbageIsNotLogged(t *testing.T) {
+	tr, r, _ := start(t, Limits{})
+	var log bytes.Buffer
+	tr.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	addr := must(tr.ListenUDP(loopback))
+	log.Reset() // what listening says is its own affair
+	c := peer(t, addr)
+	const rounds = 300
+	for range rounds {
+		c.Write([]byte("INVITE \xff\x00\r\n"))
+		c.Write([]byte(strings.Replace(string(options("UDP 192.0.2.9;rport", "")), "CSeq: 1 OPTIONS", "CSeq: 1 BYE", 1)))
+		r.next("malformed")
+		wantRead(t, c, "SIP/2.0 400")
+	}
+	eventually(t, "all counted", func() bool { return tr.stats.Garbage.Load() == rounds })
+	tr.Close()
+	if log.Len() > 0 {
+		t.Errorf("the log says %s", log.Bytes()[:min(log.Len(), 500)])
 	}
 }
 
