@@ -126,7 +126,7 @@ func (c *canonical) appendHeader(b []byte, name string) []byte {
 	if name == "host" {
 		return appendTrimmed(b, c.host)
 	}
-	values := c.header[textproto.CanonicalMIMEHeaderKey(name)]
+	values := c.header[headerKey(name)]
 	if len(values) == 0 && name == "content-length" && c.length >= 0 {
 		return strconv.AppendInt(b, c.length, 10)
 	}
@@ -137,6 +137,24 @@ func (c *canonical) appendHeader(b []byte, name string) []byte {
 		b = appendTrimmed(b, value)
 	}
 	return b
+}
+
+// headerKey returns the key in an http.Header of a name in lower case. Package textproto makes a new string for each of
+// those it does not know, among them the ones that every client signs.
+func headerKey(name string) string {
+	switch name {
+	case "x-amz-date":
+		return headerDate
+	case "x-amz-content-sha256":
+		return headerBodySHA
+	case "x-amz-security-token":
+		return headerToken
+	case "amz-sdk-invocation-id":
+		return "Amz-Sdk-Invocation-Id"
+	case "amz-sdk-request":
+		return "Amz-Sdk-Request"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // appendTrimmed writes a header value without white space around it and with single spaces inside.

@@ -46,7 +46,6 @@ func Sign(r *http.Request, body []byte, with Credentials, scope Scope, now time.
 func (s *Signer) Sign(r *http.Request, body []byte, now time.Time) {
 	bodyHash := string(hashHex(make([]byte, 0, 2*sha256.Size), body))
 	date := now.UTC().Format(dateLayout)
-	r.Header.Del("Authorization")
 	r.Header.Set(headerDate, date)
 	r.Header.Set(headerBodySHA, bodyHash)
 	if s.with.SessionToken != "" {
@@ -79,8 +78,10 @@ func signedHeaders(header http.Header) string {
 	names := make([]string, 1, 16)
 	names[0] = "host"
 	for name := range header {
-		// Proxies rewrite the one, net/http writes the other itself.
-		if lower := strings.ToLower(name); lower != "user-agent" && lower != "content-length" {
+		switch lower := strings.ToLower(name); lower {
+		case "user-agent", "content-length": // proxies rewrite the one, net/http writes the other itself
+		case "authorization": // of an earlier signature
+		default:
 			names = append(names, lower)
 		}
 	}

@@ -88,3 +88,14 @@ func TestDateHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestHeaderKey: the names that are known by heart are those that package textproto makes.
+func TestHeaderKey(t *testing.T) {
+	for _, name := range []string{
+		"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "amz-sdk-invocation-id", "amz-sdk-request", "content-type", "x-other",
+	} {
+		if got, want := headerKey(name), http.CanonicalHeaderKey(name); got != want {
+			t.Errorf("%s has the key %s, want %s", name, got, want)
+		}
+	}
+}
