@@ -8,7 +8,7 @@ import (
 
 // Which custom headers cross is the connector's to say; those that only the node writes never do.
 func TestCustomHeaders(t *testing.T) {
-	says := []string{"X-Order: 1", "X-Order-Item: 2", "X-Secret: 3", "X-VoiceConnector-ID: 4", "X-Amzn-Id: 5", "Subject: kept", "Y-Other: 6"}
+	says := []string{"X-Order: 1", "X-Order-Item: 2", "X-Secret: 3", "X-VoiceConnector-ID: 4", "X-Amzn-Id: 5", "Subject: kept", "User-to-User: 56a390f3;encoding=hex", "Priority: urgent", "Y-Other: 6"}
 	for name, c := range map[string]struct {
 		headers []string
 		want    map[string]string
@@ -29,7 +29,7 @@ func TestCustomHeaders(t *testing.T) {
 						t.Errorf("%s is %q, want %q", h, got, c.want[h])
 					}
 				}
-				wantHeaders(t, "the INVITE", target.invite, "Subject: kept")
+				wantHeaders(t, "the INVITE", target.invite, "Subject: kept", "User-to-User: 56a390f3;encoding=hex", "Priority: urgent")
 				target.answer(486, "")
 				target.want("ACK")
 				caller.refused("486")
