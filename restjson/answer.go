@@ -9,10 +9,10 @@ import (
 	"sync"
 )
 
-// The headers of every answer.
+// The headers of every answer, spelled as net/http keeps them.
 const (
-	HeaderRequestID = "x-amzn-RequestId" // on every answer, success or not
-	HeaderErrorType = "x-amzn-ErrorType" // decides which typed exception a client raises
+	HeaderRequestID = "X-Amzn-Requestid" // on every answer, success or not; AWS's x-amzn-RequestId
+	HeaderErrorType = "X-Amzn-Errortype" // decides which typed exception a client raises; AWS's x-amzn-ErrorType
 )
 
 // ContentType of every answer with a body.
