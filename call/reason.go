@@ -78,6 +78,8 @@ const (
 	ReasonTransferNotAllowed
 	// ReasonDialogUnknown: Replaces names a dialog that this connector does not have on this node.
 	ReasonDialogUnknown
+	// ReasonDialogAnswered: Replaces asks for a dialog that is not answered yet, and the one it names is.
+	ReasonDialogAnswered
 	// ReasonDraining: the node is shutting down.
 	ReasonDraining
 	// ReasonStoreStale: the node cannot confirm its revision.
@@ -127,6 +129,7 @@ var reasonNames = [reasonCount]string{
 	ReasonAllTargetsFailed:       "all_targets_failed",
 	ReasonTransferNotAllowed:     "transfer_not_allowed",
 	ReasonDialogUnknown:          "dialog_unknown",
+	ReasonDialogAnswered:         "dialog_answered",
 	ReasonDraining:               "draining",
 	ReasonStoreStale:             "store_stale",
 	ReasonNodeFull:               "node_full",

@@ -112,11 +112,15 @@ func printCall(s *session, r v1.Call) error {
 		{"direction", r.Direction}, {"from", r.From}, {"to", r.To}, {"caller id sent", r.CallerIDReplaced}, {"digest user", r.AuthUser},
 		{"carrier", r.Carrier}, {"start", stamp(r.Start)}, {"answered", stamp(r.Answered)}, {"end", stamp(r.End)}, {"talked", talked(r)},
 		{"status", strconv.Itoa(r.Status)}, {"reason", r.Reason}, {"why", r.Sentence}, {"what changes it", r.Fix}, {"hung up by", r.HungUpBy},
+		{"transfer of", string(r.TransferOf)}, {"transferred to", string(r.TransferredTo)},
 	}
 	for _, a := range r.Attempts {
 		rows = append(rows, [2]string{"tried", strings.TrimSpace(fmt.Sprintf("%s %d %s", a.Target, a.Status, a.Error))})
 	}
 	rows = append(rows, legRows("customer leg", r.Customer)...)
+	if r.Remaining != nil {
+		rows = append(rows, legRows("remaining leg", *r.Remaining)...)
+	}
 	rows = append(rows, legRows("carrier leg", r.CarrierLeg)...)
 	for _, row := range rows {
 		if row[1] == "" {

@@ -36,6 +36,23 @@ func TestProtectionReads(t *testing.T) {
 	}
 }
 
+// TestTransferReads: of a call that a transfer made, whose leg is in the customer's place and what became of what.
+func TestTransferReads(t *testing.T) {
+	var b bytes.Buffer
+	leg := call.LegRecord{Transport: "udp", Media: call.LegReport{Profile: "RTP/AVP"}}
+	if err := printCall(&session{Streams: Streams{Out: &b}}, call.Record{ID: "two", TransferOf: "one", TransferredTo: "three", Remaining: &leg}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\ntransfer of      one\n", "\ntransferred to   three\n", "\nremaining leg    udp"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "customer leg") {
+		t.Errorf("a customer is shown in\n%s", b.String())
+	}
+}
+
 // TestWelcomeTrustsTheAPI: the AWS CLI is told of the CA where the API is behind TLS, and only there.
 func TestWelcomeTrustsTheAPI(t *testing.T) {
 	for api, want := range map[string]bool{"https://127.0.0.1:8080": true, "http://127.0.0.1:8080": false} {

@@ -40,6 +40,9 @@ type arrival struct {
 	// challenge holds the challenges to answer with, when the refusal asks for credentials.
 	challenge []string
 	plan      routing.Plan
+	// replaces is the value of Replaces, empty for none, and joined the leg of ours that it names once that is allowed.
+	replaces string
+	joined   *leg
 	// counted is true when the call has been counted in by actives, shared when also for the account at its other end,
 	// doubted when as unproven.
 	counted, shared, doubted bool
@@ -105,6 +108,7 @@ func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
 		From:      userOf(&req.From().URI),
 		Private:   private(req),
 	}
+	s.replacing(a)
 	return a
 }
 
@@ -275,6 +279,9 @@ func doubt(s *Server, a *arrival, emergency bool) *call.Refusal {
 }
 
 func planOutbound(s *Server, a *arrival) (refusal *call.Refusal) {
+	if done, refusal := planReplacement(s, a); done {
+		return refusal
+	}
 	a.plan, refusal = routing.PlanOutbound(a.view, a.connector, a.facts, s.chooser(a.at))
 	return refusal
 }
@@ -305,6 +312,9 @@ func findConnector(_ *Server, a *arrival) (refusal *call.Refusal) {
 }
 
 func planInbound(s *Server, a *arrival) (refusal *call.Refusal) {
+	if done, refusal := planReplacement(s, a); done {
+		return refusal
+	}
 	a.plan, refusal = routing.PlanInbound(a.view, a.connector, a.facts, s.chooser(a.at))
 	a.plan.Carrier = a.owner.Carrier
 	return refusal

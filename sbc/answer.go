@@ -184,13 +184,14 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 	l.session.answered(e.msg, c.s.limits.Session)
 	c.refreshed(l)
 	if c.caller.origin != nil {
-		c.askFor(c.caller)
+		c.join()
 		return
 	}
 	c.answerCaller(e.msg, sdp)
 }
 
-// answerCaller sends the 2xx of the call; answer is the far side's, for the headers that cross.
+// answerCaller sends the 2xx of the call; answer is the far side's, for the headers that cross, nil where that has answered
+// in another call.
 func (c *activeCall) answerCaller(answer *sip.Message, sdp []byte) {
 	c.pair()
 	c.caller.hold()
@@ -198,7 +199,9 @@ func (c *activeCall) answerCaller(answer *sip.Message, sdp []byte) {
 	b := c.caller.response(200, "")
 	c.establishing(b)
 	c.caller.session.writeAnswer(b)
-	c.passHeaders(b, answer)
+	if answer != nil {
+		c.passHeaders(b, answer)
+	}
 	c.caller.awaitAck = true
 	_ = c.caller.dialog.Confirm(nil)
 	c.caller.respond(withBody(b, sdp))

@@ -65,7 +65,10 @@ type activeCall struct {
 	hidden     bool // from the server
 	// handover is the transfer that is under way, and given what it was once one side has gone over into another call.
 	handover, given *handover
-	insideID        call.ID // of the record for the account at the other end, where it is known already
+	// joined is the leg in whose place the call's own caller comes, nil where a target is dialled. It is another call's:
+	// only its call and its tag are looked at here.
+	joined   *leg
+	insideID call.ID // of the record for the account at the other end, where it is known already
 	// unwritten are the records that are to be written before anything else happens, and what happens then.
 	unwritten *unwritten
 }
@@ -100,7 +103,7 @@ func (s *Server) begin(a *arrival) {
 		return
 	}
 	c := &activeCall{
-		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), merge: keyOf(a.req),
+		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), merge: keyOf(a.req), joined: a.joined,
 	}
 	if a.doubted {
 		c.doubted = a.connector.ID

@@ -50,6 +50,10 @@ func (a *attempt) fork(tag []byte) *leg {
 func (c *activeCall) start() {
 	c.caller.respond(withoutBody(c.caller.response(100, "")))
 	c.after(timerDuration, c.s.limits.Duration)
+	if c.joined != nil {
+		c.inquire()
+		return
+	}
 	if c.offer != nil {
 		if r := c.offerMedia(); r != nil {
 			c.fail(judge(r))

@@ -1,7 +1,6 @@
 package sbc
 
 import (
-	"bytes"
 	"strings"
 
 	"carillon/call"
@@ -17,6 +16,9 @@ var transferSteps = []step{
 	{"source, transport and termination", screenTransfer, nil}, scheme, hasRoom, rate,
 	{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, nil},
 }
+
+// joinSteps are those of a transfer to a call that is up.
+var joinSteps = []step{{"source, transport and termination", screenTransfer, nil}, scheme, hasRoom}
 
 // screenTransfer judges as screen does, but whoever knows the tags of a dialog has proven to be there, whatever the list says.
 func screenTransfer(s *Server, a *arrival) *call.Refusal {
@@ -50,6 +52,17 @@ func (c *activeCall) allow(l *leg) string {
 	return allowed
 }
 
+// options is the Supported header on a leg.
+func (c *activeCall) options(l *leg) string {
+	if c.executes(l) {
+		return supported + ", replaces"
+	}
+	return supported
+}
+
+// customersOnly is why others than a connector's customer do not transfer.
+const customersOnly = "only a connector's own customer may have calls placed"
+
 // executeRefer does what a REFER asks for: it places a call to the number in Refer-To, as if the connector's own side had
 // dialled it, and joins it with the party that stays. Whatever becomes of it is told by NOTIFY: many statuses of an
 // INVITE would, as the answer to a REFER, say that the call itself is gone (RFC 5057 section 5.1).
@@ -64,13 +77,9 @@ func (c *activeCall) executeRefer(e event) {
 		c.reply(e, 491, "")
 		return
 	}
-	if bytes.Contains(bytes.ToLower(target.Headers), []byte("replaces=")) {
-		c.replyVerdict(e, judge(call.Refuse(call.ReasonTransferNotAllowed, "only to a number, not to a call that is up")))
-		return
-	}
 	progress := c.subscribe(e)
 	a := c.transferArrival(e, target)
-	to, refusal := c.placeTransfer(a, stays)
+	to, refusal := c.placeTransfer(a, target, stays)
 	if refusal != nil {
 		v := judge(refusal)
 		c.s.stats.refused(refusal.Reason)
@@ -136,20 +145,52 @@ func plainTransport(uri sip.URI) bool {
 }
 
 // placeTransfer judges the new call and makes it.
-func (c *activeCall) placeTransfer(a *arrival, stays *leg) (*activeCall, *call.Refusal) {
-	for _, step := range transferSteps {
+func (c *activeCall) placeTransfer(a *arrival, target sip.URI, stays *leg) (*activeCall, *call.Refusal) {
+	refusal := c.admitTransfer(a, target, stays)
+	if refusal == nil {
+		to, status := c.s.beginTransferred(a, stays)
+		switch status {
+		case 0:
+			return to, nil
+		case 503:
+			refusal = call.Refuse(call.ReasonDraining, "")
+		default:
+			refusal = call.Refuse(call.ReasonInternal, "")
+		}
+	}
+	c.s.giveBack(a)
+	return nil, refusal
+}
+
+// admitTransfer asks the rules of a new call. One that joins two calls that are up dials nobody: it need only be allowed
+// to, and be one of the node's.
+func (c *activeCall) admitTransfer(a *arrival, target sip.URI, stays *leg) *call.Refusal {
+	value, joins := replacesIn(&target)
+	steps := transferSteps
+	if joins {
+		steps = joinSteps
+	}
+	for _, step := range steps {
 		if refusal := step.judge(c.s, a); refusal != nil {
-			c.s.giveBack(a)
-			return nil, refusal
+			return refusal
 		}
 	}
-	to, status := c.s.beginTransferred(a, stays)
-	if status != 0 {
-		c.s.giveBack(a)
-		if status == 503 {
-			return nil, call.Refuse(call.ReasonDraining, "")
-		}
-		return nil, call.Refuse(call.ReasonInternal, "")
+	if !joins {
+		return nil
 	}
-	return to, nil
+	p, refusal := c.s.replaceable(value, a.connector.ID)
+	switch {
+	case refusal != nil:
+		return refusal
+	case p.leg.call == c:
+		return call.Refuse(call.ReasonDialogUnknown, "It names the call that is transferred.")
+	}
+	number := c.plan.From
+	if stays != c.caller {
+		number = c.plan.To
+	}
+	a.plan = a.joins(p, number)
+	c.s.actives.enter(a.connector.Account, 0, 0) // two calls that were counted become one
+	a.counted = true
+	return nil
 }

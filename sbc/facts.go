@@ -56,7 +56,9 @@ func private(req *sip.Message) bool {
 func unsupported(req *sip.Message) string {
 	var tags []string
 	for value := range req.Values(sip.HdrRequire) {
-		if !strings.EqualFold(string(value), "timer") && !strings.EqualFold(string(value), "100rel") {
+		switch strings.ToLower(string(value)) {
+		case "timer", "100rel", "replaces": // the last of these as the connector's settings say
+		default:
 			tags = append(tags, string(value))
 		}
 	}

@@ -235,8 +235,9 @@ func (c *activeCall) onNoAck() {
 }
 
 // end hangs up both sides.
-func (c *activeCall) end(r *call.Refusal, by string) {
-	v := judge(r)
+func (c *activeCall) end(r *call.Refusal, by string) { c.endWith(judge(r), by) }
+
+func (c *activeCall) endWith(v verdict, by string) {
 	switch c.phase {
 	case over:
 		return

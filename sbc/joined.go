@@ -14,7 +14,7 @@ func (s *Server) beginTransferred(a *arrival, stays *leg) (*activeCall, int) {
 	if err != nil {
 		return nil, 500
 	}
-	c := &activeCall{s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer)}
+	c := &activeCall{s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), joined: a.joined}
 	c.mailbox.work, c.mailbox.busy = c.work, true
 	c.log = logOf(s.log, string(c.id), c.plan.Connector.ID)
 	c.caller = c.place(stays, call.Customer)
@@ -59,18 +59,59 @@ func (c *activeCall) standIn(tag string) *leg {
 	return nil
 }
 
-// askFor asks the call that a party is still in for it, with the offer that the other side of this call makes.
-func (c *activeCall) askFor(l *leg) {
-	far := l.other()
-	offer, refusal := c.media.Offer(far.side, far.described, l.policy)
+// inquire asks the call that a party is in who that is, which is to come into this one instead of being dialled.
+func (c *activeCall) inquire() {
+	c.pending++ // until there is an answer
+	if !c.joined.call.mailbox.put(event{kind: evInquiry, news: &news{from: c, tag: c.joined.tag}}) {
+		c.pending--
+		v := judge(call.Refuse(call.ReasonDialogUnknown, "It is over."))
+		v.status = 603 // RFC 3891 section 3
+		c.endWith(v, "")
+	}
+}
+
+// onParty takes the party in: it has the place of a target, and is made the caller's offer.
+func (c *activeCall) onParty(n *news) {
+	c.pending--
+	if c.phase != dialling {
+		n.leg.call.mailbox.put(event{kind: evEnded, news: &news{from: c, verdict: judge(call.Refuse(call.ReasonCancelled, ""))}})
+		return
+	}
+	if c.rec.TransferOf == "" {
+		c.rec.TransferOf = n.record
+	}
+	l := c.place(&n.leg, c.caller.side.Other())
+	c.callee = l
+	a := &attempt{number: 1, leg: l}
+	c.tried, c.attempt = append(c.tried, a), a
+	refusal := c.openMedia(c.caller)
+	if refusal == nil {
+		a.body, refusal = c.media.Offer(c.caller.side, c.offer, l.policy)
+	}
 	if refusal != nil {
 		c.end(refusal, "node")
 		return
 	}
+	c.askFor(l, a.body)
+}
+
+// join asks for the caller of a call that a transfer placed, whose other side has answered.
+func (c *activeCall) join() {
+	far := c.answered.leg
+	offer, refusal := c.media.Offer(far.side, far.described, c.caller.policy)
+	if refusal != nil {
+		c.end(refusal, "node")
+		return
+	}
+	c.askFor(c.caller, offer)
+}
+
+// askFor asks the call that a party is still in for it, with what the other side of this call offers.
+func (c *activeCall) askFor(l *leg, offer []byte) {
 	c.pending++ // until it has come, or does not
 	if !l.origin.mailbox.put(event{kind: evJoin, news: &news{from: c, sdp: offer}}) {
 		c.pending--
-		c.onNotJoined(&news{})
+		c.onNotJoined(&news{from: l.origin})
 	}
 }
 
@@ -86,14 +127,32 @@ func (c *activeCall) onJoined(n *news) {
 	}
 	c.s.addDialog(l.tag, l)
 	l.described = n.sdp
-	if _, refusal := c.media.Answer(l.side, n.sdp); refusal != nil {
+	answer, refusal := c.media.Answer(l.side, n.sdp)
+	switch {
+	case refusal != nil && c.phase == dialling:
+		v := judge(refusal)
+		c.sendBye(l, v.reasonHeader())
+		c.fail(v)
+		return
+	case refusal != nil:
 		c.end(refusal, "node")
 		return
+	case c.phase == dialling:
+		c.answered, c.phase = c.attempt, up
+		c.rec.Answered = c.s.clock.Now()
+		c.s.stats.Answered.Add(1)
 	}
-	c.media.Confirm(l.side)
-	c.media.Confirm(l.side.Other())
-	c.pair()
 	c.refreshed(l)
+	switch {
+	case l == c.caller:
+		c.media.Confirm(l.side)
+		c.media.Confirm(l.side.Other())
+		c.pair()
+	case c.caller.origin != nil:
+		c.join()
+	default:
+		c.answerCaller(nil, answer)
+	}
 }
 
 // take makes a leg what it was in the call it comes from, but for what never changes of it.
@@ -106,14 +165,15 @@ func (l *leg) take(from *leg) {
 
 // onNotJoined ends a call that is not to have the party it was placed for.
 func (c *activeCall) onNotJoined(n *news) {
+	by := c.caller.party.String()
 	switch {
 	case c.phase == over:
-	case n.refusal != nil:
-		c.end(n.refusal, "node")
+	case n.verdict.reason != call.ReasonNone:
+		c.endWith(n.verdict, "node")
 	case c.phase == dialling:
-		c.end(call.Refuse(call.ReasonCancelled, ""), c.caller.party.String())
+		c.end(call.Refuse(call.ReasonCancelled, ""), by)
 	default:
-		c.end(call.Refuse(call.ReasonHangup, ""), c.caller.party.String())
+		c.end(call.Refuse(call.ReasonHangup, ""), by)
 	}
 }
 

@@ -69,6 +69,8 @@ const (
 	evSilence // media stopped
 	evStop    // the node ends the call
 	// Between a call that is transferred and the one that takes its place (transfer.go).
+	evInquiry   // the new call asks who the party is that it shall have
+	evParty     // this one
 	evProgress  // the new call's target rings
 	evEnded     // the new call is over before anybody was joined
 	evJoin      // the new call asks for the party that stays

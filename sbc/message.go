@@ -133,7 +133,7 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 		// A reliable answer would bring an offer that this caller has no PRACK to answer in.
 		b.Header("Supported", "timer")
 	} else {
-		b.Header("Supported", supported)
+		b.Header("Supported", c.options(l))
 	}
 	l.session.writeRequest(b, c.s.limits.Session, false)
 	// A carrier is trusted with the number that the caller hides, a customer is not (RFC 3325 section 5).
@@ -197,7 +197,7 @@ func (c *activeCall) establishing(b *sip.Builder) {
 	b.Copy(c.caller.req, sip.HdrRecordRoute)
 	b.Header("Contact", c.caller.contact())
 	b.Header("Allow", c.allow(c.caller))
-	b.Header("Supported", supported)
+	b.Header("Supported", c.options(c.caller))
 }
 
 // passHeaders copies the headers that may cross from one leg to the other: they say something about the call and nothing

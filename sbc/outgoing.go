@@ -106,7 +106,7 @@ func (c *activeCall) send(o *outbound) {
 	if o.method == "INVITE" || o.method == "UPDATE" {
 		b.Header("Contact", l.contact())
 		b.Header("Allow", c.allow(l))
-		b.Header("Supported", supported)
+		b.Header("Supported", c.options(l))
 		l.session.writeRequest(b, c.s.limits.Session, true)
 	}
 	o.fill(b)

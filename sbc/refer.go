@@ -7,7 +7,6 @@ import (
 
 	"carillon/call"
 	"carillon/sip"
-	"carillon/sip/dialog"
 	"carillon/trunk"
 )
 
@@ -28,7 +27,7 @@ func (c *activeCall) onRefer(e event) {
 		return
 	}
 	if c.plan.Connector.Settings.Transfers == trunk.ExecuteTransfers {
-		c.replyVerdict(e, judge(call.Refuse(call.ReasonTransferNotAllowed, "only a connector's own customer may have calls placed")))
+		c.replyVerdict(e, judge(call.Refuse(call.ReasonTransferNotAllowed, customersOnly)))
 		return
 	}
 	if !c.relays() {
@@ -95,12 +94,8 @@ func (c *activeCall) referTo(to *leg, value []byte) (string, bool) {
 		host = c.plan.Connector.HostName
 	}
 	uri := "sip:" + string(n) + "@" + host
-	for header := range strings.SplitSeq(string(addr.URI.Headers), "&") {
-		name, text, _ := strings.Cut(header, "=")
-		if !strings.EqualFold(name, "Replaces") {
-			continue
-		}
-		replaced, ok := c.s.replaced(string(sip.Unescape(nil, []byte(text))), c.plan.Connector.ID)
+	if value, given := replacesIn(&addr.URI); given {
+		replaced, ok := c.s.replaced(value, c.plan.Connector.ID)
 		if !ok {
 			return "", false
 		}
@@ -171,55 +166,6 @@ func fragStatus(body []byte) int {
 		return 100
 	}
 	return status
-}
-
-// counterpart is the dialog at the other side of one of ours, and the connector that rules both.
-type counterpart struct {
-	dialog    dialog.ID
-	own       dialog.ID
-	connector string
-}
-
-// pair notes which dialogs of an answered call belong together, for those who want to replace one of them.
-func (c *activeCall) pair() {
-	if !c.relays() {
-		return
-	}
-	caller, callee := c.caller.dialog.ID, c.answered.leg.dialog.ID
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	c.s.pairs[caller.Local] = counterpart{callee, caller, c.plan.Connector.ID}
-	c.s.pairs[callee.Local] = counterpart{caller, callee, c.plan.Connector.ID}
-}
-
-// replaced translates a Replaces value (RFC 3891 section 6.1) that names a dialog of ours into one that names the dialog
-// at the other side of its call. Only dialogs of the same connector are found: tags of others' calls are not to be
-// tried out here.
-func (s *Server) replaced(value, connector string) (string, bool) {
-	callID, params, _ := strings.Cut(value, ";")
-	var to, from string
-	for p := range strings.SplitSeq(params, ";") {
-		switch name, v, _ := strings.Cut(strings.TrimSpace(p), "="); strings.ToLower(name) {
-		case "to-tag":
-			to = v
-		case "from-tag":
-			from = v
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// Either tag may be ours: who replaces writes the dialog as it sees it.
-	for _, ours := range [2]string{to, from} {
-		p, ok := s.pairs[ours]
-		theirs := to
-		if ours == to {
-			theirs = from
-		}
-		if ok && p.connector == connector && p.own.CallID == strings.TrimSpace(callID) && p.own.Remote == theirs {
-			return fmt.Sprintf("%s;to-tag=%s;from-tag=%s", p.dialog.CallID, p.dialog.Remote, p.dialog.Local), true
-		}
-	}
-	return "", false
 }
 
 // escapeHeader writes a header value into a URI (RFC 3261 section 19.1.1).

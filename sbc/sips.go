@@ -26,7 +26,7 @@ func overTLS(s *Server, a *arrival) *call.Refusal {
 // secureTargets keeps the targets of a call to a sips URI that are reached over TLS, and makes them sips URIs. Without
 // any the call is refused in the words of RFC 5630 section 5.3, and goes nowhere in the clear.
 func secureTargets(_ *Server, a *arrival) *call.Refusal {
-	if !a.sips {
+	if !a.sips || a.joined != nil {
 		return nil
 	}
 	var secure []routing.Target

@@ -23,14 +23,16 @@ const (
 // news is what one call has to tell another about a transfer. What it points to is nobody's but the reader's.
 type news struct {
 	from *activeCall
-	// verdict is the new call's: how it ended, or the status of its target's provisional answer.
+	// verdict is the new call's: how it ended, or the status of its target's provisional answer. From the call that is
+	// transferred it is why a party does not come; none where there is nobody left.
 	verdict verdict
-	// refusal says why a party does not come; nil where it is no longer there.
-	refusal *call.Refusal
+	// tag is that of the leg in whose place somebody else is to come.
+	tag string
 	// sdp is the offer for the party that is asked for, or its answer.
 	sdp []byte
-	// leg is the party's as its call knew it last.
-	leg leg
+	// leg is the party's as its call knew it last, record the id of that call's record.
+	leg    leg
+	record call.ID
 }
 
 // handover is the transfer of a call, as the call knows it that is transferred.
@@ -65,6 +67,10 @@ func (c *activeCall) onNews(e event) {
 		if h != nil {
 			c.tell(h.progress, e.news.verdict, false)
 		}
+	case evInquiry:
+		c.onInquiry(e.news)
+	case evParty:
+		c.onParty(e.news)
 	case evEnded:
 		c.onEnded(h, e.news)
 	case evJoin:
@@ -77,6 +83,30 @@ func (c *activeCall) onNews(e event) {
 	case evAbandoned:
 		c.onNotJoined(e.news)
 	}
+}
+
+// onInquiry takes the wish of a new call for the party that one side of this one speaks with. There is exactly one answer:
+// evParty or evNotJoined. From the first on this call is one that is transferred.
+func (c *activeCall) onInquiry(n *news) {
+	leaves := c.caller
+	if leaves.tag != n.tag {
+		leaves = c.callee
+	}
+	answer := &news{from: c}
+	switch {
+	case c.phase != up || leaves == nil || leaves.tag != n.tag || !leaves.open:
+		answer.verdict = judge(call.Refuse(call.ReasonDialogUnknown, "It is over."))
+		answer.verdict.status = 603 // RFC 3891 section 3
+	case c.handover != nil || c.caller.awaitAck || !leaves.other().open || leaves.other().described == nil:
+		answer.verdict = judge(call.Refuse(call.ReasonDialogUnknown, "It is being changed."))
+		answer.verdict.status = 491
+	default:
+		c.handover = &handover{to: n.from, leaves: leaves, stays: leaves.other()}
+		answer.leg, answer.record = *leaves.other(), c.recordID(leaves.other())
+		n.from.mailbox.put(event{kind: evParty, news: answer})
+		return
+	}
+	n.from.mailbox.put(event{kind: evNotJoined, news: answer})
 }
 
 // onJoin takes the new call's wish for the party that stays. There is exactly one answer: evJoined or evNotJoined.
@@ -186,7 +216,7 @@ func (c *activeCall) failHandover(h *handover, v verdict) {
 	c.handover = nil
 	c.stopTimer(timerJoin)
 	if h.offer != nil {
-		h.to.mailbox.put(event{kind: evNotJoined, news: &news{from: c, refusal: call.Refuse(call.ReasonRemoteRefused, "the party that stays did not take the new session")}})
+		h.to.mailbox.put(event{kind: evNotJoined, news: &news{from: c, verdict: v}})
 	}
 	c.s.stats.TransferFails.Add(1)
 	c.tell(h.progress, v, true)
@@ -254,7 +284,7 @@ func (c *activeCall) partFrom(v verdict) {
 		c.s.stats.TransferFails.Add(1)
 		n := &news{from: c}
 		if v.reason == call.ReasonShutdown {
-			n.refusal = call.Refuse(v.reason, "")
+			n.verdict = v
 		}
 		h.to.mailbox.put(event{kind: kind, news: n})
 		c.tell(h.progress, v, true)
