@@ -9,7 +9,7 @@ import (
 // octets of the input say what kind of call it is, each two that follow are one event. Whatever comes, what mess.check
 // looks at holds.
 func FuzzCall(f *testing.F) {
-	for _, kind := range [][2]byte{{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 1}, {5, 1}, {6, 2}, {7, 3}, {0x41, 1}, {0x87, 0}} {
+	for _, kind := range [][2]byte{{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 1}, {5, 1}, {6, 2}, {7, 3}, {0x41, 1}, {0x87, 0}, {1, 0x20}, {3, 0x20}, {2, 0x10}} {
 		for _, story := range stories {
 			f.Add(append(kind[:], story.bytes()...))
 		}
@@ -49,7 +49,7 @@ func TestRandomCalls(t *testing.T) {
 		}
 	}
 	// Calls that all fail at once would prove nothing.
-	for _, what := range []string{"answered", "inbound", "inside", "encrypted", "cancelled", "re-INVITE", "late offer", "reliable", "forked", "failover", "media confirmed"} {
+	for _, what := range []string{"answered", "inbound", "inside", "encrypted", "cancelled", "re-INVITE", "late offer", "reliable", "forked", "failover", "media confirmed", "transferred"} {
 		if reached[what] < n/100 {
 			t.Errorf("%q happened in %d of %d calls; want one in a hundred at least", what, reached[what], n)
 		}
@@ -70,6 +70,8 @@ var stories = []story{
 	{{"callee answers", ringing180}, {"caller cancels", 0}, {"callee answers", ok}},
 	{{"callee answers", unavailable}, {"callee answers", ok}, {"caller sends ACK", 0}, {"callee forks", 1}, {"caller sends BYE", 0}},
 	{{"callee answers", ok}, {"caller sends ACK", 0}, {"caller moves", 0}, {"caller sends re-INVITE", 0}, {"callee answers what is open", ok}, {"the caller's connection closes", 0}, {"callee sends BYE", 0}},
+	{{"callee answers", ok}, {"caller sends ACK", 0}, {"caller sends something", refer}, {"callee answers", ok}, {"callee answers what is open", ok}, {"caller answers what is open", ok}},
+	{{"callee answers", ok}, {"caller sends ACK", 0}, {"callee sends something", refer}, {"callee answers", ok}, {"caller answers what is open", ok}, {"callee answers what is open", ok}},
 	{{"callee answers", ringing180}, {"time passes", 3}, {"callee answers", ok}, {"a stranger sends", 1}, {"caller sends ACK", 0}},
 }
 

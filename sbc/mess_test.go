@@ -28,18 +28,19 @@ type mess struct {
 	onward    []*agent        // the halves of all INVITEs that came to callees, the newest last
 	first     siptest.Request // the caller's INVITE
 	happened  []string
-	reliable  *sip.Message // the newest reliable answer at the caller
-	rseq      int          // of the callees' newest
-	cut       []*peer      // whose connection to them is broken
-	hits      map[string]bool
+	reliable  *sip.Message    // the newest reliable answer at the caller
+	rseq      int             // of the callees' newest
+	cut       []*peer         // whose connection to them is broken
+	hits      map[string]bool // what it came to
 	numbering *rand.Rand
 }
 
 // kind is what the first octets of the input say.
 type kind struct {
-	encrypted, inbound, inside, late, slowDisk, follow, transfers bool
-	proto                                                         transport.Proto // of the caller
-	header                                                        string
+	encrypted, inbound, inside, late, slowDisk, follow bool
+	proto                                              transport.Proto // of the caller
+	header                                             string
+	transfers                                          trunk.TransferPolicy
 }
 
 func kindOf(b []byte) kind {
@@ -54,7 +55,7 @@ func kindOf(b []byte) kind {
 	}
 	k.late = b[1]&1 != 0
 	k.header = []string{"Subject: none", knows, insists, "Session-Expires: 90", "Allow: UPDATE", knows, "Subject: none", knows}[b[1]>>1&7]
-	k.transfers = b[1]&0x10 != 0
+	k.transfers = []trunk.TransferPolicy{trunk.RefuseTransfers, trunk.RelayTransfers, trunk.ExecuteTransfers, trunk.ExecuteTransfers}[b[1]>>4&3]
 	return k
 }
 
@@ -69,9 +70,9 @@ func (k kind) world() *world {
 	if k.follow {
 		w.connector.Settings.Redirects = trunk.FollowRedirects
 	}
-	if k.transfers {
-		w.connector.Settings.Transfers = trunk.RelayTransfers
-	}
+	w.connector.Settings.Transfers = k.transfers
+	w.connector.Termination.CidrAllowedList = append(w.connector.Termination.CidrAllowedList, // the PBX may transfer
+		trunk.CIDR{Text: pbxIP + "/32", Prefix: netip.MustParsePrefix(pbxIP + "/32")})
 	w.other.Origination.Routes[0].Host = backupIP // of the other account's PBX, in the clear
 	return w
 }
@@ -81,6 +82,7 @@ var answers = []int{100, 180, 183, 200, 486, 503, 408, 302, 200, 180, 401, 488, 
 
 const (
 	ringing180, ringing183, ok, unavailable = 1, 2, 3, 5
+	refer                                   = 2 // of what either side sends
 )
 
 // chaos plays one call and returns what it came to.
@@ -149,7 +151,7 @@ func (m *mess) customers(p *peer) bool {
 
 // look notes what has come: INVITEs at the callees, the newest 2xx and reliable answer at the caller.
 func (m *mess) look() {
-	for _, p := range m.callees {
+	for _, p := range append(m.callees[:len(m.callees):len(m.callees)], m.caller.peer) { // a carrier that called may be called for a transfer
 		p.mu.Lock()
 		for _, msg := range p.all {
 			if !msg.IsRequest() || msg.Method() != sip.Invite || len(msg.To().Tag()) > 0 || slices.ContainsFunc(m.onward, func(a *agent) bool { return a.invite == msg }) {
@@ -215,10 +217,15 @@ func (m *mess) answerOpen(p *peer, status int, sdp string) {
 
 // strange is what somebody sends in the clear who has read every message of the call.
 func (m *mess) strange(n int) {
-	const mark = " by a stranger"
-	victim := m.caller
+	victim, mark := m.caller, ""
 	if a := m.target(0); m.kind.inbound && a != nil {
 		victim = a
+	}
+	switch {
+	case m.secure(victim.peer):
+		mark = " by a stranger" // who is to find no hearing there
+	case m.kind.encrypted:
+		return // the victim is a carrier by now, in the clear
 	}
 	sdp := []string{sdpPlain + mark, sdpSecure + mark}[n>>4&1]
 	methods := []string{"BYE", "INVITE", "UPDATE", "ACK", "PRACK", "INFO", "REFER", "answer"}
@@ -361,7 +368,7 @@ var happenings = []struct {
 		}
 	}},
 	{"caller sends something", func(m *mess, n int) {
-		m.callerSends(n, []string{"INFO", "OPTIONS", "REFER", "NOTIFY", "HUH", "MESSAGE", "INFO", "CANCEL"}[n&7], "Refer-To: <sip:+12125550177@pbx.example.org>", "Event: refer")
+		m.callerSends(n, []string{"INFO", "OPTIONS", "REFER", "NOTIFY", "HUH", "MESSAGE", "INFO", "CANCEL"}[n&7], "Refer-To: <sip:"+newNumber+"@pbx.example.org>", "Event: refer")
 	}},
 	{"caller sends its INVITE again", func(m *mess, _ int) {
 		if len(m.finals()) == 0 && !slices.Contains(m.cut, m.caller.peer) { // after its final answer it would be another call
@@ -401,7 +408,7 @@ var happenings = []struct {
 		}
 	}},
 	{"callee sends something", func(m *mess, n int) {
-		m.calleeSends(n, []string{"INFO", "OPTIONS", "REFER", "NOTIFY", "PRACK", "HUH", "CANCEL", "INFO"}[n&7], "Refer-To: <tel:+12125550177>", "Event: refer")
+		m.calleeSends(n, []string{"INFO", "OPTIONS", "REFER", "NOTIFY", "PRACK", "HUH", "CANCEL", "INFO"}[n&7], "Refer-To: <tel:"+newNumber+">", "Event: refer")
 	}},
 	{"callee answers what is open", func(m *mess, n int) {
 		if a := m.target(n); a != nil {
