@@ -1,17 +1,9 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	_ "embed"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,7 +54,11 @@ func (k *kamailio) Start(_ bool, callee string) (err error) {
 	}
 	k.started = nil
 	cert, key := filepath.Join(k.dir, "cert.pem"), filepath.Join(k.dir, "key.pem")
-	if err := selfSigned(cert, key); err != nil {
+	certPEM, keyPEM, err := party.SelfSigned(kamailioRealm, kamailioHost)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(cert, certPEM, 0o600), os.WriteFile(key, keyPEM, 0o600)); err != nil {
 		return err
 	}
 	threads := strconv.Itoa(runtime.NumCPU())
@@ -149,27 +145,4 @@ func (k *kamailio) Stop() {
 		_ = cmd.Wait()
 	}
 	_ = os.RemoveAll(k.dir)
-}
-
-// selfSigned makes a certificate for the peer.
-func selfSigned(cert, key string) error {
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: kamailioRealm}, DNSNames: []string{kamailioRealm},
-		IPAddresses: []net.IP{net.ParseIP(kamailioHost)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
-		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }

@@ -2,7 +2,6 @@ package party
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,8 +38,11 @@ const (
 type Node struct {
 	Binary string
 	Data   string // parent of its data directory
-	// CarrierSRTP is off, offer or require: what goes to the callee; off when empty.
-	CarrierSRTP string
+	// Trust is a file with the certificate of the callee, which then has SIP over TLS and must have SRTP; over UDP and
+	// without SRTP when empty.
+	Trust string
+	// Under is a command that runs the node, such as taskset with its flags; none when empty.
+	Under []string
 
 	dir    string
 	cmd    *exec.Cmd
@@ -60,9 +63,13 @@ func (n *Node) Start(secure bool, callee string) (err error) {
 	}
 	defer log.Close()
 	readyFile := filepath.Join(n.dir, "ready.json")
-	n.cmd = exec.Command(n.Binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
+	command := append(slices.Clone(n.Under), n.Binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
 		"--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--sip-udp", NodeHost+":0", "--sip-tcp", NodeHost+":0",
 		"--sip-tls", NodeHost+":0", "--media-ip", NodeHost, "--media-ports", "20000-59999", "--max-calls", "100000")
+	if n.Trust != "" {
+		command = append(command, "--tls-trust", n.Trust)
+	}
+	n.cmd = exec.Command(command[0], command[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
 		return err
@@ -105,9 +112,12 @@ func (n *Node) configure(secure bool, callee, readyFile string) error {
 	if err := n.ask("POST", path+"/credentials?operation=put", map[string]any{"Credentials": credentials}, nil); err != nil {
 		return err
 	}
-	srtp := cmp.Or(n.CarrierSRTP, "off")
+	transport, srtp := "udp", "off"
+	if n.Trust != "" {
+		transport, srtp = "tls", "require"
+	}
 	for _, args := range [][]string{
-		{"carrier", "put", "callee", "--target", "sip:" + callee + ";transport=udp", "--prefix", "+1555", "--srtp", srtp},
+		{"carrier", "put", "callee", "--target", "sip:" + callee + ";transport=" + transport, "--prefix", "+1555", "--srtp", srtp},
 		{"number", "import", CallerNumber, "--connector", made.VoiceConnector.VoiceConnectorId},
 	} {
 		if out, err := exec.Command(n.Binary, append(args, "--ready-file", readyFile)...).CombinedOutput(); err != nil {
