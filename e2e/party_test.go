@@ -89,6 +89,7 @@ type party struct {
 	seq                       int
 	late                      bool            // the last INVITE had no offer: the ACK brings the answer
 	seen                      map[string]bool // requests, to know copies
+	extra                     []string        // headers of the next request alone
 }
 
 // newParty takes messages from a connection, or from a UDP socket that is connected.
@@ -147,11 +148,13 @@ func (p *party) from(self, peer string) {
 // request sends a request and returns its number.
 func (p *party) request(method string, seq int, body []byte) {
 	p.t.Helper()
-	p.write(method+" "+p.target+" SIP/2.0", []string{
+	extra := p.extra
+	p.extra = nil
+	p.write(method+" "+p.target+" SIP/2.0", append([]string{
 		fmt.Sprintf("Via: SIP/2.0/%s;branch=z9hG4bK%d;rport", p.via, branches.Add(1)), "Max-Forwards: 70",
 		"From: " + p.local, "To: " + p.remote, "Call-ID: " + p.id, fmt.Sprintf("CSeq: %d %s", seq, method),
 		"Contact: " + p.contact, "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE",
-	}, body)
+	}, extra...), body)
 }
 
 // send sends the next request of the dialog.
