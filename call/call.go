@@ -105,6 +105,10 @@ type Leg struct {
 	Trusted func(netip.Addr) bool
 }
 
+// Origin is what a description says of itself (RFC 8866 section 5.2): a side must see one session in all it is told in a
+// dialog, and its version go up by one (RFC 3264 section 8).
+type Origin struct{ Session, Version uint64 }
+
 // Open is what the media plane needs to know to hold a call's media.
 type Open struct {
 	// ID is the call.

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -36,13 +37,23 @@ func (p *party) told(want string) {
 	}
 }
 
+// origin reads session and version of a description.
+func origin(t *testing.T, description []byte) (session, version uint64) {
+	t.Helper()
+	_, line, _ := strings.Cut(string(description), "\no=")
+	if _, err := fmt.Sscanf(line, "- %d %d IN", &session, &version); err != nil {
+		t.Fatalf("%v in %q", err, description)
+	}
+	return session, version
+}
+
 // The customer holds the call and transfers it: the two carriers' parties hear each other, and the customer no one.
 func (x *wired) transferredCall(t *testing.T) {
 	x.must("connector", "set", x.c.id, "transfers=execute")
 	customer, stays, near, far := x.setUp(t, "AEAD_AES_128_GCM")
 	target, other := x.second(t), plainSound(t)
 	near.direction, far.direction = "sendonly", "recvonly"
-	reoffer(t, customer, stays, near, far)
+	session, version := origin(t, reoffer(t, customer, stays, near, far))
 	far.direction = ""
 	customer.extra = []string{"Refer-To: <sip:+16465550177@" + x.c.host + ">"}
 	customer.send("REFER", nil)
@@ -52,6 +63,9 @@ func (x *wired) transferredCall(t *testing.T) {
 	target.answer(m, 200, other.sdp())
 	target.await("ACK")
 	m = stays.await("INVITE")
+	if s, v := origin(t, m.body); s != session || v != version+1 {
+		t.Errorf("the party that stays is offered session %d version %d after session %d version %d", s, v, session, version)
+	}
 	stays.answer(m, 200, far.answer(far.learn(m.body)))
 	stays.await("ACK")
 	customer.told("SIP/2.0 200 OK")
@@ -60,6 +74,9 @@ func (x *wired) transferredCall(t *testing.T) {
 	other.play(true)
 	far.hears("the second carrier", 0)
 	other.hears("the carrier that stayed", 0)
+	if s, v := origin(t, reoffer(t, target, stays, other, far)); s != session || v != version+2 {
+		t.Errorf("the party that stays is then offered session %d version %d", s, v)
+	}
 	hangUp(stays, target, far, other)
 	var one, two v1.Call
 	eventually(t, "the records of both calls", func() bool {

@@ -125,8 +125,8 @@ func (x *wired) setUp(t *testing.T, suite string) (customer, carrier *party, nea
 	return customer, carrier, near, far
 }
 
-// reoffer carries a re-INVITE from one side to the other, which must have it.
-func reoffer(t *testing.T, from, to *party, near, far *sound) {
+// reoffer carries a re-INVITE from one side to the other, which must have it, and returns what that was offered.
+func reoffer(t *testing.T, from, to *party, near, far *sound) []byte {
 	t.Helper()
 	from.send("INVITE", near.sdp())
 	// The other side's ACK of the last change may still be on its way to the node.
@@ -137,6 +137,7 @@ func reoffer(t *testing.T, from, to *party, near, far *sound) {
 	to.answer(m, 200, far.answer(far.learn(m.body)))
 	near.learn(from.final("INVITE", 200).body)
 	to.await("ACK")
+	return m.body
 }
 
 // hangUp ends a call.

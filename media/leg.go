@@ -23,6 +23,7 @@ type leg struct {
 	// Signalling's part, under the session's lock.
 	policy    call.Leg
 	confirmed bool
+	sdpID     uint64   // the session in descriptions sent to this side
 	version   uint64   // of the last description sent to this side
 	told      []byte   // that description
 	now       *applied // what is in use; nil before the first answer

@@ -135,7 +135,7 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	if lg.told == nil {
 		lg.version = 1
 	}
-	e.ID, e.Version, e.Origin, e.Addr, e.Media, e.Port = lg.session.sdpID, lg.version, at.Addr(), at.Addr(), r.index, at.Port()
+	e.ID, e.Version, e.Origin, e.Addr, e.Media, e.Port = lg.sdpID, lg.version, at.Addr(), at.Addr(), r.index, at.Port()
 	if lg.now != nil && lg.now.ice != nil {
 		lg.now.ice.describe(&e)
 	}

@@ -55,7 +55,7 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 	like := o.Leg.Signalling
 	loop := p.relay.pick(p.next.Add(1))
 	for _, side := range []call.Side{call.Customer, call.Carrier} {
-		s.legs[side] = &leg{session: s, side: side, loop: loop}
+		s.legs[side] = &leg{session: s, side: side, loop: loop, sdpID: s.sdpID}
 	}
 	s.legs[o.Offerer].policy = o.Leg
 	for _, lg := range s.legs {
@@ -141,6 +141,19 @@ func (s *Session) Confirm(side call.Side) {
 		next.muted = lg.now.hold
 		lg.path.Store(&next)
 	}
+}
+
+// Origin returns what the last description for a side says of itself. Where told is not zero the side was told that one since,
+// by another session of the same dialog, and what it is told next goes on from there.
+func (s *Session) Origin(side call.Side, told call.Origin) call.Origin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lg := s.legs[side]
+	if told != (call.Origin{}) {
+		lg.sdpID, lg.version = told.Session, told.Version
+		lg.told = []byte{} // unlike whatever comes next, so that its version goes up
+	}
+	return call.Origin{Session: lg.sdpID, Version: lg.version}
 }
 
 // Report returns the counts and samples so far.

@@ -350,3 +350,26 @@ func TestMasterKeyIdentifier(t *testing.T) {
 		b.hearReport("alice")
 	}
 }
+
+// A side that was told a description by another session sees the same session go on.
+func TestOriginGoesOn(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{gcm, gcm}, secureLeg)
+	s.Confirm(call.Customer)
+	first := s.Origin(call.Carrier, call.Origin{})
+	if first.Version != 1 || first != s.Origin(call.Customer, call.Origin{}) {
+		t.Errorf("the sides were told %+v and %+v", first, s.Origin(call.Customer, call.Origin{}))
+	}
+	s.Origin(call.Carrier, call.Origin{Session: 77, Version: 5})
+	for _, want := range []string{"o=- 77 6 IN", "o=- 77 6 IN"} { // the second offer is the same
+		offer, refusal := s.Offer(call.Customer, a.offer(gcm), secureLeg)
+		if refusal != nil || !strings.Contains(string(offer), want) {
+			t.Errorf("%v, offered\n%s\nwant %s", refusal, offer, want)
+		}
+	}
+	if got := s.Origin(call.Customer, call.Origin{}); got != first {
+		t.Errorf("the other side is told %+v, after %+v", got, first)
+	}
+}

@@ -128,6 +128,7 @@ func (c *activeCall) onJoined(n *news) {
 	c.s.addDialog(l.tag, l)
 	l.described = n.sdp
 	answer, refusal := c.media.Answer(l.side, n.sdp)
+	c.media.Origin(l.side, n.origin)
 	switch {
 	case refusal != nil && c.phase == dialling:
 		v := judge(refusal)

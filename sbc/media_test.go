@@ -130,6 +130,9 @@ func (s *fakeSession) Reject() {
 	s.note("reject")
 }
 
+// Origin implements MediaSession.
+func (s *fakeSession) Origin(_ call.Side, told call.Origin) call.Origin { return told }
+
 // Confirm implements MediaSession.
 func (s *fakeSession) Confirm(side call.Side) {
 	s.mu.Lock()

@@ -45,6 +45,9 @@ type MediaSession interface {
 	Answer(from call.Side, sdp []byte) ([]byte, *call.Refusal)
 	// Reject drops the pending offer.
 	Reject()
+	// Origin returns what the last description for a side said of itself, and takes what it was told since by another
+	// session, where told is not zero.
+	Origin(side call.Side, told call.Origin) call.Origin
 	// Confirm lifts Leg.HoldUntilConfirmed.
 	Confirm(call.Side)
 	// Close ends the media and reports it.

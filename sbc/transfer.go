@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carillon/call"
+	"carillon/sdp"
 	"carillon/sip"
 )
 
@@ -33,6 +34,8 @@ type news struct {
 	// leg is the party's as its call knew it last, record the id of that call's record.
 	leg    leg
 	record call.ID
+	// origin is that of the last description that the party was told.
+	origin call.Origin
 }
 
 // handover is the transfer of a call, as the call knows it that is transferred.
@@ -43,6 +46,8 @@ type handover struct {
 	leaves, stays *leg
 	// offer is what the party that stays is to be offered; nil until the new call has asked for it.
 	offer []byte
+	// origin is that of the description in which it is put to the party.
+	origin call.Origin
 	// asked is the re-INVITE that puts the offer to it, nil while there is none. glares counts those it could not take.
 	asked  *exchange
 	glares int
@@ -126,8 +131,13 @@ func (c *activeCall) tryJoin() {
 	}
 	x := &exchange{from: h.leaves, to: h.stays, method: "INVITE", own: true}
 	h.asked, c.exchange = x, x
+	// In its dialog this is one more description of the same session, whoever wrote it.
+	h.origin = c.media.Origin(h.stays.side, call.Origin{})
+	h.origin.Version++
+	c.media.Origin(h.stays.side, h.origin)
+	offer := sdp.WithOrigin(h.offer, h.origin.Session, h.origin.Version)
 	x.out = &outbound{
-		leg: h.stays, method: "INVITE", fill: func(b *sip.Builder) { withBody(b, h.offer) },
+		leg: h.stays, method: "INVITE", fill: func(b *sip.Builder) { withBody(b, offer) },
 		then: func(m *sip.Message) { c.onJoinAnswer(h, x, m) },
 	}
 	c.after(timerExchange, c.s.limits.Join)
@@ -242,7 +252,7 @@ func (c *activeCall) handOver(h *handover, answer []byte) {
 	h.stays.open, h.stays.held = false, false
 	c.handover, c.given = nil, h
 	c.s.stats.Transferred.Add(1)
-	h.to.mailbox.put(event{kind: evJoined, news: &news{from: c, sdp: answer, leg: l}})
+	h.to.mailbox.put(event{kind: evJoined, news: &news{from: c, sdp: answer, leg: l, origin: h.origin}})
 	c.rec.TransferredTo = h.to.id
 	v := judge(call.Refuse(call.ReasonTransferred, ""))
 	if h.progress == nil {

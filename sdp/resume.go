@@ -1,6 +1,9 @@
 package sdp
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Resumed returns a description with every section open in both directions: what its side would offer if nobody had put
 // it on hold (RFC 3264 section 8.4). All else stays as it is, byte for byte.
@@ -15,6 +18,20 @@ func Resumed(description []byte) []byte {
 		default:
 			b.WriteString(line)
 		}
+	}
+	return []byte(b.String())
+}
+
+// WithOrigin returns a description whose o= line names another session and version; the rest of that line and all other
+// lines stay as they are. One without a readable o= line is returned as it is.
+func WithOrigin(description []byte, session, version uint64) []byte {
+	var b strings.Builder
+	for line := range strings.Lines(string(description)) {
+		fields := strings.SplitN(line, " ", 4)
+		if strings.HasPrefix(line, "o=") && len(fields) == 4 {
+			line = fields[0] + " " + strconv.FormatUint(session, 10) + " " + strconv.FormatUint(version, 10) + " " + fields[3]
+		}
+		b.WriteString(line)
 	}
 	return []byte(b.String())
 }

@@ -16,3 +16,15 @@ func TestResumed(t *testing.T) {
 		t.Errorf("an open description became\n%s", got)
 	}
 }
+
+func TestWithOrigin(t *testing.T) {
+	const before = "v=0\r\no=- 71 3 IN IP4 192.0.2.1\r\ns=o=- 1 2 3\r\n"
+	if got, want := string(WithOrigin([]byte(before), 9, 18446744073709551615)), "v=0\r\no=- 9 18446744073709551615 IN IP4 192.0.2.1\r\ns=o=- 1 2 3\r\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, odd := range []string{"", "v=0\no=\n", "o=- 1 2"} {
+		if got := string(WithOrigin([]byte(odd), 9, 1)); got != odd {
+			t.Errorf("%q became %q", odd, got)
+		}
+	}
+}
