@@ -356,7 +356,7 @@ func TestOriginGoesOn(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, secureLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	dial(s, a, b, suites{gcm, gcm}, secureLeg)
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
 	s.Confirm(call.Customer)
 	first := s.Origin(call.Carrier, call.Origin{})
 	if first.Version != 1 || first != s.Origin(call.Customer, call.Origin{}) {
@@ -364,7 +364,7 @@ func TestOriginGoesOn(t *testing.T) {
 	}
 	s.Origin(call.Carrier, call.Origin{Session: 77, Version: 5})
 	for _, want := range []string{"o=- 77 6 IN", "o=- 77 6 IN"} { // the second offer is the same
-		offer, refusal := s.Offer(call.Customer, a.offer(gcm), secureLeg)
+		offer, refusal := s.Offer(call.Customer, a.offer(gcm), plainLeg)
 		if refusal != nil || !strings.Contains(string(offer), want) {
 			t.Errorf("%v, offered\n%s\nwant %s", refusal, offer, want)
 		}
