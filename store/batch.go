@@ -45,6 +45,7 @@ type batcher struct {
 
 	mu      sync.Mutex
 	queue   []*pending
+	behind  draft    // has touched what those do that the last take left in the queue to wait
 	ready   int      // at most so many of the queue do not wait for a batch on its way
 	flights []*draft // on their way
 	senders int      // goroutines that commit one batch after another
@@ -55,7 +56,7 @@ type batcher struct {
 }
 
 func newBatcher(s *Store, ops int) *batcher {
-	return &batcher{store: s, ops: ops, bytes: MaxBatchBytes, most: MaxFlights}
+	return &batcher{store: s, ops: ops, bytes: MaxBatchBytes, most: MaxFlights, behind: draft{touched: map[string]mark{}}}
 }
 
 // condition is that a record was last changed at a revision, or that there is none, at revision 0.
@@ -210,7 +211,8 @@ func (b *batcher) send() {
 }
 
 // take returns the next batch: of the queue, in its order, what fits and goes together and with those on their way. Nil
-// ends the sender.
+// ends the sender. Nobody goes before one that stays and touches the same: else those who read a record, batch after
+// batch, would keep back the one who writes it.
 func (b *batcher) take() *draft {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,6 +223,7 @@ func (b *batcher) take() *draft {
 	d := &draft{most: b.ops, limit: b.bytes, touched: map[string]mark{}}
 	var kept []*pending
 	b.ready = 0
+	clear(b.behind.touched)
 	now := b.store.config.Clock.Now()
 	for i, p := range b.queue {
 		if now.After(p.until) {
@@ -231,13 +234,13 @@ func (b *batcher) take() *draft {
 			p.end(outcome{err: errAgain})
 			continue
 		}
-		if b.awaits(p) {
-			kept = append(kept, p)
-			continue
+		awaits, fits, joins := b.awaits(p), false, false
+		if !awaits && !b.behind.meets(p) {
+			fits, joins = d.place(p)
 		}
-		fits, joins := d.place(p)
 		if !joins {
-			kept, d.passed = append(kept, p), true
+			b.behind.touch(p, nil)
+			kept, d.passed = append(kept, p), d.passed || !awaits
 			continue
 		}
 		if !fits {

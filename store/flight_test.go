@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -161,5 +163,67 @@ func TestAnUnheldBatchGoesAgain(t *testing.T) {
 	want = append(want, false, false)
 	if got := fmt.Sprint(sent.nested); got != fmt.Sprint(want) {
 		t.Errorf("batches went with units: %v, want %v", got, want)
+	}
+}
+
+// TestNobodyPassesWhoWaits: those who read a record, one batch after the other, do not keep back for ever the one who writes it.
+func TestNobodyPassesWhoWaits(t *testing.T) {
+	reads := func(own string) func(trunk.Tx) error {
+		return func(tx trunk.Tx) error {
+			_, err := tx.Get(quotaOf("rule", 0).EntityKey())
+			tx.Create(quotaOf(own, 1))
+			return err
+		}
+	}
+	s := start(t, Config{})
+	g := newGate(t, s)
+	s.batches.most = MaxFlights
+	var readers, writer updates
+	landed := make(chan error, 2)
+	for n := range MaxFlights {
+		go func() { _, err := s.Update(t.Context(), reads(fmt.Sprint("early", n))); landed <- err }()
+		g.next(t)
+	}
+	writer.start(t.Context(), s, creates("rule"))
+	queued(t, s, 1)
+	for n := range 3 {
+		readers.start(t.Context(), s, reads(fmt.Sprint("late", n)))
+		queued(t, s, n+2)
+	}
+	g.pass <- nil
+	if err := <-landed; err != nil {
+		t.Fatal(err)
+	}
+	settled(t, s, 1)
+	inTheAir(t, s, 1, 4)
+	g.pass <- nil
+	if n := g.next(t); n != 1 {
+		t.Errorf("the next batch has %d transactions, want the one that writes", n)
+	}
+	openGate(g)
+	if held, kinds := readers.kinds(); held != 3 {
+		t.Errorf("of 3 that read %d held, others %v", held, kinds)
+	}
+	if held, kinds := writer.kinds(); held != 1 {
+		t.Errorf("the one that writes: %v", kinds)
+	}
+	if err := <-landed; err != nil {
+		t.Error(err)
+	}
+}
+
+// settled waits until that many batches are on their way and no sender is between two.
+func settled(t *testing.T, s *Store, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		s.batches.mu.Lock()
+		senders, flights := s.batches.senders, len(s.batches.flights)
+		s.batches.mu.Unlock()
+		if senders == want && flights == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d senders with %d batches on their way, want %d", senders, flights, want)
+		}
 	}
 }
