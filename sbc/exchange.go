@@ -260,6 +260,7 @@ func (c *activeCall) failExchange() {
 		return
 	}
 	c.exchange = nil
+	c.stopTimer(timerExchange) // the call may go on
 	if x.own {
 		x.out.cancel()
 		return

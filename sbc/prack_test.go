@@ -434,6 +434,7 @@ func TestEarlyUpdate(t *testing.T) {
 		second.want("ACK")
 		caller.answered()
 		caller.ack("")
+		time.Sleep(2 * DefaultRing) // the time the UPDATE had is over, too
 		hangUp(caller, second)
 		r.record()
 	})
