@@ -265,14 +265,17 @@ func (c *activeCall) failExchange() {
 		x.out.cancel()
 		return
 	}
-	if !x.answered {
-		x.out.cancel()
-		status := 487
-		if x.method != "INVITE" {
-			status = 500 // 487 belongs to INVITE, and 481 would end the dialog (RFC 5057 section 5.1)
-		}
-		c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, status, "")
+	if x.answered {
+		// The answer to a late offer will not come any more, and its 2xx is repeated until it is acknowledged.
+		c.sendOwedAck(x.to)
+		return
 	}
+	x.out.cancel()
+	status := 487
+	if x.method != "INVITE" {
+		status = 500 // 487 belongs to INVITE, and 481 would end the dialog (RFC 5057 section 5.1)
+	}
+	c.reply(event{leg: x.from, tx: x.tx, msg: x.req}, status, "")
 }
 
 // onReinviteEvent takes the news of a re-INVITE transaction.

@@ -208,6 +208,15 @@ func (m *fray) thirdStep(n int) {
 func (m *fray) checkTransfers(t *testing.T) {
 	r := m.r
 	r.end()
+	whole := &mess{r: r, kind: kind{encrypted: true, proto: transport.TLS}, caller: m.caller, callees: []*peer{m.callee}}
+	all := whole.history(t)
+	whole.checkAnswers(t, all)
+	whole.checkCallees(t, all)
+	if t.Failed() {
+		for _, p := range all {
+			t.Log(p)
+		}
+	}
 	for _, sent := range m.caller.near.Sent() {
 		msg := new(sip.Message)
 		if err := msg.Parse(slices.Clone(sent.Data)); err != nil {
