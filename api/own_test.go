@@ -260,8 +260,8 @@ func TestSettings(t *testing.T) {
 		t.Errorf("defaults: %s", got)
 	}
 	pin := strings.Repeat("aB", 32)
-	n.do(t, operatorAccount, "PUT", path, `{"digest":["sha-256"],"peers":{"SBC.example":{"pin":"`+pin+`"}},"plain_emergency":true,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`).want(t, 200)
-	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true,"premium":false,"client_certificates":false,"redirects":"refuse","transfers":"refuse","headers":["X-*"]}`
+	n.do(t, operatorAccount, "PUT", path, `{"digest":["sha-256"],"peers":{"SBC.example":{"pin":"`+pin+`"}},"plain_emergency":true,"redirects":"refuse","transfers":"execute","headers":["X-*"]}`).want(t, 200)
+	const want = `{"digest":["md5"],"peers":{"sbc.example":{"pin":"PIN"}},"plain_emergency":true,"premium":false,"client_certificates":false,"redirects":"refuse","transfers":"execute","headers":["X-*"]}`
 	got := n.do(t, operatorAccount, "PUT", path, `{"digest":["md5"]}`).want(t, 200).Body
 	if strings.Replace(got, strings.ToLower(pin), "PIN", 1) != want || n.do(t, operatorAccount, "GET", path, "").Body != got {
 		t.Errorf("got %s", got)

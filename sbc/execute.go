@@ -13,12 +13,12 @@ import (
 // transferSteps are the rules that a transfer's new call passes: those of a call that the connector's customer places.
 // Who it is was asked when its call began; its address must still be one that may place calls.
 var transferSteps = []step{
-	{"source, transport and termination", screenTransfer, nil}, scheme, hasRoom, rate,
+	{"setting", stillExecutes, nil}, {"source, transport and termination", screenTransfer, nil}, scheme, hasRoom, rate,
 	{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, nil},
 }
 
 // joinSteps are those of a transfer to a call that is up.
-var joinSteps = []step{{"source, transport and termination", screenTransfer, nil}, scheme, hasRoom}
+var joinSteps = []step{{"setting", stillExecutes, nil}, {"source, transport and termination", screenTransfer, nil}, scheme, hasRoom}
 
 // screenTransfer judges as screen does, but whoever knows the tags of a dialog has proven to be there, whatever the list says.
 func screenTransfer(s *Server, a *arrival) *call.Refusal {
@@ -77,6 +77,11 @@ func (c *activeCall) executeRefer(e event) {
 		c.reply(e, 491, "")
 		return
 	}
+	if c.reporting == maxTransfers {
+		c.s.stats.Overflows.Add(1)
+		c.reply(e, 503, "") // whoever answers no report is not to be sent ever more
+		return
+	}
 	progress := c.subscribe(e)
 	a := c.transferArrival(e, target)
 	to, refusal := c.placeTransfer(a, target, stays)
@@ -132,10 +137,21 @@ func (c *activeCall) transferArrival(e event, target sip.URI) *arrival {
 	if a.facts.From = c.plan.To; e.leg == c.caller {
 		a.facts.From, a.facts.Private = c.plan.From, c.plan.Private
 	}
-	if current, ok := a.view.Connector(owner.ID); ok {
-		a.connector, a.owner.Connector = current, current
-	}
 	return a
+}
+
+// stillExecutes judges by what is configured now: a call that was let in before may go on, but begins no other one under
+// rules that are gone.
+func stillExecutes(_ *Server, a *arrival) *call.Refusal {
+	current, ok := a.view.Connector(a.connector.ID)
+	switch {
+	case !ok:
+		return call.Refuse(call.ReasonTerminationDisabled, "was deleted while the call was up")
+	case current.Settings.Transfers != trunk.ExecuteTransfers:
+		return call.Refuse(call.ReasonTransferNotAllowed, "the connector's setting transfers does not say execute any more")
+	}
+	a.connector, a.owner.Connector = current, current
+	return nil
 }
 
 // plainTransport reports whether a URI asks for a transport without encryption.

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"carillon/call"
+	"carillon/directory"
 	"carillon/sip"
 	"carillon/sip/transport"
 	"carillon/trunk"
@@ -240,6 +242,75 @@ func TestTransferIsAdmittedLikeACall(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The rules are those of the moment: what was changed while the call was up holds for the transfer.
+func TestTransferUnderChangedRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*trunk.Connector) *trunk.Connector
+		status string
+	}{
+		"deleted":   {func(*trunk.Connector) *trunk.Connector { return nil }, "403 Forbidden"},
+		"refuses":   {func(c *trunk.Connector) *trunk.Connector { c.Settings.Transfers = trunk.RefuseTransfers; return c }, "403 Forbidden"},
+		"encrypted": {func(c *trunk.Connector) *trunk.Connector { c.RequireEncryption = true; return c }, "403 Forbidden"},
+		"disabled":  {func(c *trunk.Connector) *trunk.Connector { c.Termination = nil; return c }, "403 Forbidden"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w *world
+			scenario(t, func(made *world) {
+				w = made
+				executes(w)
+				w.connector.RequireEncryption = false
+			}, func(r *rig) {
+				tel := r.tel()
+				caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+				stays := connect(caller, tel, sdpPlain)
+				changed := *w.connector
+				now := w.entities()[1:]
+				if next := c.change(&changed); next != nil {
+					now = append(now, next)
+				}
+				if err := r.sbc.cfg.Directory.(*directory.Directory).Follow(context.Background(), source(now)); err != nil {
+					t.Fatal(err)
+				}
+				caller.request("REFER", "", "Refer-To: <tel:"+newNumber+">", "Contact: "+caller.contact)
+				caller.want("202")
+				caller.reported("100 Trying", false)
+				caller.reported(c.status, true)
+				stays.quiet()
+				hangUp(caller, stays)
+				r.byReason(2)
+			})
+		})
+	}
+}
+
+// Whoever answers no report is not sent ever more of them.
+func TestReportsAreBounded(t *testing.T) {
+	scenario(t, executes, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.TLS).outboundCall(sdpSecure)
+		stays := connect(caller, tel, sdpPlain)
+		refer := func() { caller.request("REFER", "", "Refer-To: <tel:+442079460123>", "Contact: "+caller.contact) }
+		var reports []*sip.Message
+		for range maxTransfers {
+			refer()
+			caller.want("202")
+			reports = append(reports, caller.want("NOTIFY"))
+		}
+		refer()
+		caller.want("503")
+		for _, m := range reports[:4] {
+			caller.respond(m, 481, "", "")
+		}
+		refer()
+		caller.want("202")
+		caller.reported("100 Trying", false)
+		caller.reported("403 Forbidden", true)
+		hangUp(caller, stays)
+		time.Sleep(time.Minute)
+		caller.clear()
+	})
 }
 
 // Who must not transfer: the carrier, and a customer from where no call may come.

@@ -18,8 +18,9 @@ type subscription struct {
 	// last is the status told last, waiting the report that is next.
 	last    int
 	waiting *report
-	// busy is true while a report has no answer, final once the last was made, dead once one was refused.
-	busy, final, dead bool
+	// busy is true while a report has no answer, final once the last was made, dead once one was refused, and done when
+	// there is nothing more to come.
+	busy, final, dead, done bool
 	// then is called once when the last report has its answer, or there will be none.
 	then func()
 }
@@ -39,6 +40,7 @@ func (c *activeCall) subscribe(e event) *subscription {
 	}
 	c.s.builders.put(b)
 	p := &subscription{leg: e.leg, id: e.msg.CSeq()}
+	c.reporting++
 	c.tell(p, verdict{status: 100}, false)
 	return p
 }
@@ -86,10 +88,12 @@ func (c *activeCall) onReported(p *subscription) {
 	switch {
 	case next != nil && !p.dead:
 		c.sendReport(p, next)
-	case p.final && p.then != nil:
-		then := p.then
-		p.then = nil
-		then()
+	case p.final && !p.done:
+		p.done = true
+		c.reporting--
+		if p.then != nil {
+			p.then()
+		}
 	}
 }
 

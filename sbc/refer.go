@@ -10,7 +10,7 @@ import (
 	"carillon/trunk"
 )
 
-// maxTransfers bounds the REFERs of one call whose progress is carried back.
+// maxTransfers bounds the REFERs of one call whose progress is carried back, or reported.
 const maxTransfers = 8
 
 // relays reports whether REFER, and what it says of dialogs to be replaced, may cross in this call.

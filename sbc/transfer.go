@@ -278,7 +278,11 @@ func (c *activeCall) forward(e event) bool {
 		e.tx.Bind(e.leg.tag, to.onReinviteEvent)
 	}
 	if !to.mailbox.put(e) && e.tx != nil {
-		c.s.answerStateless(e.tx, e.msg, 481)
+		status := 503
+		if to.mailbox.over() {
+			status = 481
+		}
+		c.s.answerStateless(e.tx, e.msg, status)
 	}
 	return true
 }
