@@ -9,7 +9,7 @@ import (
 // octets of the input say what kind of call it is, each two that follow are one event. Whatever comes, what mess.check
 // looks at holds.
 func FuzzCall(f *testing.F) {
-	for _, kind := range [][2]byte{{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 1}, {5, 1}, {6, 2}, {7, 3}, {0x41, 1}, {0x87, 0}, {1, 0x20}, {3, 0x20}, {2, 0x10}} {
+	for _, kind := range [][2]byte{{0, 0}, {1, 0}, {2, 0}, {3, 0}, {4, 1}, {5, 1}, {6, 2}, {7, 3}, {0x41, 1}, {0x87, 0}, {1, 0x20}, {3, 0x20}, {2, 0x10}, {0, 2}, {1, 2}} {
 		for _, story := range stories {
 			f.Add(append(kind[:], story.bytes()...))
 		}
@@ -33,14 +33,20 @@ func TestRandomCalls(t *testing.T) {
 	reached := map[string]int{}
 	for seed := range n {
 		random := rand.New(rand.NewPCG(uint64(seed), 1))
-		b := make([]byte, 2, 2+2*maxSteps)
+		b := make([]byte, 2)
 		b[0], b[1] = byte(random.Uint32()), byte(random.Uint32())
 		if seed%2 == 0 { // the beginning of an ordinary call, so that much of what happens happens inside of one
 			b = append(b, stories[random.IntN(len(stories))].bytes()...)
 		}
-		for range random.IntN((cap(b) - len(b)) / 2) {
+		for n := len(b) + 2*random.IntN(maxSteps); len(b) < n; {
+			if random.IntN(8) == 0 { // a piece of another story, as it comes
+				piece := stories[random.IntN(len(stories))].bytes()
+				b = append(b, piece[2*random.IntN(1+len(piece)/2):]...)
+				continue
+			}
 			b = append(b, byte(random.Uint32()), byte(random.Uint32()))
 		}
+		b = b[:min(len(b), 2+2*maxSteps)]
 		for what := range chaos(t, b) {
 			reached[what]++
 		}
@@ -72,6 +78,10 @@ var stories = []story{
 	{{"callee answers", ok}, {"caller sends ACK", 0}, {"caller moves", 0}, {"caller sends re-INVITE", 0}, {"callee answers what is open", ok}, {"the caller's connection closes", 0}, {"callee sends BYE", 0}},
 	{{"callee answers", ok}, {"caller sends ACK", 0}, {"caller sends something", refer}, {"callee answers", ok}, {"callee answers what is open", ok}, {"caller answers what is open", ok}},
 	{{"callee answers", ok}, {"caller sends ACK", 0}, {"callee sends something", refer}, {"callee answers", ok}, {"caller answers what is open", ok}, {"callee answers what is open", ok}},
+	// The target fails in the middle of a change, and the time that one had ends in the call with the next.
+	{{"callee answers reliably", 0}, {"caller sends PRACK", 0}, {"caller sends UPDATE", 0}, {"callee answers", unavailable}, {"callee answers", ok}, {"caller sends ACK", 0}, {"time passes", minutes}},
+	// A session is changed by late offers from both sides, and once more while the first one waits for its ACK.
+	{{"callee answers", ok}, {"caller sends ACK", 0}, {"caller sends re-INVITE", late}, {"callee answers what is open", ok}, {"callee sends re-INVITE", late}, {"caller sends ACK of its newest", 0}, {"callee sends re-INVITE", late}, {"caller answers what is open", ok}, {"callee sends ACK", 0}},
 	{{"callee answers", ringing180}, {"time passes", 3}, {"callee answers", ok}, {"a stranger sends", 1}, {"caller sends ACK", 0}},
 }
 

@@ -82,7 +82,9 @@ var answers = []int{100, 180, 183, 200, 486, 503, 408, 302, 200, 180, 401, 488, 
 
 const (
 	ringing180, ringing183, ok, unavailable = 1, 2, 3, 5
-	refer                                   = 2 // of what either side sends
+	refer                                   = 2    // of what either side sends
+	minutes                                 = 7    // of the times that pass
+	late                                    = 0x20 // no description
 )
 
 // chaos plays one call and returns what it came to.
