@@ -32,7 +32,7 @@ type exchange struct {
 // onReinvite carries a re-INVITE to the other side.
 func (c *activeCall) onReinvite(e event) {
 	// On the caller's leg nothing may change before the ACK of the first answer, on the target's not before ours.
-	if c.phase != up || c.exchange != nil || c.caller.awaitAck || !e.leg.other().open {
+	if c.busy(e.leg) {
 		c.reply(e, 491, "")
 		return
 	}
@@ -49,6 +49,13 @@ func (c *activeCall) onReinvite(e event) {
 	b.Body("", nil)
 	_ = e.tx.Respond(b.Bytes())
 	c.carry(e, "INVITE", session)
+}
+
+// busy reports whether the session cannot be changed from a side now: another change is under way, or the other side is on
+// its way to another call or gone.
+func (c *activeCall) busy(l *leg) bool {
+	h := c.handover
+	return c.phase != up || c.exchange != nil || c.caller.awaitAck || !l.other().open || h != nil && h.answer != nil
 }
 
 // onUpdate carries an UPDATE (RFC 3311). One without a description is a refresh of the target and stays here.
@@ -73,7 +80,7 @@ func (c *activeCall) onUpdate(e event) {
 		_ = e.tx.Respond(b.Bytes())
 		return
 	}
-	if !c.mayUpdateEarly() && (c.phase != up || c.exchange != nil || c.caller.awaitAck || !e.leg.other().open) {
+	if !c.mayUpdateEarly() && c.busy(e.leg) {
 		c.reply(e, 491, "")
 		return
 	}

@@ -92,7 +92,7 @@ func (c *activeCall) onParty(n *news) {
 		c.end(refusal, "node")
 		return
 	}
-	c.askFor(l, a.body)
+	c.askFor(l, a.body, c.caller.origin != nil)
 }
 
 // join asks for the caller of a call that a transfer placed, whose other side has answered.
@@ -103,16 +103,53 @@ func (c *activeCall) join() {
 		c.end(refusal, "node")
 		return
 	}
-	c.askFor(c.caller, offer)
+	c.askFor(c.caller, offer, false)
 }
 
-// askFor asks the call that a party is still in for it, with what the other side of this call offers.
-func (c *activeCall) askFor(l *leg, offer []byte) {
+// askFor asks the call that a party is still in for it, with what the other side of this call offers. Of two parties the
+// first one is kept where it is until the second has come: if that does not, it goes back.
+func (c *activeCall) askFor(l *leg, offer []byte, keep bool) {
 	c.pending++ // until it has come, or does not
-	if !l.origin.mailbox.put(event{kind: evJoin, news: &news{from: c, sdp: offer}}) {
+	if !l.origin.mailbox.put(event{kind: evJoin, news: &news{from: c, sdp: offer, keep: keep}}) {
 		c.pending--
 		c.onNotJoined(&news{from: l.origin})
 	}
+}
+
+// onAccepted takes the answer of a party that is kept in its call until the other one has come.
+func (c *activeCall) onAccepted(n *news) {
+	l := c.callee
+	if c.phase != dialling || l == nil || l.origin != n.from {
+		return // its call was told the end of this one
+	}
+	if c.agree(l, n) != nil {
+		c.join()
+	}
+}
+
+// agree takes the answer that a party gave to the offer of this call's other side, and returns what it is for that; nil where
+// the call has ended over it.
+func (c *activeCall) agree(l *leg, n *news) []byte {
+	l.described = n.sdp
+	answer, refusal := c.media.Answer(l.side, n.sdp)
+	c.media.Origin(l.side, n.origin)
+	switch {
+	case refusal != nil && c.phase == dialling:
+		v := judge(refusal)
+		if l.open {
+			c.sendBye(l, v.reasonHeader())
+		}
+		c.fail(v)
+		return nil
+	case refusal != nil:
+		c.end(refusal, "node")
+		return nil
+	case c.phase == dialling:
+		c.answered, c.phase = c.attempt, up
+		c.rec.Answered = c.s.clock.Now()
+		c.s.stats.Answered.Add(1)
+	}
+	return answer
 }
 
 // onJoined takes a party over.
@@ -126,31 +163,21 @@ func (c *activeCall) onJoined(n *news) {
 		return
 	}
 	c.s.addDialog(l.tag, l)
-	l.described = n.sdp
-	answer, refusal := c.media.Answer(l.side, n.sdp)
-	c.media.Origin(l.side, n.origin)
-	switch {
-	case refusal != nil && c.phase == dialling:
-		v := judge(refusal)
-		c.sendBye(l, v.reasonHeader())
-		c.fail(v)
-		return
-	case refusal != nil:
-		c.end(refusal, "node")
-		return
-	case c.phase == dialling:
-		c.answered, c.phase = c.attempt, up
-		c.rec.Answered = c.s.clock.Now()
-		c.s.stats.Answered.Add(1)
+	kept := l == c.callee && c.phase == up // what it answered is in use already
+	answer := n.sdp
+	if !kept {
+		if answer = c.agree(l, n); answer == nil {
+			return
+		}
 	}
 	c.refreshed(l)
 	switch {
-	case l == c.caller:
+	case l == c.caller && c.callee.origin != nil:
+		c.callee.origin.mailbox.put(event{kind: evCall, news: &news{from: c}})
+	case l == c.caller, kept:
 		c.media.Confirm(l.side)
 		c.media.Confirm(l.side.Other())
 		c.pair()
-	case c.caller.origin != nil:
-		c.join()
 	default:
 		c.answerCaller(nil, answer)
 	}

@@ -74,6 +74,8 @@ const (
 	evProgress  // the new call's target rings
 	evEnded     // the new call is over before anybody was joined
 	evJoin      // the new call asks for the party that stays
+	evAccepted  // it accepts, and comes once it is called
+	evCall      // now
 	evJoined    // here it is
 	evNotJoined // it does not come
 	evAbandoned // nobody is left to be joined

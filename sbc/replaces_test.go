@@ -35,11 +35,17 @@ func TestAttendedTransfer(t *testing.T) {
 		second := connect(two, tel, sdpPlain)
 		one.referInto(ownDialog(two))
 		asked := second.rejoined(sdpPlain)
-		two.bye()
+		two.quiet()
+		two.request("INVITE", sdpSecure)
+		refused := two.want("491") // its party is on its way
+		a := two.inside("ACK", "")
+		a.CSeq, a.Branch = refused.CSeq(), branchOf(refused)
+		two.send(a.Bytes())
 		if string(asked.CallID()) != string(second.invite.CallID()) {
 			t.Errorf("the first to be asked was\n%s", asked.Bytes())
 		}
 		first.rejoined(sdpPlain)
+		two.bye()
 		one.reported("200 OK", true)
 		one.bye()
 		first.request("INFO", "")
@@ -71,7 +77,9 @@ func TestAttendedTransfer(t *testing.T) {
 
 // Of an attended transfer either party may not be had: the call that it is in goes on.
 func TestAttendedTransferFails(t *testing.T) {
-	for _, who := range []string{"the second refuses", "the first refuses", "the second has hung up"} {
+	for _, who := range []string{
+		"the second refuses", "the first refuses", "the first hangs up", "the second hangs up when it has accepted", "the second's phone has hung up", "the second has hung up",
+	} {
 		t.Run(who, func(t *testing.T) {
 			scenario(t, executes, func(r *rig) {
 				tel := r.tel()
@@ -90,7 +98,43 @@ func TestAttendedTransferFails(t *testing.T) {
 				case "the first refuses":
 					one.referInto(dialog)
 					second.rejoined(sdpPlain)
+					first.respond(first.want("INVITE"), 488, "", "")
+					first.want("ACK")
+					second.rejoined(sdpPlain) // and back
+					one.reported("488 Not Acceptable Here", true)
+					hangUp(two, second)
+				case "the first hangs up":
+					one.referInto(dialog)
+					second.rejoined(sdpPlain)
+					asked := first.want("INVITE")
+					first.request("BYE", "")
+					first.want("200")
+					second.rejoined(sdpPlain)
+					one.bye()
+					one.reported("487 Request Terminated", true)
+					first.respond(asked, 487, "", "")
+					first.want("ACK")
+					hangUp(two, second)
+					r.byReason(3)
+					return
+				case "the second hangs up when it has accepted":
+					one.referInto(dialog)
+					second.rejoined(sdpPlain)
+					asked := first.want("INVITE")
+					first.respond(asked, 100, "", "")
+					second.request("BYE", "")
+					second.want("200")
 					two.bye()
+					first.respond(first.want("CANCEL"), 200, "", "")
+					first.respond(asked, 200, "", sdpPlain, "Contact: "+first.contact)
+					first.want("ACK")
+					first.rejoined(sdpPlain)
+					one.reported("487 Request Terminated", true)
+				case "the second's phone has hung up":
+					one.referInto(dialog)
+					second.rejoined(sdpPlain)
+					two.request("BYE", "")
+					two.want("200")
 					first.respond(first.want("INVITE"), 488, "", "")
 					first.want("ACK")
 					second.bye()
@@ -368,8 +412,8 @@ func TestCrossedTransfers(t *testing.T) {
 		two.want("491")
 		second.respond(asked, 200, "", sdpPlain, "Contact: "+second.contact)
 		second.want("ACK")
-		two.bye()
 		first.rejoined(sdpPlain)
+		two.bye()
 		one.reported("200 OK", true)
 		one.bye()
 		first.request("BYE", "")

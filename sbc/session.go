@@ -206,7 +206,7 @@ func (c *activeCall) refresh(l *leg) {
 // refreshByOffer offers the other side's session once more. It is a change like any other, only that nobody asked for it.
 func (c *activeCall) refreshByOffer(l *leg) {
 	far := l.other()
-	if c.exchange != nil || c.caller.awaitAck || far == nil || far.described == nil || far.origin != nil {
+	if h := c.handover; c.exchange != nil || c.caller.awaitAck || far == nil || far.described == nil || far.origin != nil || h != nil && h.answer != nil {
 		c.after(l.timer(timerRefresh), refreshPause) // the change under way refreshes, too, when it succeeds
 		return
 	}

@@ -27,6 +27,8 @@ type news struct {
 	// verdict is the new call's: how it ended, or the status of its target's provisional answer. From the call that is
 	// transferred it is why a party does not come; none where there is nobody left.
 	verdict verdict
+	// keep is true where the party shall only accept, and come when evCall says so: it must be able to go back.
+	keep bool
 	// tag is that of the leg in whose place somebody else is to come.
 	tag string
 	// sdp is the offer for the party that is asked for, or its answer.
@@ -53,6 +55,9 @@ type handover struct {
 	glares int
 	// waits is true between a glare and the next try.
 	waits bool
+	// keep is true where the party is to be kept here until it is called; answer is then what it has accepted with.
+	keep   bool
+	answer []byte
 	// gone is true once the party that transfers has hung up: the one that stays waits for the new call.
 	gone bool
 	// ended is the verdict on the new call, which ended while the party was asked.
@@ -80,6 +85,12 @@ func (c *activeCall) onNews(e event) {
 		c.onEnded(h, e.news)
 	case evJoin:
 		c.onJoin(h, e.news)
+	case evAccepted:
+		c.onAccepted(e.news)
+	case evCall:
+		if h != nil && h.answer != nil {
+			c.handOver(h, h.answer)
+		}
 	case evJoined:
 		c.onJoined(e.news)
 	case evNotJoined:
@@ -120,13 +131,13 @@ func (c *activeCall) onJoin(h *handover, n *news) {
 		n.from.mailbox.put(event{kind: evNotJoined, news: &news{from: c}})
 		return
 	}
-	h.offer = n.sdp // tryJoin comes after every event
+	h.offer, h.keep = n.sdp, n.keep // tryJoin comes after every event
 }
 
 // tryJoin puts the offer of the new call to the party that stays, once no other change of the session is under way.
 func (c *activeCall) tryJoin() {
 	h := c.handover
-	if h == nil || h.offer == nil || h.asked != nil || h.waits || c.phase != up || c.exchange != nil || c.caller.awaitAck {
+	if h == nil || h.offer == nil || h.asked != nil || h.waits || h.answer != nil || c.phase != up || c.exchange != nil || c.caller.awaitAck {
 		return
 	}
 	x := &exchange{from: h.leaves, to: h.stays, method: "INVITE", own: true}
@@ -167,6 +178,11 @@ func (c *activeCall) onJoinAnswer(h *handover, x *exchange, m *sip.Message) {
 	case accepted && bodySDP(m) != nil:
 		x.to.dialog.Refresh(m)
 		x.to.session.answered(m, c.s.limits.Session)
+		if h.keep {
+			h.answer = bodySDP(m)
+			h.to.mailbox.put(event{kind: evAccepted, news: &news{from: c, sdp: h.answer, origin: h.origin}})
+			return
+		}
 		c.handOver(h, bodySDP(m))
 	case accepted:
 		c.end(call.Refuse(call.ReasonBadDescription, "the answer has none."), "node")
@@ -218,6 +234,9 @@ func (c *activeCall) onEnded(h *handover, n *news) {
 		h.asked.out.cancel() // its final answer decides what the party that stays believes in
 	default:
 		c.failHandover(h, n.verdict)
+		if h.answer != nil && c.phase == up {
+			c.refreshByOffer(h.stays) // back to the party that it spoke with
+		}
 	}
 }
 
