@@ -48,28 +48,30 @@ func (a *Writer) Answer(w http.ResponseWriter, requestID string, status int, bod
 		w.WriteHeader(status)
 		return nil
 	}
-	room := a.enter()
-	defer a.leave(room)
-	text, err := room.marshal(body)
-	if err != nil {
-		return err
-	}
-	return write(w, requestID, status, text)
+	return a.write(w, requestID, status, body)
 }
 
 // Exception writes an error answer. The error means that the client went away.
 func (a *Writer) Exception(w http.ResponseWriter, requestID string, e Exception) error {
-	room := a.enter()
-	defer a.leave(room)
-	text, err := room.marshal(struct {
+	w.Header().Set(HeaderErrorType, e.Type)
+	return a.write(w, requestID, e.Status, struct {
 		Code    string `json:"Code"`
 		Message string `json:"Message"`
 	}{e.Code, e.Message})
-	if err != nil {
-		return err
+}
+
+// write makes an answer and sends it. Its room is only used again when all went well: the writer of HTTP/2 can return
+// early from a write that fails, and what it still holds must not become part of somebody else's answer.
+func (a *Writer) write(w http.ResponseWriter, requestID string, status int, body any) error {
+	room := a.enter()
+	text, err := room.marshal(body)
+	if err == nil {
+		err = write(w, requestID, status, text)
 	}
-	w.Header().Set(HeaderErrorType, e.Type)
-	return write(w, requestID, e.Status, text)
+	if err == nil {
+		a.leave(room)
+	}
+	return err
 }
 
 func (a *Writer) enter() *room {

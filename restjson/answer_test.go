@@ -70,6 +70,35 @@ func TestWriterKeepsNothing(t *testing.T) {
 	}
 }
 
+// lateWriter fails, and yet holds on to what it was to write.
+type lateWriter struct {
+	http.ResponseWriter
+	holds []byte
+}
+
+// Write implements io.Writer.
+func (w *lateWriter) Write(p []byte) (int, error) {
+	w.holds = p
+	return 0, errors.New("the stream is closed")
+}
+
+// TestAFailedWriteKeepsItsRoom: the writer of HTTP/2 may still be at what it says it has failed to write.
+func TestAFailedWriteKeepsItsRoom(t *testing.T) {
+	var w Writer
+	for range 20 { // the pool does not always give back what it was given
+		late := &lateWriter{ResponseWriter: httptest.NewRecorder()}
+		if err := w.Answer(late, "id", 200, "mine"); err == nil {
+			t.Fatal("a failed write gave no error")
+		}
+		if err := w.Answer(httptest.NewRecorder(), "id", 200, "somebody else's"); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(late.holds); got != `"mine"` {
+			t.Fatalf("the failed answer has become %s", got)
+		}
+	}
+}
+
 func TestException(t *testing.T) {
 	rec := httptest.NewRecorder()
 	want := Exception{Status: 404, Type: "NotFoundException", Code: "NotFound", Message: "No \"such\" <thing>."}
