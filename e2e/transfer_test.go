@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -102,14 +103,56 @@ func (x *wired) transferredCall(t *testing.T) {
 	}
 }
 
+// names writes Replaces for a party's own dialog.
+func (p *party) names() string {
+	_, ours, _ := strings.Cut(p.remote, "tag=")
+	_, theirs, _ := strings.Cut(p.local, "tag=")
+	return p.id + ";to-tag=" + ours + ";from-tag=" + theirs
+}
+
+// The customer has called a second number and joins both parties.
+func (x *wired) joinedCalls(t *testing.T) {
+	x.must("connector", "set", x.c.id, "transfers=execute")
+	customer, stays, near, far := x.setUp(t, "AEAD_AES_128_GCM")
+	again, target := x.customer(t), x.second(t)
+	hers, other := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
+	again.from("sip:"+customerNumber+"@"+x.c.host, "sip:+16465550177@"+x.c.host)
+	again.send("INVITE", hers.sdp())
+	m := target.await("INVITE")
+	other.learn(m.body)
+	target.answer(m, 200, other.sdp())
+	hers.learn(again.final("INVITE", 200).body)
+	target.await("ACK")
+	hers.play(true)
+	other.play(true)
+	hers.hears("the second carrier", 1)
+	customer.extra = []string{"Refer-To: <sip:" + x.c.host + "?Replaces=" + url.QueryEscape(again.names()) + ">"}
+	customer.send("REFER", nil)
+	customer.final("REFER", 202)
+	for _, x := range []struct {
+		*party
+		*sound
+	}{{target, other}, {stays, far}} {
+		m := x.await("INVITE")
+		x.party.answer(m, 200, x.sound.answer(x.learn(m.body)))
+		x.await("ACK")
+	}
+	customer.told("SIP/2.0 200 OK")
+	customer.answer(customer.await("BYE"), 200, nil)
+	again.answer(again.await("BYE"), 200, nil)
+	near.play(false)
+	hers.play(false)
+	far.hears("the second carrier", 0)
+	other.hears("the first carrier", 0)
+	hangUp(stays, target, far, other)
+}
+
 // Another phone of the customer's takes the call over: what it hears and says is protected under keys of its own.
 func (x *wired) takenCall(t *testing.T) {
 	x.must("connector", "set", x.c.id, "transfers=execute")
 	customer, stays, near, far := x.setUp(t, "AEAD_AES_128_GCM")
 	another, hers := x.customer(t), x.sound(t, "AES_CM_128_HMAC_SHA1_80")
-	_, ours, _ := strings.Cut(customer.remote, "tag=")
-	_, theirs, _ := strings.Cut(customer.local, "tag=")
-	another.extra = []string{"Replaces: " + customer.id + ";to-tag=" + ours + ";from-tag=" + theirs}
+	another.extra = []string{"Replaces: " + customer.names()}
 	another.send("INVITE", hers.sdp())
 	m := stays.await("INVITE")
 	stays.answer(m, 200, far.answer(far.learn(m.body)))

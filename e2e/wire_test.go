@@ -250,7 +250,7 @@ func TestNothingPlainOnTheWire(t *testing.T) {
 	}{
 		{"a call, held and changed", x.heldCall}, {"T.38", x.faxCall}, {"another law", x.lawCall}, {"late offer", x.lateOffer},
 		{"late offer answered in the clear", x.lateOfferInTheClear},
-		{"a call, transferred", x.transferredCall}, {"a call, taken over", x.takenCall}, {"failover to another carrier", x.failover},
+		{"a call, transferred", x.transferredCall}, {"a call, taken over", x.takenCall}, {"two calls, joined", x.joinedCalls}, {"failover to another carrier", x.failover},
 		{"failover to another route", x.inboundFailover}, {"RequireEncryption turned off and on", x.toggled},
 	} {
 		t.Run(tt.name, func(t *testing.T) { defer x.settled(t); tt.do(t) })

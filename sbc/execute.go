@@ -132,10 +132,11 @@ func (c *activeCall) transferArrival(e event, target sip.URI) *arrival {
 	a.facts = routing.Facts{
 		Host: owner.HostName, User: userOf(&target), Source: from.Addr(), Port: from.Port(),
 		TLS: e.flow.Proto() == transport.TLS && !plainTransport(target), Asserted: identity(e.msg, sip.HdrReferredBy),
+		Private: private(e.msg),
 	}
 	// Without a Referred-By that its account holds, whoever transfers shows the number it was called at or calls from.
 	if a.facts.From = c.plan.To; e.leg == c.caller {
-		a.facts.From, a.facts.Private = c.plan.From, c.plan.Private
+		a.facts.From, a.facts.Private = c.plan.From, a.facts.Private || c.plan.Private
 	}
 	return a
 }

@@ -73,6 +73,7 @@ func (c *activeCall) inquire() {
 // onParty takes the party in: it has the place of a target, and is made the caller's offer.
 func (c *activeCall) onParty(n *news) {
 	c.pending--
+	c.joined = nil // it would keep a call in memory that ends soon
 	if c.phase != dialling {
 		n.leg.call.mailbox.put(event{kind: evEnded, news: &news{from: c, verdict: judge(call.Refuse(call.ReasonCancelled, ""))}})
 		return
