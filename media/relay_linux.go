@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +46,8 @@ type loop struct {
 	epoll   int
 	wake    int
 	sockets socketTable
+	pace    pace
+	beat    *beat
 	done    chan struct{}
 
 	mu       sync.Mutex
@@ -78,8 +79,12 @@ func newLoop(c clock.Clock, log *slog.Logger) (*loop, error) {
 	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, errors.Join(fmt.Errorf("create eventfd: %w", err), unix.Close(l.epoll))
 	}
+	if l.beat, err = newBeat(gatherTime); err != nil {
+		return nil, errors.Join(err, unix.Close(l.wake), unix.Close(l.epoll))
+	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.wake)}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.wake, &event); err != nil {
+		l.beat.close()
 		return nil, errors.Join(fmt.Errorf("watch eventfd: %w", err), unix.Close(l.wake), unix.Close(l.epoll))
 	}
 	return l, nil
@@ -272,13 +277,48 @@ func (l *loop) forget(s *socket) {
 	}
 }
 
+// A busy loop lets datagrams gather and reads them in one turn: to be woken for each of them costs a third of what it costs
+// to relay it.
+const (
+	// gatherTime is from turn to turn of a busy loop, and so the most that gathering adds to a packet's way.
+	gatherTime = 500 * time.Microsecond
+	// busyTime is how long datagrams are counted, and busyFrom how many of them make a loop busy: 8,000 in a second, which
+	// is 80 calls.
+	busyTime = 4 * time.Millisecond
+	busyFrom = 32
+)
+
+// pace tells whether a loop is busy.
+type pace struct {
+	begun time.Duration
+	count int
+	busy  bool
+}
+
+// add counts the datagrams of a turn.
+func (p *pace) add(now time.Duration, datagrams int) {
+	p.count += datagrams
+	if passed := now - p.begun; passed >= busyTime {
+		p.busy = p.count >= busyFrom*int(passed/busyTime)
+		p.begun, p.count = now, 0
+	}
+}
+
+// wait waits for sockets that have datagrams.
+func (l *loop) wait(events []unix.EpollEvent) (int, error) {
+	if l.pace.busy && l.beat.await() {
+		return pollEvents(l.epoll, events)
+	}
+	l.beat.rest()
+	return unix.EpollWait(l.epoll, events, -1)
+}
+
+// run is not bound to a thread: one that is has to be handed the processor by another thread whenever it has waited.
 func (l *loop) run() {
-	// A locked thread keeps the loop on one processor's caches and out of the scheduler's queues.
-	runtime.LockOSThread()
 	defer close(l.done)
 	var events [maxEvents]unix.EpollEvent
 	for {
-		n, err := unix.EpollWait(l.epoll, events[:], -1)
+		n, err := l.wait(events[:])
 		l.turn.Add(1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			l.log.Error("wait for media", "error", err)
@@ -290,6 +330,7 @@ func (l *loop) run() {
 			return
 		}
 		l.tick(l.clock.Now())
+		l.pace.add(l.since, n)
 		woken := false
 		for _, e := range events[:max(n, 0)] {
 			if int(e.Fd) == l.wake {
@@ -327,6 +368,7 @@ func (l *loop) stop() {
 	for _, s := range l.sockets.stop() {
 		l.forget(s)
 	}
+	l.beat.close()
 	_ = unix.Close(l.wake)
 	_ = unix.Close(l.epoll)
 }

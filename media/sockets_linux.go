@@ -2,9 +2,14 @@ package media
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +41,70 @@ func sendTo(s *socket, b []byte, to netip.AddrPort) bool {
 		uintptr(len(b)), 0, uintptr(unsafe.Pointer(&sa)), size)
 	return errno == 0
 }
+
+// pollEvents is epoll_wait(2) without waiting.
+func pollEvents(epoll int, events []unix.EpollEvent) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+		uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// beat is a timer of the kernel's that Go's poller waits for. Go's own timers are too coarse, and a thread that sleeps in a
+// system call wakes the runtime's monitor thread, which then takes the processor away from it: with both at it every half
+// millisecond that was a fifth of the relay's time.
+type beat struct {
+	period  time.Duration
+	file    *os.File
+	conn    syscall.RawConn
+	took    func(fd uintptr) bool
+	running bool
+}
+
+func newBeat(period time.Duration) (*beat, error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create timer: %w", err)
+	}
+	b := &beat{period: period, file: os.NewFile(uintptr(fd), "timer")}
+	if b.conn, err = b.file.SyscallConn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch timer: %w", err), b.file.Close())
+	}
+	var count [8]byte
+	b.took = func(fd uintptr) bool {
+		_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&count)), uintptr(len(count)))
+		return errno != unix.EAGAIN
+	}
+	return b, nil
+}
+
+// await waits for the next beat, or takes one that was missed. It returns false where it cannot.
+func (b *beat) await() bool {
+	if !b.running {
+		b.running = b.set(b.period)
+	}
+	return b.running && b.conn.Read(b.took) == nil
+}
+
+// rest stops it until it is awaited again.
+func (b *beat) rest() {
+	if b.running {
+		b.set(0)
+		b.running = false
+	}
+}
+
+func (b *beat) set(period time.Duration) (done bool) {
+	each := unix.NsecToTimespec(int64(period))
+	err := b.conn.Control(func(fd uintptr) {
+		done = unix.TimerfdSettime(int(fd), 0, &unix.ItimerSpec{Interval: each, Value: each}, nil) == nil
+	})
+	return done && err == nil
+}
+
+func (b *beat) close() { _ = b.file.Close() }
 
 // swap turns a port between the processor's and the network's order of bytes.
 func swap(port uint16) uint16 {

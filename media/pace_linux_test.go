@@ -1,0 +1,93 @@
+package media
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"carillon/call"
+)
+
+func TestPace(t *testing.T) {
+	var p pace
+	for _, step := range []struct {
+		at        time.Duration
+		datagrams int
+		want      bool
+	}{
+		{1 * time.Millisecond, 100, false}, // not counted for long enough
+		{4 * time.Millisecond, 0, true},
+		{7 * time.Millisecond, 31, true},
+		{8 * time.Millisecond, 0, false}, // 31 in 4 ms
+		{12 * time.Millisecond, 32, true},
+		{20 * time.Millisecond, 63, false}, // 63 in 8 ms
+		{time.Second, 1, false},
+	} {
+		if p.add(step.at, step.datagrams); p.busy != step.want {
+			t.Errorf("at %v after %d more: busy %v, want %v", step.at, step.datagrams, p.busy, step.want)
+		}
+	}
+}
+
+// A beat comes in its period, comes at once where one was missed, and comes anew after a rest; none allocates.
+func TestBeat(t *testing.T) {
+	b, err := newBeat(time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	for range 2 {
+		begun := time.Now()
+		for range 5 {
+			if !b.await() {
+				t.Fatal("no beat")
+			}
+		}
+		if took := time.Since(begun); took < 5*time.Millisecond {
+			t.Errorf("5 beats of 1 ms took %v", took)
+		}
+		b.rest()
+	}
+	if n := testing.AllocsPerRun(5, func() { b.await() }); n != 0 {
+		t.Errorf("%v allocations a beat", n)
+	}
+	b.rest()
+	b.close()
+	if b.await() {
+		t.Error("a closed timer beats")
+	}
+}
+
+// A loop becomes busy under load, relays all the same, obeys, and is idle again when the load ends.
+func TestBusyLoop(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Loops, c.PacketRate = 1, 1<<30 })
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{}, plainLeg)
+	l := p.relay.loops[0]
+	busy := func() (yes bool) {
+		l.within(nil, func() { yes = l.pace.busy })
+		return yes
+	}
+	end := time.Now().Add(patience)
+	sent := 0
+	const burst = 4 * busyFrom // as many as a socket holds, whatever the machine
+	for ; !busy(); sent += burst {
+		if time.Now().After(end) {
+			t.Fatal("not busy under load")
+		}
+		for i := range burst {
+			a.send(fmt.Sprint("packet ", sent+i))
+		}
+		for i := range burst {
+			b.hear(fmt.Sprint("packet ", sent+i))
+		}
+	}
+	talk(a, b)
+	for busy() {
+		if time.Now().After(end) {
+			t.Fatal("busy without load")
+		}
+	}
+	talk(a, b)
+}
