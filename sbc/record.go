@@ -236,8 +236,9 @@ func (c *activeCall) insideRecord() call.Record {
 	r.Direction = call.Inbound.String()
 	ruledBy(&r, c.plan.Inside)
 	r.Customer, r.CarrierLeg = c.rec.CarrierLeg, c.rec.Customer
+	r.TransferOf = "" // to this customer it is a call like any other
 	if c.rec.Remaining != nil {
-		r.CarrierLeg, r.Remaining, r.TransferOf = *c.rec.Remaining, nil, "" // to this customer it is a call like any other
+		r.CarrierLeg, r.Remaining = *c.rec.Remaining, nil
 	}
 	r.AuthUser, r.CallerIDReplaced = "", ""
 	switch r.HungUpBy { // this customer is the other one's far side

@@ -344,3 +344,68 @@ func branchOf(m *sip.Message) string {
 	branch, _, _ = strings.Cut(branch, ";")
 	return branch
 }
+
+// A transfer is no way around the promise: neither by signalling in the clear nor by a target that answers in the clear.
+func TestTransferDowngrades(t *testing.T) {
+	scenario(t, executes, func(r *rig) {
+		tel := r.tel()
+		who := r.customer(transport.TLS).outboundCall(sdpSecure)
+		stays := connect(who, tel, sdpPlain)
+		refer := who.inside("REFER", "")
+		refer.CSeq, refer.Transport = 7, "UDP"
+		refer.Headers = []string{"Refer-To: <sip:" + newNumber + "@" + host + ">", "Contact: " + who.contact}
+		clear := r.customer(transport.UDP)
+		clear.send(refer.Bytes())
+		third := r.customer(transport.UDP).outboundCall(sdpSecure)
+		third.start("Replaces: " + ownDialog(who))
+		third.refused("403")
+		for _, quiet := range []*peer{clear, tel, who.peer} {
+			quiet.quiet()
+		}
+		hangUp(who, stays)
+		if rec := r.byReason(2)["hangup"]; rec.PlainRequestsDropped != 1 {
+			t.Errorf("the record says that %d requests in the clear were dropped", rec.PlainRequestsDropped)
+		}
+	})
+	for _, answer := range []string{sdpSecure, sdpPlain} {
+		scenario(t, func(w *world) {
+			executes(w)
+			w.other.RequireEncryption = true
+			w.other.Origination.Routes[0].Host = "pbx.example.org"
+		}, func(r *rig) {
+			tel, pbx := r.tel(), r.pbx()
+			who := r.customer(transport.TLS).outboundCall(sdpSecure)
+			stays := connect(who, tel, sdpPlain)
+			who.request("REFER", "", "Refer-To: <tel:"+otherNumber+">", "Contact: "+who.contact)
+			who.want("202")
+			who.reported("100 Trying", false)
+			target := pbx.ring()
+			if body := string(target.invite.Body()); !strings.Contains(body, "SAVP") {
+				t.Errorf("an encrypted customer is offered %q", body)
+			}
+			target.answer(200, answer)
+			target.want("ACK")
+			if answer == sdpPlain {
+				target.bye()
+				who.reported("488 Not Acceptable Here", true)
+				hangUp(who, stays)
+			} else {
+				stays.rejoined(sdpPlain)
+				who.reported("200 OK", true)
+				who.bye()
+				stays.request("BYE", "")
+				stays.want("200")
+				target.bye()
+			}
+			time.Sleep(time.Second)
+			for _, rec := range r.records.list() { // of the other account's customer, who sees a call from a carrier
+				if rec.Account == otherAccount && (rec.Direction != "Inbound" || rec.Customer.Transport != "tls" || rec.Remaining != nil || rec.TransferOf != "" || rec.CarrierLeg.Remote.IsValid()) {
+					t.Errorf("the called account's record is %+v", rec)
+				}
+			}
+			if n := len(r.records.list()); n != 3 {
+				t.Errorf("%d records: %+v", n, r.records.list())
+			}
+		})
+	}
+}
