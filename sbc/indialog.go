@@ -35,10 +35,14 @@ func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
 	if req.Method() == sip.Invite {
 		tx.Bind(l.tag, l.call.onReinviteEvent)
 	}
-	switch {
-	case l.call.mailbox.put(event{kind: evRequest, leg: l, tx: tx, flow: tx.Flow(), msg: req.Clone()}):
-	case s.legOf(req) == nil: // the call ended this moment
+	if l.call.mailbox.put(event{kind: evRequest, leg: l, tx: tx, flow: tx.Flow(), msg: req.Clone()}) {
+		return
+	}
+	switch now := s.legOf(req); {
+	case now == nil: // the call ended this moment
 		s.answerStateless(tx, req, 481)
+	case now != l: // or its party went over into another one
+		s.inDialog(tx, req)
 	default:
 		s.stats.Overflows.Add(1)
 		s.answerStateless(tx, req, 503)
