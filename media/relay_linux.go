@@ -282,10 +282,10 @@ func (l *loop) forget(s *socket) {
 const (
 	// gatherTime is from turn to turn of a busy loop, and so the most that gathering adds to a packet's way.
 	gatherTime = 500 * time.Microsecond
-	// busyTime is how long datagrams are counted, and busyFrom how many of them make a loop busy: 8,000 in a second, which
-	// is 80 calls.
+	// busyTime is how long datagrams are counted, and busyFrom how many of them make a loop busy: 2,000 in a second, which
+	// is 20 calls and one for each turn.
 	busyTime = 4 * time.Millisecond
-	busyFrom = 32
+	busyFrom = 8
 )
 
 // pace tells whether a loop is busy.
