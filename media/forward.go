@@ -59,6 +59,8 @@ type worker struct {
 	buf    [MaxPacket + srtp.Overhead]byte
 	spare  [MaxPacket]byte // of a packet that may have to be tried again
 	send   func(s *socket, b []byte, to netip.AddrPort) bool
+	// scratch is what the transforms of all sessions of the loop write to.
+	scratch *srtp.Scratch
 	// report is where reports of our own are made.
 	report [reportSize + srtp.Overhead]byte
 }
@@ -118,6 +120,7 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 			return
 		}
 		size, current := len(b), false
+		p.receiver.Share(w.scratch)
 		if b, current, err = lg.unprotect(w, p, b); err != nil {
 			lg.missed(p, err, src)
 			lg.refuse(w, err, p.looksPlain(size-h.Size))
@@ -244,6 +247,7 @@ func (lg *leg) forward(w *worker, p *path, b []byte) {
 	size := len(b)
 	if p.sender != nil {
 		var err error
+		p.sender.Share(w.scratch)
 		if b, err = lg.numbers.protect(p.sender, b); err != nil {
 			w.stats.sendRefused.Add(1)
 			return

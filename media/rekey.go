@@ -40,6 +40,7 @@ func (lg *leg) unprotectAnyhow(w *worker, p *path, b []byte) (out []byte, curren
 	ssrc := binary.BigEndian.Uint32(again()[8:])
 	top, known := p.receiver.Index(ssrc)
 	if p.before != nil && w.now.Before(p.until) {
+		p.before.Share(w.scratch)
 		if out, old := p.before.Unprotect(b[:0], again()); old == nil {
 			w.stats.oldKey.Add(1)
 			return out, false, nil

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carillon/clock"
+	"carillon/srtp"
 )
 
 // socket is one bound media port.
@@ -71,7 +72,7 @@ func startRelay(loops int, c clock.Clock, log *slog.Logger) (*relay, error) {
 
 func newLoop(c clock.Clock, log *slog.Logger) (*loop, error) {
 	l := &loop{clock: c, log: log, done: make(chan struct{})}
-	l.worker.stats, l.worker.send = &l.counters, sendTo
+	l.worker.stats, l.worker.send, l.worker.scratch = &l.counters, sendTo, srtp.NewScratch()
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"carillon/clock"
+	"carillon/srtp"
 )
 
 // socket is one bound media port.
@@ -115,7 +116,7 @@ func (r *relay) addTo(s *Stats) { r.all.counters.addTo(s) }
 // read delivers the socket's datagrams until it is closed. The session's guard stands for the single thread
 // that the packet path counts on.
 func (r *relay) read(s *socket) {
-	w := &worker{stats: &r.all.counters, send: sendTo, epoch: r.epoch}
+	w := &worker{stats: &r.all.counters, send: sendTo, epoch: r.epoch, scratch: srtp.NewScratch()}
 	for {
 		n, src, err := s.conn.ReadFromUDPAddrPort(w.buf[:MaxPacket+1])
 		if errors.Is(err, net.ErrClosed) {

@@ -7,8 +7,8 @@ import (
 
 // counterMode is AES-CM with HMAC-SHA1 (RFC 3711 sections 4.1.1 and 4.2.1).
 type counterMode struct {
-	keyStream    *keyStream
-	mac          *mac
+	keyStream    keyStream
+	mac          mac
 	tag, rtcpTag int
 }
 

@@ -14,14 +14,13 @@ const batch = 16
 
 var zeros [batch * aes.BlockSize]byte
 
-// keyStream is AES in counter mode (RFC 3711 section 4.1.1). It keeps scratch space and so is not safe for
-// concurrent use.
+// keyStream is AES in counter mode (RFC 3711 section 4.1.1).
 type keyStream struct {
-	block  cipher.Block
-	salt   [aes.BlockSize]byte // 112 bits, then zeros
-	stream [(batch + 1) * aes.BlockSize]byte
-	fast   *fastStream
-	until  int // short payloads until the fast way is made; 0 for never
+	block   cipher.Block
+	salt    [aes.BlockSize]byte // 112 bits, then zeros
+	scratch *Scratch
+	fast    *fastStream
+	until   int // short payloads until the fast way is made; 0 for never
 }
 
 // worthwhile is after how many packets the fast way is made: half a second of a call, since most INVITEs bring none, and
@@ -46,7 +45,7 @@ func (k *keyStream) xor(b []byte, ssrc uint32, index uint64) {
 	high, low := k.first(ssrc, index)
 	if len(b) <= batch*aes.BlockSize {
 		if k.fast != nil {
-			k.fast.xor(&k.stream, b, high, low)
+			k.fast.xor(&roomOf(&k.scratch).stream, b, high, low)
 			return
 		}
 		if k.until > 0 {
@@ -59,16 +58,17 @@ func (k *keyStream) xor(b []byte, ssrc uint32, index uint64) {
 }
 
 func (k *keyStream) xorBlocks(b []byte, high, low uint64) {
+	stream := &roomOf(&k.scratch).stream
 	for len(b) > 0 {
 		size := min(len(b), batch*aes.BlockSize)
 		for at := 0; at < size; at += aes.BlockSize {
-			s := k.stream[at : at+aes.BlockSize : at+aes.BlockSize]
+			s := stream[at : at+aes.BlockSize : at+aes.BlockSize]
 			binary.BigEndian.PutUint64(s, high)
 			binary.BigEndian.PutUint64(s[8:], low)
 			k.block.Encrypt(s, s)
 			low++
 		}
-		b = b[subtle.XORBytes(b, b[:size], k.stream[:size]):]
+		b = b[subtle.XORBytes(b, b[:size], stream[:size]):]
 	}
 }
 
@@ -124,7 +124,7 @@ func (k *keyStream) accelerate() {
 	high, low := k.first(0, 0)
 	var want, got [3 * aes.BlockSize]byte
 	k.xorBlocks(want[:], high, low)
-	f.xor(&k.stream, got[:], high, low)
+	f.xor(&roomOf(&k.scratch).stream, got[:], high, low)
 	if got == want {
 		k.fast = f
 	}

@@ -33,11 +33,11 @@ func newTransform(s Suite, k sessionKeys) (transform, error) {
 		copy(g.salt[:], k.salt)
 		return g, nil
 	}
-	c := &counterMode{keyStream: newKeyStream(block, k.salt), tag: suites[s].tag, rtcpTag: suites[s].rtcp}
-	if c.mac, err = newMAC(k.auth); err != nil {
+	m, err := newMAC(k.auth)
+	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return &counterMode{keyStream: *newKeyStream(block, k.salt), mac: *m, tag: suites[s].tag, rtcpTag: suites[s].rtcp}, nil
 }
 
 // gcm is RFC 7714.
