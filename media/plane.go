@@ -46,7 +46,7 @@ type Config struct {
 	Rand io.Reader
 	// Logger takes faults of the plane; never keys. Default none.
 	Logger *slog.Logger
-	// Loops is how many threads relay; default one for each processor.
+	// Loops is how many goroutines relay; default one for each processor.
 	Loops int
 	// PacketRate is how many packets of a side are relayed in a second; default DefaultPacketRate.
 	PacketRate int

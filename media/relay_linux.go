@@ -26,7 +26,7 @@ type socket struct {
 // maxEvents is how many ready sockets one wait returns.
 const maxEvents = 256
 
-// relay is a set of threads, each waiting on many sockets. A goroutine for each socket costs twice the
+// relay is a set of loops, each waiting on many sockets. A goroutine for each socket costs twice the
 // processor time for a packet: the scheduler wakes and parks one for each datagram.
 type relay struct {
 	loops []*loop
@@ -36,7 +36,7 @@ type relay struct {
 	dscp  int
 }
 
-// loop is one thread. Everything a packet touches belongs to the loop of its session.
+// loop is one goroutine. Everything a packet touches belongs to the loop of its session.
 type loop struct {
 	worker
 	counters counters

@@ -15,7 +15,7 @@ const (
 	frameTime    = 1_000_000_000 / frameRate
 	payloadSize  = 160
 	headerSize   = 12
-	stepTime     = 500_000 // nanoseconds between two bursts
+	stepTime     = 400_000 // nanoseconds between two bursts, which no timer of a system should be in step with
 	stepsInFrame = frameTime / stepTime
 	// socketsOfSide are shared by the calls of a side: with a socket for each call the load would cost more than the system.
 	socketsOfSide = 4
