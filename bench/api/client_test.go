@@ -16,7 +16,6 @@ import (
 type client struct {
 	conn   net.Conn
 	reader *bufio.Reader
-	out    []byte
 	body   []byte
 }
 
@@ -28,12 +27,6 @@ func dial(b *testing.B, address string) *client {
 	}
 	b.Cleanup(func() { conn.Close() })
 	return &client{conn: conn, reader: bufio.NewReader(conn)}
-}
-
-// do sends a request and returns its answer; body is good until the next do.
-func (c *client) do(r *http.Request, body []byte) (status int, answer []byte, err error) {
-	c.out = append(wireForm(c.out[:0], r, len(body)), body...)
-	return c.send(c.out)
 }
 
 // wireForm appends the head of a request as it goes over the wire.
@@ -49,7 +42,7 @@ func wireForm(b []byte, r *http.Request, length int) []byte {
 	return append(b, "\r\n"...)
 }
 
-// send writes a request that is ready for the wire.
+// send writes a request that is ready for the wire and returns its answer; it is good until the next one.
 func (c *client) send(request []byte) (status int, answer []byte, err error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return 0, nil, err

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"carillon/iam"
-	"carillon/sigv4"
 )
 
 const (
@@ -119,17 +118,10 @@ func BenchmarkOneWay(b *testing.B) {
 type ways struct {
 	stand   *stand
 	clients []*client
-	senders [writers]sender
+	senders [writers]*sender
 	answers [writers]answer
 	value   string
 	serial  atomic.Int64
-}
-
-// sender is what a writer over HTTP sends from: one request, signed anew for each time that it is sent.
-type sender struct {
-	request *http.Request
-	signer  *sigv4.Signer
-	body    []byte
 }
 
 func newWays(b *testing.B) *ways {
@@ -137,12 +129,8 @@ func newWays(b *testing.B) *ways {
 	w := &ways{stand: newStand(b)}
 	address := w.stand.serve(b, w.stand.handler)
 	w.clients = dialAll(b, address, writers)
-	with := sigv4.Credentials{AccessKeyID: w.stand.key.ID, SecretAccessKey: w.stand.key.Secret.Reveal()}
 	for i := range w.senders {
-		w.senders[i] = sender{
-			w.stand.sign(b, w.stand.key, http.MethodPost, "http://"+address+"/voice-connectors", createBody),
-			sigv4.NewSigner(with, sigv4.Scope{Region: w.stand.region, Service: "chime"}), []byte(createBody),
-		}
+		w.senders[i] = newSender(b, w.stand, address)
 	}
 	for i := range w.answers {
 		w.answers[i].header = http.Header{}
@@ -176,9 +164,7 @@ func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 func (w *ways) http(writer int, _ *http.Request) error {
-	s := &w.senders[writer]
-	s.signer.Sign(s.request, s.body, time.Now())
-	status, body, err := w.clients[writer].do(s.request, s.body)
+	status, body, err := w.clients[writer].send(w.senders[writer].sign(time.Now()))
 	if err != nil {
 		return err
 	}
