@@ -201,7 +201,9 @@ func listAudit(r *request) (any, error) {
 	if r.leave, err = r.enter(r.server.auditReads); err != nil {
 		return nil, err
 	}
-	entries, next, err := r.server.config.Audit.Audit(r.ctx, f, limit, after)
+	ctx, cancel := r.bounded()
+	defer cancel()
+	entries, next, err := r.server.config.Audit.Audit(ctx, f, limit, after)
 	if err != nil {
 		return nil, err
 	}

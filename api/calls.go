@@ -18,7 +18,9 @@ func listCalls(r *request) (any, error) {
 		return nil, err
 	}
 	filter := CallFilter{Account: account, ConnectorID: r.query.Get(v1.QueryConnector)}
-	records, next, err := r.server.config.Calls.List(r.ctx, filter, limit, after)
+	ctx, cancel := r.bounded()
+	defer cancel()
+	records, next, err := r.server.config.Calls.List(ctx, filter, limit, after)
 	if err != nil {
 		return nil, fmt.Errorf("list calls: %w", err)
 	}
@@ -33,7 +35,9 @@ func listCalls(r *request) (any, error) {
 }
 
 func getCall(r *request) (any, error) {
-	record, found, err := r.server.config.Calls.Show(r.ctx, call.ID(r.labels["id"]))
+	ctx, cancel := r.bounded()
+	defer cancel()
+	record, found, err := r.server.config.Calls.Show(ctx, call.ID(r.labels["id"]))
 	if err != nil {
 		return nil, fmt.Errorf("show call: %w", err)
 	}

@@ -24,7 +24,9 @@ import (
 type request struct {
 	server *Server
 	http   *http.Request
-	ctx    context.Context
+	// ctx ends when the client goes away; until is when the request has taken too long. What waits asks bounded for both.
+	ctx   context.Context
+	until time.Time
 	// id is the x-amzn-RequestId; now is when the request came, in UTC and milliseconds, the precision of the API.
 	id  string
 	now time.Time
@@ -90,9 +92,7 @@ func (r *request) work() (answer any, err error) {
 		return nil, err
 	}
 	defer release()
-	ctx, cancel := context.WithTimeout(r.http.Context(), r.server.config.RequestTime)
-	defer cancel()
-	r.ctx = ctx
+	r.ctx, r.until = r.http.Context(), r.server.config.Clock.Now().Add(r.server.config.RequestTime)
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
@@ -148,6 +148,9 @@ func (r *request) name() error {
 
 // errOverload refuses a request beyond the bounds. It is counted and never logged: a flood must not fill the log too.
 var errOverload = trunk.Errorf(trunk.Unavailable, "Too many requests are being worked on. Try again.")
+
+// errTooLong refuses to begin another write.
+var errTooLong = trunk.Errorf(trunk.Unavailable, "The request took too long. What it has written so far stays written. Try again.")
 
 // enter takes one of the places of a bounded stage, or refuses at once: a queue would only hide the overload.
 func (r *request) enter(places chan struct{}) (leave func(), err error) {
@@ -304,7 +307,16 @@ func (r *request) update(fn func(trunk.Tx) error) error {
 	return r.updateOnce(fn)
 }
 
+// bounded returns a context that ends when the client goes away or the request has taken too long. Most requests wait for
+// nothing but the store, which bounds each write itself, and go without: net/http's context keeps account of all made from it.
+func (r *request) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.ctx, r.until.Sub(r.server.config.Clock.Now()))
+}
+
 func (r *request) updateOnce(fn func(trunk.Tx) error) error {
+	if r.server.config.Clock.Now().After(r.until) {
+		return errTooLong
+	}
 	entries := 0
 	revision, err := r.server.config.Store.Update(r.ctx, func(tx trunk.Tx) (err error) {
 		entries, err = r.record(tx, fn)
@@ -314,7 +326,12 @@ func (r *request) updateOnce(fn func(trunk.Tx) error) error {
 		return fmt.Errorf("update store: %w", err)
 	}
 	r.recorded += entries
-	if err := r.server.config.Directory.Await(r.ctx, revision); err != nil {
+	if r.server.config.Directory.Snapshot().Revision() >= revision {
+		return nil
+	}
+	ctx, cancel := r.bounded()
+	defer cancel()
+	if err := r.server.config.Directory.Await(ctx, revision); err != nil {
 		return fmt.Errorf("update directory: %w", err)
 	}
 	return nil
