@@ -105,9 +105,21 @@ func newRoom() *room {
 	return r
 }
 
+// Appender is a body that can write itself as encoding/json would, at a fraction of what that takes. AppendJSON returns
+// false, with anything appended, for what it leaves to encoding/json.
+type Appender interface {
+	AppendJSON(b []byte) ([]byte, bool)
+}
+
 // marshal returns v as JSON, which is good until the next one.
 func (r *room) marshal(v any) ([]byte, error) {
 	r.text.Reset()
+	if a, ok := v.(Appender); ok {
+		if text, ok := a.AppendJSON(r.text.AvailableBuffer()); ok {
+			_, err := r.text.Write(text) // where it is already, if there was room
+			return r.text.Bytes(), err
+		}
+	}
 	if err := r.encoder.Encode(v); err != nil {
 		return nil, fmt.Errorf("marshal %T: %w", v, err)
 	}
