@@ -252,7 +252,7 @@ func TestRunTriesAgain(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { e.Run(ctx); close(ended) }()
 	appendRecords(t, l, 0, 1)
-	wait(t, "a failure", func() bool { fake.Advance(ExportLinger); return e.Stats().Failures == 1 })
+	wait(t, "a failure", func() bool { fake.Advance(ExportLinger); return e.Stats().Failures > 0 })
 	if err := os.Remove(block); err != nil {
 		t.Fatal(err)
 	}

@@ -91,28 +91,29 @@ func TestPace(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := func() uint64 { return c.Stats().PacketsSent }
-	step := func(d time.Duration) {
+	// While the clock moves, a packet may be sent and the next one be set to a time that it still passes.
+	step := func(d time.Duration, most uint64) {
 		t.Helper()
 		// The timer is set after the packet before has left.
 		eventually(t, "the next packet is due", func() bool { d, ok := fake.Next(); return ok && d <= frameTime })
 		before := sent()
 		fake.Advance(d)
 		eventually(t, "a packet is sent", func() bool { return sent() > before })
-		if n := sent() - before; n != 1 {
-			t.Fatalf("%d packets after %v", n, d)
+		if n := sent() - before; n > most {
+			t.Fatalf("%d packets after %v, want at most %d", n, d, most)
 		}
 	}
-	step(0)
+	step(0, 1)
 	for sent() < reportFrames-1 {
-		step(frameTime)
+		step(frameTime, 1)
 	}
 	if n := c.Stats().RTCPSent; n != 0 {
 		t.Errorf("%d reports before 5 s", n)
 	}
-	step(frameTime)
+	step(frameTime, 1)
 	eventually(t, "the report", func() bool { return c.Stats().RTCPSent == 1 })
-	step(10 * time.Second)
-	step(frameTime)
+	step(10*time.Second, 3)
+	step(frameTime, 1)
 	if s := c.Stats(); s.BytesSent != s.PacketsSent*FrameSize {
 		t.Errorf("figures %+v", s)
 	}

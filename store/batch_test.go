@@ -30,11 +30,18 @@ type gate struct {
 }
 
 func newGate(t *testing.T, s *Store) *gate {
-	s.batches.most = 1
+	setFlights(s, 1)
 	g := &gate{committer: s.commits, store: s, sent: make(chan int), pass: make(chan error), ended: make(chan struct{})}
 	s.commits = g
 	t.Cleanup(func() { close(g.ended) })
 	return g
+}
+
+// setFlights bounds how many batches go at a time. The sender of an earlier one may still be looking.
+func setFlights(s *Store, most int) {
+	s.batches.mu.Lock()
+	defer s.batches.mu.Unlock()
+	s.batches.most = most
 }
 
 // Txn implements committer.

@@ -29,7 +29,7 @@ func inTheAir(t *testing.T, s *Store, flights, waiting int) {
 func TestBatchesFlyTogether(t *testing.T) {
 	s := start(t, Config{})
 	g := newGate(t, s)
-	s.batches.most = MaxFlights
+	setFlights(s, MaxFlights)
 	var all updates
 	begin := func(names ...string) {
 		for _, name := range names {
@@ -80,7 +80,7 @@ func TestWhatMeetsABatchWaits(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := start(t, Config{})
 			g := newGate(t, s)
-			s.batches.most = MaxFlights
+			setFlights(s, MaxFlights)
 			var all updates
 			all.start(t.Context(), s, c.first)
 			g.next(t)
@@ -177,7 +177,7 @@ func TestNobodyPassesWhoWaits(t *testing.T) {
 	}
 	s := start(t, Config{})
 	g := newGate(t, s)
-	s.batches.most = MaxFlights
+	setFlights(s, MaxFlights)
 	var readers, writer updates
 	landed := make(chan error, 2)
 	for n := range MaxFlights {
