@@ -19,7 +19,6 @@ import (
 
 	v1 "carillon/api/v1"
 	"carillon/api/wire"
-	"carillon/directory"
 	"carillon/iam"
 	"carillon/sigv4"
 	"carillon/trunk"
@@ -272,13 +271,13 @@ func TestTooLongBodyClosesConnection(t *testing.T) {
 	}
 }
 
-type panickingDirectory struct{ *directory.Directory }
+type panickingStore struct{ trunk.Store }
 
-func (panickingDirectory) Await(context.Context, int64) error { panic("boom") }
+func (panickingStore) Update(context.Context, func(trunk.Tx) error) (int64, error) { panic("boom") }
 
 func TestPanicIsAnAnswer(t *testing.T) {
 	n := startNode(t)
-	n.Server.config.Directory = panickingDirectory{n.directory}
+	n.Server.config.Store = panickingStore{n.Server.config.Store}
 	a := n.do(t, accountA, "POST", "/voice-connectors", create).want(t, 500)
 	if a.errorType() != "ServiceFailureException" || strings.Contains(a.Body, "boom") {
 		t.Errorf("got %v", a)
