@@ -9,8 +9,10 @@ import (
 	"math"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"carillon/bench/party"
@@ -76,6 +78,7 @@ func run(s settings) error {
 	if s.peer {
 		systems = append(systems, &kamailio{})
 	}
+	go stopOnSignal(systems)
 	switch {
 	case s.options:
 		return s.compareOptions(systems)
@@ -83,6 +86,17 @@ func run(s settings) error {
 		return s.eachVariant(func(secure bool) error { return s.searchAll(systems, secure) })
 	}
 	return s.eachVariant(func(secure bool) error { return s.compare(systems, secure) })
+}
+
+// stopOnSignal ends what runs with this program, which would measure beside it the next time.
+func stopOnSignal(systems []system) {
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, os.Interrupt, syscall.SIGTERM)
+	<-came
+	for _, s := range systems {
+		s.Stop()
+	}
+	os.Exit(130)
 }
 
 func (s settings) eachVariant(do func(secure bool) error) error {
