@@ -219,7 +219,9 @@ func TestIdleGivesWay(t *testing.T) {
 		t.Fatal(answer, err)
 	}
 	_, _ = io.Copy(io.Discard, answer.Body)
-	bound.until(t, func() bool { return bound.all.waiting.Len() == 1 })
+	// It begins to wait when it comes, with the first octet of its request, and once more when the server says it is idle,
+	// which may be after the answer has come.
+	bound.until(t, func() bool { return bound.all.waiting.Len() == 1 && bound.turns == 3 })
 	younger := dialFrom(t, "127.0.0.1", to, "GET")
 	dialFrom(t, "127.0.0.1", to, "")
 	ended(t, idle)
