@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 
 	"carillon/api/wire"
@@ -17,8 +18,10 @@ import (
 func need6(t *testing.T) {
 	t.Helper()
 	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
-	if err != nil {
+	if err != nil && os.Getenv("CI") == "" {
 		t.Skipf("no IPv6: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	c.Close()
 }

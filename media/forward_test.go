@@ -214,11 +214,11 @@ func TestIPv6(t *testing.T) {
 	leg := plainLeg
 	leg.Signalling = netip.MustParseAddr("::1")
 	s := open(t, p, call.Customer, leg)
+	conn := listen6(t)
 	if !s.legs[call.Customer].pair.rtp.local.Addr().Is6() {
-		t.Skip("no IPv6 on this machine")
+		t.Fatal("the leg has no address of its family, and the machine has IPv6")
 	}
 	a, b := newPhone(t, 1), newPhone(t, 2)
-	conn := listen6(t)
 	a.rtp = conn
 	offer := strings.ReplaceAll(string(a.sdp("RTP/AVP")), "IP4 127.0.0.1", "IP6 ::1")
 	offered, refusal := s.Offer(call.Customer, []byte(offer), plainLeg)

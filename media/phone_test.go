@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -380,8 +381,10 @@ func (p *phone) offerKey() string { return base64.StdEncoding.EncodeToString(p.k
 func listen6(t testing.TB) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
-	if err != nil {
+	if err != nil && os.Getenv("CI") == "" {
 		t.Skip("no IPv6 on this machine")
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -301,8 +302,10 @@ func TestStrangeServer(t *testing.T) {
 func TestIPv6(t *testing.T) {
 	loopback := netip.AddrPortFrom(netip.IPv6Loopback(), 0)
 	callee, err := New(Config{Bind: loopback})
-	if err != nil {
+	if err != nil && os.Getenv("CI") == "" {
 		t.Skipf("this machine has no IPv6: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = callee.Close() })
 	caller := newPhone(t, Config{Bind: loopback})

@@ -137,7 +137,7 @@ func (k *kamailio) Address(secure bool) string {
 	return fmt.Sprintf("%s:%d", kamailioHost, kamailioUDP)
 }
 
-func (k *kamailio) Goroutines() int { return -1 }
+func (k *kamailio) Goroutines() (int, error) { return -1, nil }
 
 func (k *kamailio) Stop() {
 	for _, cmd := range k.started {

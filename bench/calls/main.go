@@ -27,7 +27,7 @@ type system interface {
 	Processes() []int
 	Address(secure bool) string
 	Realm() string
-	Goroutines() int // -1 where there are none
+	Goroutines() (int, error) // -1 where there are none
 }
 
 // settings are the command line.
@@ -259,15 +259,20 @@ func (s settings) weigh(system system, secure bool, got *sample) error {
 	if err != nil {
 		return err
 	}
-	running := system.Goroutines()
+	running, err := system.Goroutines()
+	if err != nil {
+		return err
+	}
 	c.place()
 	for end := time.Now().Add(patience); c.held.Load() < int64(s.held) && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	held := c.held.Load()
 	after, err := party.UsageOf(system.Processes())
-	if got.goroutines = math.NaN(); running >= 0 {
-		got.goroutines = float64(system.Goroutines()-running) / float64(s.held)
+	if got.goroutines = math.NaN(); running >= 0 && err == nil {
+		var now int
+		now, err = system.Goroutines()
+		got.goroutines = float64(now-running) / float64(s.held)
 	}
 	got.memory = (after.Memory - before.Memory) / int64(s.held)
 	c.release()

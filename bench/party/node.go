@@ -170,23 +170,22 @@ func (n *Node) Address(secure bool) string {
 }
 
 // Goroutines asks the node's metrics.
-func (n *Node) Goroutines() int {
-	answer, err := http.Get(n.ready.Metrics + "/metrics")
+func (n *Node) Goroutines() (int, error) {
+	answer, err := http.Get(n.ready.Metrics)
 	if err != nil {
-		return -1
+		return 0, err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return -1
+		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "go_goroutines "); ok {
-			count, _ := strconv.Atoi(value)
-			return count
+			return strconv.Atoi(value)
 		}
 	}
-	return -1
+	return 0, fmt.Errorf("no go_goroutines at %s, which answers %s", n.ready.Metrics, answer.Status)
 }
 
 // Stop ends the node and removes what it wrote, unless the place for it was chosen: ext4 without a journal does not use
