@@ -15,6 +15,7 @@ import (
 
 	"carillon/api/wire"
 	"carillon/clock"
+	"carillon/quickjson"
 	"carillon/restjson"
 	"carillon/server"
 	"carillon/sigv4"
@@ -139,7 +140,7 @@ func (c *client) own(ctx context.Context, method, path string, in, out any) erro
 	var body []byte
 	if in != nil {
 		var err error
-		if body, err = restjson.Marshal(in); err != nil {
+		if body, err = quickjson.Marshal(in); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"carillon/quickjson"
 )
 
 // The headers of every answer, spelled as net/http keeps them.
@@ -105,16 +107,10 @@ func newRoom() *room {
 	return r
 }
 
-// Appender is a body that can write itself as encoding/json would, at a fraction of what that takes. AppendJSON returns
-// false, with anything appended, for what it leaves to encoding/json.
-type Appender interface {
-	AppendJSON(b []byte) ([]byte, bool)
-}
-
 // marshal returns v as JSON, which is good until the next one.
 func (r *room) marshal(v any) ([]byte, error) {
 	r.text.Reset()
-	if a, ok := v.(Appender); ok {
+	if a, ok := v.(quickjson.Appender); ok {
 		if text, ok := a.AppendJSON(r.text.AvailableBuffer()); ok {
 			_, err := r.text.Write(text) // where it is already, if there was room
 			return r.text.Bytes(), err
@@ -125,9 +121,6 @@ func (r *room) marshal(v any) ([]byte, error) {
 	}
 	return bytes.TrimSuffix(r.text.Bytes(), []byte("\n")), nil
 }
-
-// Marshal returns v as compact JSON. Unlike json.Marshal it leaves <, > and & as they are: no answer is ever HTML.
-func Marshal(v any) ([]byte, error) { return newRoom().marshal(v) }
 
 func write(w http.ResponseWriter, requestID string, status int, text []byte) error {
 	h := w.Header()

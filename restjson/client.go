@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"carillon/quickjson"
 )
 
 // maxAnswer is the largest answer a client reads, in bytes: a page of 100 of anything is far below it.
@@ -40,7 +42,7 @@ func NewRequest(ctx context.Context, endpoint string, route Route, shape *Shape,
 	var body []byte
 	if hasBody {
 		var err error
-		if body, err = Marshal(in); err != nil {
+		if body, err = quickjson.Marshal(in); err != nil {
 			return nil, nil, err
 		}
 	}

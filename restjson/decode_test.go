@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"carillon/quickjson"
 )
 
 // secret is a string type of a caller, as package wire has one.
@@ -281,7 +283,7 @@ func FuzzDecode(f *testing.F) {
 		if json.Unmarshal(plain["Name"], &name) != nil || o.Name == nil || name != *o.Name {
 			t.Fatalf("Name %v, want %s", o.Name, plain["Name"])
 		}
-		text, err := Marshal(o)
+		text, err := quickjson.Marshal(o)
 		if err != nil {
 			t.Fatal(err)
 		}

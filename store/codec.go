@@ -8,6 +8,7 @@ import (
 
 	"carillon/audit"
 	"carillon/iam"
+	"carillon/quickjson"
 	"carillon/seal"
 	"carillon/trunk"
 )
@@ -102,7 +103,7 @@ func encode(e trunk.Entity, box *seal.Box) ([]byte, error) {
 	default:
 		return nil, trunk.Errorf(trunk.Internal, "no stored form for %T", e)
 	}
-	value, err := marshal(form)
+	value, err := quickjson.Marshal(form)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %q: %w", key.Kind, key.ID, err)
 	}

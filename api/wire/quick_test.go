@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"carillon/restjson"
+	"carillon/quickjson"
 )
 
 // TestConnectorsAreAnsweredQuickly: a member that the quick way does not know would be missing from the answer, and one
@@ -18,7 +18,7 @@ func TestConnectorsAreAnsweredQuickly(t *testing.T) {
 		RequireEncryption: &yes, UpdatedTimestamp: At(time.UnixMilli(2)), VoiceConnectorARN: &text, VoiceConnectorID: &text,
 	}
 	for name, c := range map[string]*VoiceConnector{"all members": c, "some": {Name: &text, VoiceConnectorID: &text}, "none": {}} {
-		for _, answer := range []restjson.Appender{&CreateVoiceConnectorResponse{VoiceConnector: c}, &GetVoiceConnectorResponse{VoiceConnector: c}} {
+		for _, answer := range []quickjson.Appender{&CreateVoiceConnectorResponse{VoiceConnector: c}, &GetVoiceConnectorResponse{VoiceConnector: c}} {
 			if got, ok := answer.AppendJSON(nil); !ok || !bytes.Equal(got, slowly(t, answer)) {
 				t.Errorf("%s: %v, %s, want %s", name, ok, got, slowly(t, answer))
 			}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/quickjson"
 	"carillon/restjson"
 )
 
@@ -199,7 +200,7 @@ func fit(t *testing.T, where string, s *restjson.Shape, typ reflect.Type) {
 func TestAnswers(t *testing.T) {
 	for id, message := range messages {
 		_, out := message()
-		text, err := restjson.Marshal(out)
+		text, err := quickjson.Marshal(out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,16 +216,16 @@ func TestAnswers(t *testing.T) {
 	name, yes, region := "demo", true, VoiceConnectorAWSRegionUsEast1
 	created := At(time.Date(2019, 9, 18, 22, 34, 1, 352_900_000, time.FixedZone("", 2*3600)))
 	out := ListVoiceConnectorsResponse{VoiceConnectors: []VoiceConnector{{Name: &name, RequireEncryption: &yes, AWSRegion: &region, CreatedTimestamp: created}}}
-	text, err := restjson.Marshal(out)
+	text, err := quickjson.Marshal(out)
 	const want = `{"NextToken":null,"VoiceConnectors":[{"AwsRegion":"us-east-1","CreatedTimestamp":"2019-09-18T20:34:01.352Z","Name":"demo","RequireEncryption":true}]}`
 	if err != nil || string(text) != want {
 		t.Errorf("got %s, %v\nwant %s", text, err, want)
 	}
-	empty, err := restjson.Marshal(ListVoiceConnectorTerminationCredentialsResponse{Usernames: []Sensitive{}})
+	empty, err := quickjson.Marshal(ListVoiceConnectorTerminationCredentialsResponse{Usernames: []Sensitive{}})
 	if err != nil || string(empty) != `{"Usernames":[]}` {
 		t.Errorf("got %s, %v", empty, err)
 	}
-	origination, err := restjson.Marshal(Origination{Routes: []OriginationRoute{}})
+	origination, err := quickjson.Marshal(Origination{Routes: []OriginationRoute{}})
 	if err != nil || string(origination) != `{"Routes":[]}` {
 		t.Errorf("an empty list inside: %s, %v", origination, err)
 	}
