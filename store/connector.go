@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"carillon/trunk"
@@ -133,6 +134,9 @@ func credentialField(user, algorithm string) string {
 }
 
 func (f *storedConnector) entity(id string, v *vault) (trunk.Entity, error) {
+	if strings.HasPrefix(f.HostName, id) {
+		id = f.HostName[:len(id)] // one text less in memory, and one less to fetch for a look-up by host name
+	}
 	c := &trunk.Connector{
 		ID: id, Account: shared(f.Account), Name: f.Name, Region: trunk.Region(shared(f.Region)), HostName: f.HostName,
 		RequireEncryption: f.RequireEncryption, NetworkType: trunk.NetworkType(shared(f.NetworkType)),
