@@ -196,8 +196,11 @@ func (l *Log) write(batch []*request) error {
 		return nil
 	}
 	if l.active == nil || l.active.size >= l.cfg.MaxSegmentBytes {
-		if err := l.roll(); err != nil {
+		if err := l.roll(); err != nil && l.active == nil {
 			return err
+		} else if err != nil {
+			// A full segment takes more; a record that is not written is lost.
+			l.cfg.Logger.Error("no new segment of call records could be begun", "err", err)
 		}
 	}
 	s := l.active
@@ -238,9 +241,9 @@ func (l *Log) write(batch []*request) error {
 	return nil
 }
 
-// roll begins a new segment. Its name is durable before a record is written into it.
+// roll begins a new segment. Its name is durable before a record is written into it. After an error the active segment
+// is the one before.
 func (l *Log) roll() error {
-	l.active = nil
 	l.number++
 	path := filepath.Join(l.cfg.Dir, segmentName(l.number))
 	file, err := l.cfg.open(path, os.O_CREATE|os.O_EXCL|os.O_RDWR)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type disk struct {
 	onSync   func(n int64) error // n counts from 1
 	onWrite  func() error
 	onRead   func()
+	onOpen   func() error
 	truncate error
 }
 
@@ -28,6 +30,11 @@ type diskFile struct {
 }
 
 func (d *disk) open(path string, flag int) (segmentFile, error) {
+	if d.onOpen != nil {
+		if err := d.onOpen(); err != nil {
+			return nil, err
+		}
+	}
 	f, err := openFile(path, flag)
 	return diskFile{f, d}, err
 }
@@ -140,6 +147,30 @@ func TestRecordsWaitForEachOther(t *testing.T) {
 	appendRecords(t, l, 9, 10) // and the last one came alone
 	if s := l.Stats(); s.Appended != 10 || s.Syncs != 7 || fake.Pending() != 0 {
 		t.Errorf("%d records with %d fsyncs, want 10 with 7", s.Appended, s.Syncs)
+	}
+}
+
+// TestNoNewSegment: where no new segment can be begun, as without files to open, the full one takes more records.
+func TestNoNewSegment(t *testing.T) {
+	d := &disk{}
+	dir := t.TempDir()
+	l := open(t, Config{Dir: dir, MaxSegmentBytes: 1, open: d.open})
+	appendRecords(t, l, 0, 2)
+	d.onOpen = func() error { return syscall.EMFILE }
+	appendRecords(t, l, 2, 5)
+	if s := l.Stats(); s.Segments != 2 || s.Appended != 5 || s.Faults != 0 {
+		t.Errorf("%d segments, %d records, %d faults; want 2, 5 and none", s.Segments, s.Appended, s.Faults)
+	}
+	d.onOpen = nil
+	appendRecords(t, l, 5, 6)
+	if s := l.Stats(); s.Segments != 3 {
+		t.Errorf("%d segments once files can be opened again, want 3", s.Segments)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, open(t, Config{Dir: dir}), Filter{}); len(got) != 6 {
+		t.Errorf("%d records after a restart, want 6", len(got))
 	}
 }
 

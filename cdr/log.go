@@ -66,6 +66,14 @@ type Config struct {
 	open func(path string, flag int) (segmentFile, error)
 }
 
+// MaxFiles is the most files that a Log opened with c and an Exporter of it have open: every segment, the lock, and those
+// that are being written or read.
+func (c Config) MaxFiles() int {
+	c = c.withDefaults()
+	const others = 8
+	return int(max(c.MaxBytes, c.MaxBacklogBytes)/c.MaxSegmentBytes) + others
+}
+
 func (c Config) withDefaults() Config {
 	if c.Clock == nil {
 		c.Clock = clock.System()

@@ -39,7 +39,7 @@ type Config struct {
 
 	SIPAdvertise   []string         `name:"sip-advertise" group:"Addresses" placeholder:"NAME" help:"Host name or address that peers reach SIP under, where it is not the one listened on (cloud NAT). It must be in the certificate. May be repeated: one host name, which Contact and Via then have, and one address of each family, which connectors' host names resolve to."`
 	MediaIP        []netip.Addr     `name:"media-ip" group:"Addresses" placeholder:"IP" dev:"127.0.0.1" help:"Address that media is sent from and received on; may be repeated. Required without --dev."`
-	MediaPorts     Ports            `name:"media-ports" group:"Addresses" placeholder:"LO-HI" default:"20000-29999" help:"UDP ports of media; each leg of a call takes two."`
+	MediaPorts     Ports            `name:"media-ports" group:"Addresses" placeholder:"LO-HI" default:"20000-29999" help:"UDP ports of media; each leg of a call takes two. Fewer are used at once where the process may not have as many files open."`
 	MediaAdvertise []netip.Addr     `name:"media-advertise" group:"Addresses" placeholder:"IP" help:"Address that peers reach media under, where it is not --media-ip; may be repeated, one of each family."`
 	MediaDSCP      int              `name:"media-dscp" group:"Addresses" placeholder:"N" default:"46" min:"0" max:"63" help:"Mark of media packets for the network's priorities (DSCP, RFC 2474): 46 is EF, expedited forwarding. 0 marks none."`
 	SIPDSCP        int              `name:"sip-dscp" group:"Addresses" placeholder:"N" default:"24" min:"0" max:"63" help:"Mark of SIP packets: 24 is CS3, call signalling. 0 marks none."`
@@ -53,7 +53,7 @@ type Config struct {
 
 	MaxCalls            int  `name:"max-calls" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"Calls this node holds at once; above it new ones are refused as node_full."`
 	MaxUnprovenCalls    int  `name:"max-unproven-calls" group:"Limits" placeholder:"N" default:"5000" min:"1" help:"Calls of one connector at once whose caller is known only by the address of a datagram and has not yet sent the ACK."`
-	MaxConnections      int  `name:"max-connections" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"SIP connections accepted at once."`
+	MaxConnections      int  `name:"max-connections" group:"Limits" placeholder:"N" default:"10000" min:"1" help:"SIP connections accepted at once; fewer where the process may not have as many files open."`
 	MaxConnectionsPerIP int  `name:"max-connections-per-ip" group:"Limits" placeholder:"N" default:"100" min:"1" help:"SIP connections accepted at once from one address."`
 	MaxTransactions     int  `name:"max-transactions" group:"Limits" placeholder:"N" default:"200000" min:"1" help:"SIP transactions held at once, each way."`
 	MaxDatagram         int  `name:"max-datagram" group:"Limits" placeholder:"OCTETS" default:"1300" min:"512" max:"65535" help:"Longest SIP request sent over UDP; a longer one goes over TCP where the peer takes it, and over UDP where it does not. 65535 sends all over UDP."`
@@ -63,7 +63,7 @@ type Config struct {
 	ShortestPrefixIPv4  int  `name:"shortest-prefix-ipv4" group:"Limits" placeholder:"BITS" default:"8" min:"1" max:"32" help:"Shortest IPv4 prefix that CidrAllowedList may hold."`
 	ShortestPrefixIPv6  int  `name:"shortest-prefix-ipv6" group:"Limits" placeholder:"BITS" default:"32" min:"1" max:"128" help:"Shortest IPv6 prefix that CidrAllowedList may hold."`
 
-	MaxAPIConnections      int    `name:"max-api-connections" group:"Limits" placeholder:"N" default:"4096" min:"1" help:"Connections to the API open at once; for one more the one that has waited longest for a whole request is closed."`
+	MaxAPIConnections      int    `name:"max-api-connections" group:"Limits" placeholder:"N" default:"4096" min:"1" help:"Connections to the API open at once; for one more the one that has waited longest for a whole request is closed. Fewer where the process may not have as many files open."`
 	MaxAPIConnectionsPerIP int    `name:"max-api-connections-per-ip" group:"Limits" placeholder:"N" default:"1024" min:"1" help:"Connections to the API open at once from one address."`
 	APIThrottleException   string `name:"api-throttle-exception" group:"Limits" placeholder:"NAME" default:"ThrottledClientException" help:"What a request beyond its account's rate is answered with, beside status 429: ThrottledClientException, as AWS does, or ThrottlingException, which AWS CLI 2, boto3's standard mode and the Go SDK 2 back off from."`
 

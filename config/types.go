@@ -69,6 +69,9 @@ func (l Listen) port() int {
 // Ports is a range of ports, both ends included.
 type Ports struct{ Lo, Hi uint16 }
 
+// Count is how many ports there are.
+func (p Ports) Count() int { return int(p.Hi) - int(p.Lo) + 1 }
+
 // UnmarshalText reads LO-HI.
 func (p *Ports) UnmarshalText(text []byte) error {
 	lo, hi, ok := strings.Cut(string(text), "-")

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,8 +29,16 @@ import (
 // asCarillon makes this test binary behave like the program: processes that tests kill must be real ones.
 const asCarillon = "E2E_RUN_AS_CARILLON"
 
+// withFiles is how many files such a process may have open.
+const withFiles = "E2E_OPEN_FILES"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asCarillon) != "" {
+		if n, err := strconv.ParseUint(os.Getenv(withFiles), 10, 64); err == nil {
+			if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+				panic(err)
+			}
+		}
 		os.Exit(cli.Main(context.Background(), os.Args[1:], os.LookupEnv, cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
 	os.Exit(m.Run())
@@ -64,6 +73,12 @@ func (b *lockedBuffer) String() string {
 // launch starts the program on a data directory, without waiting for it.
 func launch(t *testing.T, dir, file string, more ...string) *process {
 	t.Helper()
+	return launchIn(t, nil, dir, file, more...)
+}
+
+// launchIn is launch with more in the environment.
+func launchIn(t *testing.T, environment []string, dir, file string, more ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +88,7 @@ func launch(t *testing.T, dir, file string, more ...string) *process {
 		args = append(args, "--"+l, "127.0.0.1:0")
 	}
 	p := &process{world: &world{t: t, file: file, dir: dir}, cmd: exec.Command(self, append(args, more...)...), out: &lockedBuffer{}, exited: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), asCarillon+"=1")
+	p.cmd.Env = append(os.Environ(), append(environment, asCarillon+"=1")...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -91,17 +106,22 @@ func launch(t *testing.T, dir, file string, more ...string) *process {
 // serve starts the program and waits for its ready file.
 func serve(t *testing.T, dir, file string, more ...string) *process {
 	t.Helper()
-	p := launch(t, dir, file, more...)
-	eventually(t, "the ready file", func() bool {
+	return launch(t, dir, file, more...).await()
+}
+
+// await waits for the ready file.
+func (p *process) await() *process {
+	p.t.Helper()
+	eventually(p.t, "the ready file", func() bool {
 		select {
 		case err := <-p.exited:
-			t.Fatalf("the node ended: %v\n%s", err, p.out)
+			p.t.Fatalf("the node ended: %v\n%s", err, p.out)
 		default:
 		}
-		_, err := os.Stat(file)
+		_, err := os.Stat(p.file)
 		return err == nil
 	})
-	p.ready = readReady(t, file)
+	p.ready = readReady(p.t, p.file)
 	return p
 }
 

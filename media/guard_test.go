@@ -269,6 +269,38 @@ func TestPortsRunOutAndComeBack(t *testing.T) {
 	open(t, p, call.Customer, plainLeg).Close()
 }
 
+// TestMostPorts: a plane binds no more ports than it may, on all its addresses, and takes those that rest before it refuses.
+func TestMostPorts(t *testing.T) {
+	p := newPlane(t, func(c *Config) {
+		c.IPs = append(c.IPs, netip.MustParseAddr("127.0.0.2"))
+		c.PortLo, c.PortHi, c.MaxPorts, c.DrainTime = 23110, 23199, 9, 20*time.Millisecond
+	})
+	first, second := open(t, p, call.Customer, plainLeg), open(t, p, call.Customer, plainLeg)
+	if _, refusal := p.Open(call.Open{ID: "third", Leg: plainLeg}); reason(refusal) != call.ReasonNodeFull {
+		t.Fatalf("third call: %v; want %v", refusal, call.ReasonNodeFull)
+	}
+	if st := p.Stats(); st.PortsInUse != 8 || st.PortsTotal != 8 {
+		t.Errorf("%d of %d ports in use; want 8 of 8", st.PortsInUse, st.PortsTotal)
+	}
+	first.Close()
+	deadline := time.Now().Add(patience)
+	for {
+		s, refusal := p.Open(call.Open{ID: "third", Leg: plainLeg})
+		if refusal == nil {
+			s.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no call although one has ended: %v", refusal)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	second.Close()
+	if st := p.Stats(); st.PortsInUse+st.PortsDraining+st.PortsIdle > 8 {
+		t.Errorf("more than 8 ports are bound: %+v", st)
+	}
+}
+
 func TestDrainingPortsRelayNothing(t *testing.T) {
 	p := newPlane(t, nil)
 	s := open(t, p, call.Customer, plainLeg)

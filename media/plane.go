@@ -50,6 +50,9 @@ type Config struct {
 	Loops int
 	// PacketRate is how many packets of a side are relayed in a second; default DefaultPacketRate.
 	PacketRate int
+	// MaxPorts is how many ports are bound at once, on all addresses and those that rest included: each is an open file
+	// of the process. Default all of the range.
+	MaxPorts int
 	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
 	DSCP int
 	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.

@@ -91,6 +91,7 @@ type ports struct {
 	rand  io.Reader
 	relay *relay
 	floor int // idle pairs of a loop that are left for choice
+	most  int // pairs bound at once, on all addresses
 
 	reused, hurried, strayed atomic.Uint64
 
@@ -114,8 +115,12 @@ func newPorts(cfg *Config, random io.Reader, r *relay) *ports {
 	for _, ip := range cfg.IPs {
 		p.on = append(p.on, &addrPorts{ip: ip, pairs: make([]*pair, p.pairs()), idle: map[*loop][]*pair{}})
 	}
+	p.most = p.pairs() * len(cfg.IPs)
+	if cfg.MaxPorts > 0 {
+		p.most = min(p.most, max(1, cfg.MaxPorts/2)) // a pair is two files
+	}
 	// A small range shared by many loops must not be spent on choice.
-	p.floor = min(choice, max(1, p.pairs()/(8*r.size())))
+	p.floor = min(choice, max(1, min(p.pairs(), p.most)/(8*r.size())))
 	return p
 }
 
@@ -157,10 +162,13 @@ func (p *ports) acquireOn(a *addrPorts, l *loop) (*pair, error) {
 	return p.hurry(a, l), err
 }
 
-// bind opens a pair that is not bound yet. It returns none when all are bound, here or by another process, and an
-// error when no other one would do better, as when the process is out of file descriptors: trying thousands then would
-// only add to the trouble.
+// bind opens a pair that is not bound yet. It returns none when all are bound, here or by another process, or as many as
+// may be, and an error when no other one would do better, as when the process is out of file descriptors: trying thousands
+// then would only add to the trouble.
 func (p *ports) bind(a *addrPorts, l *loop) (*pair, error) {
+	if p.full() {
+		return nil, nil
+	}
 	var b [2 * (randomTries + 1)]byte
 	if _, err := io.ReadFull(p.rand, b[:]); err != nil {
 		return nil, fmt.Errorf("choose media ports: %w", err)
@@ -180,6 +188,21 @@ func (p *ports) bind(a *addrPorts, l *loop) (*pair, error) {
 	return nil, nil
 }
 
+// full reports whether as many pairs are bound as may be.
+func (p *ports) full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bound() >= p.most
+}
+
+// bound is the number of pairs that are bound or about to be. It is called with the lock held.
+func (p *ports) bound() (n int) {
+	for _, c := range p.count {
+		n += c
+	}
+	return n
+}
+
 // try binds the i-th pair of a.
 func (p *ports) try(a *addrPorts, l *loop, i int) (*pair, error) {
 	pr := &pair{on: a, index: i, loop: l}
@@ -187,7 +210,7 @@ func (p *ports) try(a *addrPorts, l *loop, i int) (*pair, error) {
 	pr.rtp.strayed.Store(math.MinInt64)
 	pr.rtcp.strayed.Store(math.MinInt64)
 	p.mu.Lock()
-	refuse := a.pairs[i] != nil || p.closed
+	refuse := a.pairs[i] != nil || p.closed || p.bound() >= p.most
 	if !refuse {
 		a.pairs[i] = pr
 		p.count[pairBinding]++
@@ -275,7 +298,7 @@ func (p *ports) addTo(s *Stats) {
 		s.PortsDraining = 2 * (p.count[pairDraining] + p.count[pairClosing])
 		s.PortsIdle = 2 * p.count[pairIdle]
 	}
-	s.PortsTotal = 2 * p.pairs() * len(p.on)
+	s.PortsTotal = 2 * p.most
 	s.PortsReused, s.PortsHurried, s.PortsStrayed = p.reused.Load(), p.hurried.Load(), p.strayed.Load()
 }
 

@@ -9,6 +9,9 @@ import (
 // pairTries is how often a pair of ports is looked for: RTP on an even port and RTCP on the next (RFC 3550 section 11).
 const pairTries = 64
 
+// FilesPerCall is how many sockets a phone has open for a call.
+const FilesPerCall = 2
+
 // pair is the two sockets of a call's media.
 type pair struct{ rtp, rtcp *net.UDPConn }
 

@@ -112,7 +112,7 @@ var rejections = map[call.Reason]rejection{
 		"Restore the connection to the store."},
 	call.ReasonNodeFull: {503, "", 34, 399, true,
 		"The node has no room for another call: %s.",
-		"Raise the node's limit, or add a node."},
+		"Raise the limit it names (--max-calls, --max-transactions, --media-ports, the open files of the process), or add a node."},
 	call.ReasonInternal: {500, "", 41, 0, false,
 		"The node has a fault.",
 		"See the node's log."},

@@ -81,7 +81,7 @@ func (n *Node) listenSIP(context.Context) error {
 	t, err := transport.New(transport.Config{
 		Handler: n.gate, Clock: n.clock, Logger: n.log.With("plane", "sip"),
 		Proxies: n.config.ProxyProtocol, DSCP: n.config.SIPDSCP,
-		Limits: transport.Limits{Accepted: n.config.MaxConnections, AcceptedPerIP: n.config.MaxConnectionsPerIP},
+		Limits: transport.Limits{Accepted: n.files.accepted, Dialed: n.files.dialed, AcceptedPerIP: n.config.MaxConnectionsPerIP},
 	})
 	if err != nil {
 		return err

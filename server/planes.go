@@ -171,7 +171,7 @@ func (n *Node) startAPI(context.Context) error {
 		}
 	}
 	server := api.HTTPServer(s.Handler(), n.log.With("plane", "api"))
-	n.apiConnections = api.NewConnections(n.config.MaxAPIConnections, n.config.MaxAPIConnectionsPerIP)
+	n.apiConnections = api.NewConnections(n.files.api, n.config.MaxAPIConnectionsPerIP)
 	n.apiConnections.Attach(server)
 	ln = n.apiConnections.Listener(ln)
 	if n.config.APITLS {

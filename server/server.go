@@ -44,6 +44,8 @@ type Options struct {
 	Random io.Reader
 	// Clock is the node's clock; nil is the system's.
 	Clock clock.Clock
+	// OpenFiles is how many files the process may have open; 0 asks the system.
+	OpenFiles int
 }
 
 // Node is one running process of an installation.
@@ -53,6 +55,9 @@ type Node struct {
 	random  io.Reader
 	clock   clock.Clock
 	metrics *prometheus.Registry
+
+	openFiles int   // as in Options
+	files     files // the share of each part
 
 	dir       string // data directory
 	temporary bool   // dir is removed at the end
@@ -91,7 +96,7 @@ type Node struct {
 // Start builds a node and returns once every listener answers. ctx bounds the start only. What was started is closed
 // again when a step fails.
 func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
-	n := &Node{config: c, log: o.Logger, random: o.Random, clock: o.Clock, metrics: prometheus.NewRegistry()}
+	n := &Node{config: c, log: o.Logger, random: o.Random, clock: o.Clock, openFiles: o.OpenFiles, metrics: prometheus.NewRegistry()}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -109,6 +114,7 @@ func Start(ctx context.Context, c config.Config, o Options) (*Node, error) {
 		{"", n.claimReadyFile}, // its refusal says all there is to say
 		{"prepare memory", n.startCollector},
 		{"prepare data directory", n.prepareData},
+		{"", n.shareFiles},
 		{"", n.openStore}, // the store says so itself
 		{"set up installation", n.bootstrap},
 		{"load certificates", n.loadIdentity},
@@ -165,10 +171,7 @@ func (n *Node) openStore(ctx context.Context) error {
 }
 
 func (n *Node) openRecords(context.Context) error {
-	log, err := cdr.Open(cdr.Config{
-		Dir: filepath.Join(n.dir, "records"), Clock: n.clock, Logger: n.log.With("plane", "records"),
-		MaxBytes: int64(n.config.MaxRecordBytes),
-	})
+	log, err := cdr.Open(n.recordsConfig())
 	if err != nil {
 		return err
 	}
@@ -213,7 +216,7 @@ func (n *Node) startMedia(context.Context) error {
 	c := media.Config{
 		IPs: n.config.MediaIP, Advertise: n.config.MediaAdvertise, PortLo: n.config.MediaPorts.Lo, PortHi: n.config.MediaPorts.Hi,
 		Egress: n.mediaPolicy(), Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "media"),
-		SilenceTimeout: n.config.MediaSilence, DSCP: n.config.MediaDSCP,
+		SilenceTimeout: n.config.MediaSilence, DSCP: n.config.MediaDSCP, MaxPorts: n.files.media,
 	}
 	plane, err := media.New(c)
 	n.media = plane
