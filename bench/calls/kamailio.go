@@ -138,6 +138,10 @@ func (k *kamailio) Address(secure bool) string {
 }
 
 func (k *kamailio) Goroutines() (int, error) { return -1, nil }
+func (k *kamailio) HeapGoal() (int64, error) { return -1, nil }
+
+// Lost is none: it keeps no records.
+func (k *kamailio) Lost() (int, error) { return 0, nil }
 
 func (k *kamailio) Stop() {
 	for _, cmd := range k.started {

@@ -28,12 +28,15 @@ type system interface {
 	Address(secure bool) string
 	Realm() string
 	Goroutines() (int, error) // -1 where there are none
+	Lost() (int, error)       // records of calls that were not written
+	HeapGoal() (int64, error) // -1 where there is none
 }
 
 // settings are the command line.
 type settings struct {
 	rate, optionsRate float64
 	length, hold      time.Duration
+	watch             time.Duration
 	rounds, held      int
 	only              string
 	max, options      bool
@@ -48,6 +51,7 @@ func main() {
 	flag.DurationVar(&s.hold, "hold", 300*time.Millisecond, "how long a call is up")
 	flag.IntVar(&s.rounds, "rounds", 2, "rounds; every other one in the reverse order")
 	flag.IntVar(&s.held, "held", 2000, "calls held to measure memory; 0 for none")
+	flag.DurationVar(&s.watch, "watch", 0, "print the memory of the system under load so often; 0 for never")
 	flag.StringVar(&s.only, "only", "", "udp or tls; both when empty")
 	flag.BoolVar(&s.max, "max", false, "search the highest rate without a failed call, from -rate up")
 	flag.BoolVar(&s.options, "options", false, "measure OPTIONS instead of calls")
@@ -122,6 +126,7 @@ func variant(secure bool) string {
 type sample struct {
 	each       time.Duration // processor time of a call
 	result     *result
+	lost       int     // records that the system could not write since it was started
 	memory     int64   // octets of a held call
 	goroutines float64 // of a held call
 }
@@ -140,8 +145,8 @@ func (s settings) compare(systems []system, secure bool) error {
 				return fmt.Errorf("%s: %w", systems[i].Name(), err)
 			}
 			samples[i] = append(samples[i], got)
-			fmt.Printf("  round %d  %-20s %6.0f us a call, %d failed %v, %d repeated, 180 after %v (p50) %v (p99)\n", round+1,
-				systems[i].Name(), micros(got.each), got.result.failed(), got.result.failures, got.result.repeated,
+			fmt.Printf("  round %d  %-20s %6.0f us a call, %d failed %v, %d records lost, %d repeated, 180 after %v (p50) %v (p99)\n",
+				round+1, systems[i].Name(), micros(got.each), got.result.failed(), got.result.failures, got.lost, got.result.repeated,
 				got.result.quantile(.5).Round(10*time.Microsecond), got.result.quantile(.99).Round(10*time.Microsecond))
 		}
 	}
@@ -231,9 +236,14 @@ func (s settings) load(system system, secure bool, rate float64, length time.Dur
 	if err != nil {
 		return got, err
 	}
+	stop := s.observe(system)
 	c.place()
+	stop()
 	after, err := party.UsageOf(system.Processes())
 	if err != nil {
+		return got, err
+	}
+	if got.lost, err = system.Lost(); err != nil {
 		return got, err
 	}
 	got.result, got.each = &c.result, (after.Processor-before.Processor)/time.Duration(p.calls)

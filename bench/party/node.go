@@ -169,8 +169,27 @@ func (n *Node) Address(secure bool) string {
 	return n.ready.SIP.UDP
 }
 
-// Goroutines asks the node's metrics.
+// Goroutines is how many the node has.
 func (n *Node) Goroutines() (int, error) {
+	v, err := n.metric("go_goroutines")
+	return int(v), err
+}
+
+// Lost is how many records of calls the node could not write.
+func (n *Node) Lost() (int, error) {
+	v, err := n.metric("carillon_records_failed_total")
+	return int(v), err
+}
+
+// HeapGoal is how large the heap may become before garbage is collected, in octets: what the last collection left in use and
+// a fixed amount.
+func (n *Node) HeapGoal() (int64, error) {
+	v, err := n.metric("go_memstats_next_gc_bytes")
+	return int64(v), err
+}
+
+// metric asks the node for a metric without labels.
+func (n *Node) metric(name string) (float64, error) {
 	answer, err := http.Get(n.ready.Metrics)
 	if err != nil {
 		return 0, err
@@ -181,11 +200,11 @@ func (n *Node) Goroutines() (int, error) {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "go_goroutines "); ok {
-			return strconv.Atoi(value)
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
 		}
 	}
-	return 0, fmt.Errorf("no go_goroutines at %s, which answers %s", n.ready.Metrics, answer.Status)
+	return 0, fmt.Errorf("no %s at %s, which answers %s", name, n.ready.Metrics, answer.Status)
 }
 
 // Stop ends the node and removes what it wrote, unless the place for it was chosen: ext4 without a journal does not use
