@@ -28,13 +28,14 @@ type files struct {
 
 func (f files) connections() int { return f.accepted + f.dialed + f.api }
 
-// share fits want into so many files. Half of them is for connections, and what media does not want of the other half.
+// share fits want into so many files. A quarter of them is for connections, and what media does not want of the rest: a
+// connection may carry many calls.
 func share(most int, want files) files {
 	connections := want.connections()
 	if connections+want.media <= most {
 		return want
 	}
-	have := max(0, min(connections, max(most/2, most-want.media)))
+	have := max(0, min(connections, max(most/4, most-want.media)))
 	part := func(n int) int { return max(1, int(int64(n)*int64(have)/int64(connections))) }
 	return files{
 		accepted: part(want.accepted), dialed: part(want.dialed), api: part(want.api),

@@ -10,7 +10,7 @@ func TestShareFiles(t *testing.T) {
 		all:     want,
 		all + 1: want,
 		20_000:  {accepted: 6212, dialed: 1242, api: 2544, media: 10_000},
-		1000:    {accepted: 310, dialed: 62, api: 127, media: 500},
+		1000:    {accepted: 155, dialed: 31, api: 63, media: 750},
 	} {
 		if got := share(most, want); got != wanted {
 			t.Errorf("of %d: %+v, want %+v", most, got, wanted)
