@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -48,17 +47,12 @@ func (c *auditListCommand) run(ctx context.Context, s *session) error {
 		return err
 	}
 	all := v1.AuditList{Entries: []v1.AuditEntry{}}
-	for len(all.Entries) < c.Max {
-		query.Set(v1.QueryMax, strconv.Itoa(min(c.Max-len(all.Entries), v1.MaxPage)))
-		var page v1.AuditList
-		if err := node.own(ctx, http.MethodGet, v1.Audit+"?"+query.Encode(), nil, &page); err != nil {
-			return err
-		}
-		all.Entries = append(all.Entries, page.Entries...)
-		if all.NextToken = page.NextToken; page.NextToken == nil {
-			break
-		}
-		query.Set(v1.QueryToken, *page.NextToken)
+	err = pages(ctx, node, v1.Audit, query, c.Max, func(page v1.AuditList) (int, *string) {
+		all.Entries, all.NextToken = append(all.Entries, page.Entries...), page.NextToken
+		return len(all.Entries), page.NextToken
+	})
+	if err != nil {
+		return err
 	}
 	if c.JSON {
 		return printJSON(s.Out, all)

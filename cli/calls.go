@@ -38,17 +38,12 @@ func (c *callsListCommand) run(ctx context.Context, s *session) error {
 	setIf(query, v1.QueryConnector, c.Connector)
 	setIf(query, v1.QueryAccount, c.Account)
 	all := v1.CallList{Calls: []v1.Call{}}
-	for len(all.Calls) < c.Max {
-		query.Set(v1.QueryMax, strconv.Itoa(min(c.Max-len(all.Calls), v1.MaxPage)))
-		var page v1.CallList
-		if err := node.own(ctx, http.MethodGet, v1.Calls+"?"+query.Encode(), nil, &page); err != nil {
-			return err
-		}
-		all.Calls = append(all.Calls, page.Calls...)
-		if all.NextToken = page.NextToken; page.NextToken == nil {
-			break
-		}
-		query.Set(v1.QueryToken, *page.NextToken)
+	err = pages(ctx, node, v1.Calls, query, c.Max, func(page v1.CallList) (int, *string) {
+		all.Calls, all.NextToken = append(all.Calls, page.Calls...), page.NextToken
+		return len(all.Calls), page.NextToken
+	})
+	if err != nil {
+		return err
 	}
 	if c.JSON {
 		return printJSON(s.Out, all)

@@ -9,10 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	v1 "carillon/api/v1"
 	"carillon/api/wire"
 	"carillon/clock"
 	"carillon/quickjson"
@@ -152,6 +155,24 @@ func (c *client) own(ctx context.Context, method, path string, in, out any) erro
 		r.Header.Set("Content-Type", restjson.ContentType)
 	}
 	return c.send(r, body, out)
+}
+
+// pages asks for the pages of a list of Carillon's own until there are most entries or no more pages. take keeps a page's
+// and returns how many there are by now, and the page's token.
+func pages[T any](ctx context.Context, c *client, path string, query url.Values, most int, take func(T) (int, *string)) error {
+	for have := 0; have < most; {
+		query.Set(v1.QueryMax, strconv.Itoa(min(most-have, v1.MaxPage)))
+		var page T
+		if err := c.own(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		var token *string
+		if have, token = take(page); token == nil {
+			return nil
+		}
+		query.Set(v1.QueryToken, *token)
+	}
+	return nil
 }
 
 func (c *client) send(r *http.Request, body []byte, out any) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -95,21 +96,15 @@ func (c *numberListCommand) run(ctx context.Context, s *session) error {
 // numbers reads all pages of the numbers that a filter chooses.
 func (c *client) numbers(ctx context.Context, f numberFilter) ([]v1.Number, error) {
 	all := []v1.Number{}
-	query := url.Values{v1.QueryMax: {"1000"}}
+	query := url.Values{}
 	setIf(query, v1.QueryAccount, f.Account)
 	setIf(query, v1.QueryConnector, f.Connector)
 	setIf(query, v1.QueryGroup, f.Group)
-	for {
-		var page v1.NumberList
-		if err := c.own(ctx, http.MethodGet, v1.Numbers+"?"+query.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
+	err := pages(ctx, c, v1.Numbers, query, math.MaxInt, func(page v1.NumberList) (int, *string) {
 		all = append(all, page.Numbers...)
-		if page.NextToken == nil {
-			return all, nil
-		}
-		query.Set(v1.QueryToken, *page.NextToken)
-	}
+		return len(all), page.NextToken
+	})
+	return all, err
 }
 
 func setIf(query url.Values, name, value string) {
