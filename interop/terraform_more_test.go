@@ -46,14 +46,7 @@ func TestTerraformStreaming(t *testing.T) {
 		_, err := tf.api.DeleteVoiceConnectorStreamingConfiguration(tf.ctx, &voice.DeleteVoiceConnectorStreamingConfigurationInput{VoiceConnectorId: vc})
 		return err
 	}
-	if err := remove(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := get()
-	tf.gone("read after delete", err)
-	if err := remove(); err != nil && !notFound(err) {
-		t.Errorf("delete of what disappeared: %v", err)
-	}
+	tf.disappears(remove, fails(get))
 }
 
 func TestTerraformLogging(t *testing.T) {

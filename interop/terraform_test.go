@@ -52,6 +52,26 @@ func notFound(err error) bool {
 	return ok
 }
 
+// disappears deletes a resource, which then is gone and may be deleted once more.
+func (tf terraform) disappears(remove, get func() error) {
+	tf.Helper()
+	if err := remove(); err != nil {
+		tf.Fatal(err)
+	}
+	tf.gone("read after delete", get())
+	if err := remove(); err != nil && !notFound(err) {
+		tf.Errorf("delete of what disappeared: %v", err)
+	}
+}
+
+// fails is the error of a call whose answer is of no interest.
+func fails[T any](call func() (T, error)) func() error {
+	return func() error {
+		_, err := call()
+		return err
+	}
+}
+
 // connector makes the connector that other resources are of.
 func (tf terraform) connector(encrypted bool) *string {
 	tf.Helper()
@@ -185,14 +205,7 @@ func TestTerraformTermination(t *testing.T) {
 		_, err := tf.api.DeleteVoiceConnectorTermination(tf.ctx, &voice.DeleteVoiceConnectorTerminationInput{VoiceConnectorId: vc})
 		return err
 	}
-	if err := remove(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := get()
-	tf.gone("read after delete", err)
-	if err := remove(); err != nil && !notFound(err) {
-		t.Errorf("delete of what disappeared: %v", err)
-	}
+	tf.disappears(remove, fails(get))
 }
 
 func TestTerraformTerminationCredentials(t *testing.T) {
@@ -271,12 +284,5 @@ func TestTerraformOrigination(t *testing.T) {
 		_, err := tf.api.DeleteVoiceConnectorOrigination(tf.ctx, &voice.DeleteVoiceConnectorOriginationInput{VoiceConnectorId: vc})
 		return err
 	}
-	if err := remove(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := get()
-	tf.gone("read after delete", err)
-	if err := remove(); err != nil && !notFound(err) {
-		t.Errorf("delete of what disappeared: %v", err)
-	}
+	tf.disappears(remove, fails(get))
 }
