@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -146,34 +145,22 @@ func (s settings) compare(systems []system, secure bool) error {
 			}
 			samples[i] = append(samples[i], got)
 			fmt.Printf("  round %d  %-20s %6.0f us a call, %d failed %v, %d records lost, %d repeated, 180 after %v (p50) %v (p99)\n",
-				round+1, systems[i].Name(), micros(got.each), got.result.failed(), got.result.failures, got.lost, got.result.repeated,
+				round+1, systems[i].Name(), party.Micros(got.each), got.result.failed(), got.result.failures, got.lost, got.result.repeated,
 				got.result.quantile(.5).Round(10*time.Microsecond), got.result.quantile(.99).Round(10*time.Microsecond))
 		}
 	}
-	last := median(samples[len(systems)-1], func(a sample) float64 { return micros(a.each) })
+	last := party.Median(samples[len(systems)-1], func(a sample) float64 { return party.Micros(a.each) })
 	fmt.Printf("  %-20s %12s %8s %20s %18s\n", "median", "us a call", "ratio", "KiB a held call", "goroutines a call")
 	for i, system := range systems {
-		each := median(samples[i], func(a sample) float64 { return micros(a.each) })
+		each := party.Median(samples[i], func(a sample) float64 { return party.Micros(a.each) })
 		fmt.Printf("  %-20s %12.0f %8.2f %20.1f", system.Name(), each, each/last,
-			median(samples[i], func(a sample) float64 { return float64(a.memory) / 1024 }))
-		if goroutines := median(samples[i], func(a sample) float64 { return a.goroutines }); !math.IsNaN(goroutines) {
+			party.Median(samples[i], func(a sample) float64 { return float64(a.memory) / 1024 }))
+		if goroutines := party.Median(samples[i], func(a sample) float64 { return a.goroutines }); !math.IsNaN(goroutines) {
 			fmt.Printf(" %18.2f", max(goroutines, 0))
 		}
 		fmt.Println()
 	}
 	return nil
-}
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func median(all []sample, of func(sample) float64) float64 {
-	values := make([]float64, 0, len(all))
-	for _, a := range all {
-		values = append(values, of(a))
-	}
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
 // visit starts a system, lets it warm up, and measures calls and held calls.

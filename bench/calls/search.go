@@ -50,7 +50,7 @@ func (s settings) search(system system, secure bool) (best float64, err error) {
 		kept := float64(r.placed) / (r.wall - s.hold).Seconds()
 		reached := r.failed() == 0 && got.lost == 0 && kept >= .95*rate && r.repeated <= r.placed/1000 && p99 < latest
 		fmt.Printf("  %-20s %6.0f: %.0f kept, %.0f us a call, %d failed %v, %d records lost, %d repeated, 180 after %v (p99), reached %v\n", system.Name(),
-			rate, kept, micros(got.each), r.failed(), r.failures, got.lost, r.repeated, p99.Round(time.Millisecond), reached)
+			rate, kept, party.Micros(got.each), r.failed(), r.failures, got.lost, r.repeated, p99.Round(time.Millisecond), reached)
 		if !reached {
 			misses++
 			time.Sleep(3 * time.Second)
@@ -77,10 +77,10 @@ func (s settings) compareOptions(systems []system) error {
 		}
 	}
 	n := len(systems) - 1
-	of := func(a sample) float64 { return micros(a.each) }
+	of := func(a sample) float64 { return party.Micros(a.each) }
 	for i, system := range systems {
 		fmt.Printf("  %-20s %6.1f us each, ratio %.2f; %6.0f a second at most, ratio %.2f\n", system.Name(),
-			median(samples[i], of), median(samples[i], of)/median(samples[n], of), best[i], best[i]/best[n])
+			party.Median(samples[i], of), party.Median(samples[i], of)/party.Median(samples[n], of), best[i], best[i]/best[n])
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (s settings) visitOptions(system system, samples *[]sample, best *float64) 
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  %-20s %6.1f us each, %d of %d answered\n", system.Name(), micros(got.each), got.answered, got.sent)
+	fmt.Printf("  %-20s %6.1f us each, %d of %d answered\n", system.Name(), party.Micros(got.each), got.answered, got.sent)
 	*samples = append(*samples, sample{each: got.each})
 	for rate, misses := s.optionsRate, 0; misses < 2; {
 		got, err := askOptions(system, rate, 2*time.Second)

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"carillon/bench/party"
@@ -127,34 +125,19 @@ func (s settings) compare(systems []system, v variant) error {
 				return fmt.Errorf("%s: %w", systems[i].name(), err)
 			}
 			samples[i] = append(samples[i], got)
-			fmt.Printf("  round %d  %-16s %6.2f us a packet, %.2f of a processor, %s\n", round+1, systems[i].name(), micros(got.each), got.cores, out)
+			fmt.Printf("  round %d  %-16s %6.2f us a packet, %.2f of a processor, %s\n", round+1, systems[i].name(), party.Micros(got.each), got.cores, out)
 		}
 	}
-	last := median(samples[len(systems)-1], func(a sample) float64 { return micros(a.each) })
+	last := party.Median(samples[len(systems)-1], func(a sample) float64 { return party.Micros(a.each) })
 	fmt.Printf("  %-16s %12s %8s %8s %10s %10s %18s\n", "median", "us a packet", "ratio", "loss", "p50", "p99", "MB of 1,000 calls")
 	for i, system := range systems {
-		of := func(f func(sample) float64) float64 { return median(samples[i], f) }
-		each := of(func(a sample) float64 { return micros(a.each) })
+		of := func(f func(sample) float64) float64 { return party.Median(samples[i], f) }
+		each := of(func(a sample) float64 { return party.Micros(a.each) })
 		fmt.Printf("  %-16s %12.2f %8.2f %7.3f%% %7.0f us %7.0f us %18.1f\n", system.name(), each, each/last,
-			100*of(func(a sample) float64 { return a.loss }), of(func(a sample) float64 { return micros(a.p50) }),
-			of(func(a sample) float64 { return micros(a.p99) }), of(func(a sample) float64 { return a.memory / 1e3 }))
+			100*of(func(a sample) float64 { return a.loss }), of(func(a sample) float64 { return party.Micros(a.p50) }),
+			of(func(a sample) float64 { return party.Micros(a.p99) }), of(func(a sample) float64 { return a.memory / 1e3 }))
 	}
 	return nil
-}
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func median(all []sample, of func(sample) float64) float64 {
-	values := make([]float64, 0, len(all))
-	for _, a := range all {
-		values = append(values, of(a))
-	}
-	slices.Sort(values)
-	n := len(values)
-	if n == 0 {
-		return math.NaN()
-	}
-	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
 // String says what became of the packets.

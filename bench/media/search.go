@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"carillon/bench/party"
 )
 
 // A number of calls counts as carried with less loss and latency than these.
@@ -44,7 +46,7 @@ func (s settings) search(system system, v variant) (best int, err error) {
 			return best, err
 		}
 		carried := out.loss() < mostLoss && got.p99 < mostLatency && out.fault() == nil
-		fmt.Printf("  %-16s %6d: %.2f us a packet, %.2f of the processor, %s, carried %v\n", system.name(), calls, micros(got.each), got.cores, out, carried)
+		fmt.Printf("  %-16s %6d: %.2f us a packet, %.2f of the processor, %s, carried %v\n", system.name(), calls, party.Micros(got.each), got.cores, out, carried)
 		if !carried {
 			misses++
 			continue

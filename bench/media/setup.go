@@ -39,10 +39,10 @@ func (s settings) compareSetup() error {
 			}
 			theirs = append(theirs, sample{each: each})
 		}
-		of := func(a sample) float64 { return micros(a.each) }
-		fmt.Printf("  %-16s %6.0f us a call\n", "Carillon", median(ours, of))
+		of := func(a sample) float64 { return party.Micros(a.each) }
+		fmt.Printf("  %-16s %6.0f us a call\n", "Carillon", party.Median(ours, of))
 		if s.peer {
-			fmt.Printf("  %-16s %6.0f us a call, ratio %.2f\n", "rtpengine", median(theirs, of), median(ours, of)/median(theirs, of))
+			fmt.Printf("  %-16s %6.0f us a call, ratio %.2f\n", "rtpengine", party.Median(theirs, of), party.Median(ours, of)/party.Median(theirs, of))
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ func (s settings) endure(system system, v variant) error {
 			return err
 		}
 		memory[look], files[look] = now.Memory, openFiles(system.processes())
-		fmt.Printf("  %8v  %.2f us a packet, %.1f MB, %d files, %s\n", time.Duration(look+1)*s.length, micros(got.each), float64(now.Memory)/1e6, files[look], out)
+		fmt.Printf("  %8v  %.2f us a packet, %.1f MB, %d files, %s\n", time.Duration(look+1)*s.length, party.Micros(got.each), float64(now.Memory)/1e6, files[look], out)
 		if out.arrived != out.sent || out.doubled > 0 {
 			faults = append(faults, fmt.Errorf("%d of %d packets arrived, %d twice", out.arrived, out.sent, out.doubled))
 		}
