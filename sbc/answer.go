@@ -23,6 +23,7 @@ func (c *activeCall) onResponse(e event) {
 		c.settle(a)
 	}
 	current := c.phase == dialling && a == c.attempt
+	c.heard(a, e.flow, status)
 	switch {
 	case status/100 == 2 && a.fork(e.msg.To().Tag()) != nil:
 		a.fork(e.msg.To().Tag()).repeatAck()
@@ -166,7 +167,6 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 		c.fail(v)
 		return
 	}
-	c.s.failures.forget(a.target.String())
 	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: e.msg.Status()})
 	if a.target.Carrier != nil {
 		c.rec.Carrier, c.rec.Lab = a.target.Carrier.Name, a.target.Carrier.Lab
@@ -329,6 +329,7 @@ func (c *activeCall) finish(v verdict, by string, then func()) {
 		c.abandon(c.attempt, v.reasonHeader())
 	}
 	c.phase = over
+	c.releaseTrials()
 	c.partFrom(v)
 	c.dropHeld()
 	c.caller.letGo()

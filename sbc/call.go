@@ -45,6 +45,7 @@ type activeCall struct {
 	waiting    int        // INVITEs that have no final answer yet, abandoned ones included
 	pending    int        // look-ups and in-dialog requests whose last event has not come
 	best       outcome    // best answer of the targets that failed
+	trials     []trial    // what failed of late and this call tries first again
 	exchange   *exchange
 	answered   *attempt // the target that answered
 	timers     map[timerName]timer

@@ -33,7 +33,8 @@ type Limits struct {
 	Duration time.Duration
 	// Drain is how long calls may go on after Drain; default 300 s.
 	Drain time.Duration
-	// FailedFor is how long a target that failed is tried last; default 30 s.
+	// FailedFor is how long a target that failed is tried last by all calls; then one call at a time tries it first, until
+	// it answers. Default 30 s.
 	FailedFor time.Duration
 	// Datagram is the longest request sent over UDP, in octets; a longer one goes over TCP where the peer takes it.
 	// Default 1,300 (RFC 3261 section 18.1.1, for a path whose MTU is not known).

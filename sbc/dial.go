@@ -117,6 +117,9 @@ func (c *activeCall) newAttempt(index int) *attempt {
 	a := &attempt{number: len(c.tried) + 1, index: index, target: c.plan.Targets[index]}
 	c.tried = append(c.tried, a)
 	c.attempt = a
+	if !c.s.failures.none() {
+		c.claim(&c.s.failures, a.target.String())
+	}
 	c.ruleBy(a.target.Connector)
 	return a
 }
@@ -173,6 +176,12 @@ func isAddress(host string) bool {
 func (c *activeCall) onFound(e event) {
 	c.pending--
 	a := c.attempt
+	if e.found.trial != "" {
+		c.trials = append(c.trials, trial{&c.s.dead, e.found.trial})
+	}
+	if c.phase != dialling {
+		c.releaseTrials()
+	}
 	if c.phase != dialling || a.number != e.attempt {
 		return
 	}
@@ -314,7 +323,9 @@ func (c *activeCall) failTarget(a *attempt, o outcome) {
 			return
 		}
 		if a.leg != nil {
-			c.s.noteDead(a.leg.flow.Proto().String(), a.leg.flow.Remote())
+			proto, addr := a.leg.flow.Proto().String(), a.leg.flow.Remote()
+			c.s.noteDead(proto, addr)
+			c.shown(&c.s.dead, pathName(proto, addr))
 		}
 		left := a.addresses
 		if o.status == 0 || o.ours {
@@ -325,6 +336,7 @@ func (c *activeCall) failTarget(a *attempt, o outcome) {
 			return
 		}
 		c.s.failures.add(a.target.String(), c.s.clock.Now(), c.s.limits.FailedFor)
+		c.shown(&c.s.failures, a.target.String())
 	}
 	c.next()
 }

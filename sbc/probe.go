@@ -101,6 +101,7 @@ func (s *Server) probe(ctx context.Context, t trunk.Target) bool {
 			return false
 		}
 		if s.askOptions(ctx, t, found.flow) {
+			s.dead.forget(pathName(found.flow.Proto().String(), found.flow.Remote()))
 			return true
 		}
 		s.noteDead(found.flow.Proto().String(), found.flow.Remote())

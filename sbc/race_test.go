@@ -143,8 +143,8 @@ func TestNodeFullOfConnections(t *testing.T) {
 		caller := longCall(r)
 		busy(udp)
 		caller.refused("486")
-		if n := r.sbc.stats.NoTCP.Load(); len(r.sbc.dead.until) != 0 || n != 0 {
-			t.Errorf("dead are %v, %d peers take no TCP", r.sbc.dead.until, n)
+		if n := r.sbc.stats.NoTCP.Load(); len(r.sbc.dead.by) != 0 || n != 0 {
+			t.Errorf("dead are %v, %d peers take no TCP", r.sbc.dead.by, n)
 		}
 	})
 }

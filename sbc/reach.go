@@ -25,6 +25,8 @@ type found struct {
 	flow      transport.Flow
 	addresses []resolve.Target
 	reused    bool // the flow is a connection that the target opened to us
+	// trial is the address, as a path, of which the caller is now the trial; empty for none. It may come with an error.
+	trial string
 }
 
 // errNoAddress says that a target has no address that may be used.
@@ -44,13 +46,18 @@ func (s *Server) approach(ctx context.Context, t routing.Target, left []resolve.
 // reach resolves a target, unless addresses of it are left, drops those that must not be called and connects to the
 // first that answers. Addresses are used as checked: they are never looked up again in between.
 func (s *Server) reach(ctx context.Context, t routing.Target, left []resolve.Target) (found, error) {
-	if left == nil {
+	var here found
+	fresh := left == nil
+	if fresh {
 		var err error
 		if left, err = s.lookUp(ctx, t); err != nil {
-			return found{}, err
+			return here, err
 		}
 	}
 	left, err := s.allowed(t, left)
+	if fresh {
+		here.trial = s.claimFirst(left)
+	}
 	for len(left) > 0 {
 		host := left[:sameHost(left)]
 		left = left[len(host):]
@@ -61,18 +68,40 @@ func (s *Server) reach(ctx context.Context, t routing.Target, left []resolve.Tar
 		won, failed := s.race(ctx, targets)
 		if won.err == nil {
 			for _, r := range host[:won.index] { // each had a start of connectDelay: the next call begins with the winner
-				s.noteDead(r.Proto.String(), r.Addr)
+				here.noteDead(s, r)
 			}
-			return found{flow: won.flow, addresses: append(untried(host, won.index, failed), left...)}, nil
+			here.flow, here.addresses = won.flow, append(untried(host, won.index, failed), left...)
+			return here, nil
 		}
 		if err = won.err; ctx.Err() != nil || errors.Is(err, transport.ErrTooManyConnections) {
 			break // not for want of somebody there
 		}
 		for _, r := range host {
-			s.noteDead(r.Proto.String(), r.Addr)
+			here.noteDead(s, r)
 		}
 	}
-	return found{}, err
+	return here, err
+}
+
+// claimFirst makes a call the trial of its first address, where that failed and its time is over. An address that is the
+// only one is everybody's.
+func (s *Server) claimFirst(targets []resolve.Target) (trial string) {
+	if len(targets) < 2 || s.dead.none() {
+		return ""
+	}
+	first := pathName(targets[0].Proto.String(), targets[0].Addr)
+	if !s.dead.claim(first, s.clock.Now(), s.limits.FailedFor) {
+		return ""
+	}
+	return first
+}
+
+// noteDead remembers an address that cannot be connected to, and the end of its trial.
+func (f *found) noteDead(s *Server, r resolve.Target) {
+	s.noteDead(r.Proto.String(), r.Addr)
+	if f.trial == pathName(r.Proto.String(), r.Addr) {
+		f.trial = ""
+	}
 }
 
 // untried are the addresses of a host that are left when one was connected to.
@@ -117,7 +146,7 @@ func (s *Server) lookUp(ctx context.Context, t routing.Target) ([]resolve.Target
 		q.Transport = resolve.ProtoAny // let NAPTR name the service; a secure query yields nothing but TLS
 	}
 	targets, err := s.cfg.Resolver.Resolve(ctx, q)
-	if len(targets) > 1 {
+	if len(targets) > 1 && !s.dead.none() {
 		targets = slices.Clone(targets) // the order is ours, not the resolver's
 		s.demote(targets)
 	}

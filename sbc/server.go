@@ -254,6 +254,6 @@ func (s *Server) chooser(now time.Time) routing.Chooser {
 	defer s.random.mu.Unlock()
 	return routing.Chooser{
 		Random: rand.New(rand.NewPCG(s.random.rng.Uint64(), s.random.rng.Uint64())),
-		Failed: func(t routing.Target) bool { return s.failures.failed(t.String(), now) },
+		Failed: func(t routing.Target) bool { return !s.failures.none() && s.failures.failed(t.String(), now) },
 	}
 }

@@ -160,8 +160,8 @@ func TestFailuresAreBoundedAndForgotten(t *testing.T) {
 	for i := range maxFailures + 10 {
 		f.add(fmt.Sprint(i), now, time.Minute+time.Duration(i))
 	}
-	if len(f.until) != maxFailures || f.failed("0", now) || !f.failed(fmt.Sprint(maxFailures), now) {
-		t.Errorf("%d failures are remembered, want %d, the latest of all", len(f.until), maxFailures)
+	if len(f.by) != maxFailures || f.failed("0", now) || !f.failed(fmt.Sprint(maxFailures), now) {
+		t.Errorf("%d failures are remembered, want %d, the latest of all", len(f.by), maxFailures)
 	}
 }
 

@@ -23,7 +23,14 @@ const (
 // stays with UDP, for the peer could not connect to it.
 func (s *Server) tooLong(f transport.Flow, size int) bool {
 	return f.Proto() == transport.UDP && size > s.limits.Datagram && s.cfg.Ports(transport.TCP) != 0 &&
-		!s.noTCP.failed(f.Remote().String(), s.clock.Now())
+		(s.noTCP.none() || s.asksTCP(f.Remote().String()))
+}
+
+// asksTCP reports whether a peer may be asked for TCP: one that took none is asked again by one request at a time, for
+// each that asks may wait for tcpTime.
+func (s *Server) asksTCP(peer string) bool {
+	now := s.clock.Now()
+	return s.noTCP.claim(peer, now, 2*tcpTime) || !s.noTCP.failed(peer, now)
 }
 
 // widen connects over TCP to where a datagram would have gone. The address is checked once more: a datagram may answer
@@ -40,6 +47,7 @@ func (s *Server) widen(ctx context.Context, to netip.AddrPort) (f transport.Flow
 		}
 		return f, err
 	}
+	s.noTCP.forget(to.String())
 	s.stats.Widened.Add(1)
 	return f, nil
 }

@@ -1,0 +1,145 @@
+package sbc
+
+import (
+	"testing"
+	"time"
+
+	"carillon/sip/transport"
+	"carillon/trunk"
+)
+
+// Targets and addresses that failed of late and are still dead or alive again, by who the first two peers are.
+var trialWorlds = []struct {
+	name  string
+	world func(*world)
+	names func(*rig)
+	first string
+	next  string
+}{
+	{"targets", nil, func(*rig) {}, carrierIP + ":5060", backupIP + ":5060"},
+	{"addresses", carrierAt("dual.example", 0, trunk.UDP), func(r *rig) {
+		r.net.records("dual.example", [3]string{"UDP", "dual.example", deadV6}, [3]string{"UDP", "dual.example", aliveV4})
+	}, deadV6, aliveV4},
+}
+
+// When the time of a failure is over, one call at a time finds out whether somebody is there again; the others do not
+// wait for it. Once it was answered the target has its place again.
+func TestOneCallTriesWhatFailed(t *testing.T) {
+	for _, st := range trialWorlds {
+		t.Run(st.name, func(t *testing.T) {
+			scenario(t, st.world, func(r *rig) {
+				st.names(r)
+				first, next := r.peer(transport.UDP, st.first), r.peer(transport.UDP, st.next)
+				place := func() *agent {
+					caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
+					caller.want("100")
+					return caller
+				}
+				refusedBy := func(caller *agent, p *peer) {
+					t.Helper()
+					busy(p)
+					caller.refused("486")
+				}
+				silent := func(caller *agent) {
+					t.Helper()
+					first.want("INVITE")
+					time.Sleep(DefaultTargetSilent)
+					first.clear()
+					refusedBy(caller, next)
+				}
+				silent(place())
+				for range 2 { // it stays dead: each time is one call's
+					time.Sleep(DefaultFailedFor)
+					trial := place()
+					for range 3 {
+						refusedBy(place(), next)
+					}
+					silent(trial)
+					refusedBy(place(), next)
+				}
+				time.Sleep(DefaultFailedFor)
+				trial := place()
+				target := first.ring()
+				refusedBy(place(), next)
+				target.answer(100, "") // of a proxy, which says nothing about those behind it
+				refusedBy(place(), next)
+				target.answer(180, "")
+				trial.want("180")
+				refusedBy(place(), first)
+				target.answer(486, "")
+				first.want("ACK")
+				trial.refused("486")
+				next.quiet()
+			})
+		})
+	}
+}
+
+// A trial that shows nothing, because its caller gives up, is the next call's; one that is not heard of again is
+// somebody else's after a while.
+func TestTrialPassesOn(t *testing.T) {
+	for _, st := range trialWorlds {
+		t.Run(st.name, func(t *testing.T) {
+			scenario(t, st.world, func(r *rig) {
+				st.names(r)
+				first, next := r.peer(transport.UDP, st.first), r.peer(transport.UDP, st.next)
+				place := func() *agent {
+					caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
+					caller.want("100")
+					return caller
+				}
+				caller := place()
+				time.Sleep(DefaultTargetSilent)
+				busy(next)
+				caller.refused("486")
+				first.clear()
+				time.Sleep(DefaultFailedFor)
+				for range 2 {
+					caller = place()
+					target := first.ring()
+					target.answer(100, "")
+					caller.cancel()
+					caller.want("200")
+					caller.refused("487")
+					first.respond(first.want("CANCEL"), 200, "", "")
+					target.answer(487, "")
+					first.want("ACK")
+				}
+				trial := place()
+				target := first.ring()
+				target.answer(100, "")
+				time.Sleep(DefaultFailedFor)
+				caller = place()
+				busy(first)
+				caller.refused("486")
+				target.answer(486, "")
+				first.want("ACK")
+				trial.refused("486")
+				next.quiet()
+			})
+		})
+	}
+}
+
+// A firewall that swallows TCP costs one long request at a time its wait, also when the memory of it is over.
+func TestOneRequestAsksForTCP(t *testing.T) {
+	scenario(t, (*world).oneTarget, func(r *rig) {
+		udp := r.tel()
+		r.net.hang = map[addrPort]bool{mustAddr(telAddr): true}
+		first := longCall(r)
+		time.Sleep(tcpTime)
+		busy(udp)
+		first.refused("486")
+		time.Sleep(tcpRetry)
+		first = longCall(r)
+		second := longCall(r)
+		busy(udp)
+		second.refused("486")
+		time.Sleep(tcpTime)
+		busy(udp)
+		first.refused("486")
+		if got := r.net.tcpDials(telAddr); got != 2 {
+			t.Errorf("TCP was tried %d times, want 2", got)
+		}
+	})
+}
