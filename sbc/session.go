@@ -17,7 +17,7 @@ const (
 	maxSession = 24 * time.Hour
 	// maxTooSmall bounds how often one target may answer 422 to ever longer sessions.
 	maxTooSmall = 2
-	// refreshPause is how long a refresh waits that found another change of the session under way.
+	// refreshPause is how long a refresh waits that was refused, or that found another change of the session under way here.
 	refreshPause = 3 * time.Second
 )
 
@@ -273,7 +273,11 @@ func (c *activeCall) onRefreshed(l *leg, m *sip.Message) {
 	case m == nil || m.Status() == 481 || m.Status() == 408:
 		c.end(call.Refuse(call.ReasonConnectionLost, "the "+l.party.String()+" side did not answer the refresh of the session."), "node")
 	default:
-		// The peer may be changing the session itself (491), or may not like this refresh; the expiry has the last word.
-		c.after(l.timer(timerRefresh), refreshPause)
+		// The peer may be changing the session itself, or may not like this refresh; the expiry has the last word.
+		pause := refreshPause
+		if m.Status() == 491 {
+			pause = c.s.glarePause(l.placed)
+		}
+		c.after(l.timer(timerRefresh), pause)
 	}
 }

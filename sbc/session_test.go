@@ -199,7 +199,13 @@ func TestFailedRefreshes(t *testing.T) {
 		caller, target, _, _ := timed(r, []string{"Supported: timer", "Session-Expires: 1800;refresher=uac"}, asks)
 		time.Sleep(500 * time.Second)
 		target.respond(target.want("UPDATE"), 491, "", "")
-		time.Sleep(refreshPause)
+		time.Sleep(2090 * time.Millisecond) // the Call-ID is ours (RFC 3261 section 14.1)
+		target.quiet()
+		for range 191 {
+			if time.Sleep(10 * time.Millisecond); target.next() != "" {
+				break
+			}
+		}
 		target.respond(target.want("UPDATE"), 422, "", "", "Min-SE: 1200")
 		again := target.want("UPDATE")
 		wantHeaders(t, "the UPDATE after 422", again, "Session-Expires: 1200;refresher=uac", "Min-SE: 1200")
@@ -207,6 +213,30 @@ func TestFailedRefreshes(t *testing.T) {
 		hangUp(caller, target)
 		r.record()
 	})
+}
+
+// The node tries again after a glare as RFC 3261 section 14.1 says: in the caller's dialog, whose Call-ID is not ours, within
+// two seconds, and not at the same time on every call.
+func TestRefreshAfterGlare(t *testing.T) {
+	waited := map[time.Duration]bool{}
+	scenario(t, nil, func(r *rig) {
+		caller, target, _, _ := timed(r, []string{"Supported: timer", "Session-Expires: 600;refresher=uas", "Allow: INVITE, UPDATE"}, keepsUp)
+		time.Sleep(300 * time.Second)
+		for range 10 {
+			caller.respond(caller.want("UPDATE"), 491, "", "")
+			since := time.Now()
+			for caller.next() == "" && time.Since(since) <= 2*time.Second {
+				time.Sleep(10 * time.Millisecond)
+			}
+			waited[time.Since(since)] = true
+		}
+		caller.respond(caller.want("UPDATE"), 200, "", "", "Session-Expires: 600;refresher=uac")
+		hangUp(caller, target)
+		r.record()
+	})
+	if len(waited) < 5 {
+		t.Errorf("ten glares were followed by pauses of %v", waited)
+	}
 }
 
 // A target may want a longer session, but not for ever (RFC 4028 section 7.3).
