@@ -140,17 +140,26 @@ func (s *Server) precheck(req *sip.Message) (status int, header, value string) {
 	if n, ok := req.MaxForwards(); ok && n == 0 {
 		return 483, "", ""
 	}
-	if unknown := unsupported(req); unknown != "" {
-		return 420, "Unsupported", unknown
-	}
 	if wanted, ok := seconds(req, sip.HdrSessionExpires); ok && wanted < minSession && req.Method() == sip.Invite {
 		return 422, "Min-SE", strconv.Itoa(int(minSession / time.Second))
+	}
+	return understood(req)
+}
+
+// understood refuses a request, inside of a dialog or not, that asks for what the node does not do or brings what it cannot
+// read (RFC 3261 sections 8.2.2.3 and 8.2.3). An encoded body is among it: nobody could say whether a description is in it.
+func understood(req *sip.Message) (status int, header, value string) {
+	if unknown := unsupported(req); unknown != "" {
+		return 420, "Unsupported", unknown
 	}
 	if enc := req.Get(sip.HdrContentEncoding); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
 		return 415, "Accept-Encoding", "identity"
 	}
-	if req.Method() == sip.Invite && !readable(req) {
-		return 415, "Accept", "application/sdp, multipart/mixed"
+	switch req.Method() {
+	case sip.Invite, sip.Update, sip.Prack:
+		if !readable(req) {
+			return 415, "Accept", "application/sdp, multipart/mixed"
+		}
 	}
 	return 0, "", ""
 }

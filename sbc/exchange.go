@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"strconv"
 	"time"
 
 	"carillon/call"
@@ -33,11 +34,7 @@ type exchange struct {
 func (c *activeCall) onReinvite(e event) {
 	// On the caller's leg nothing may change before the ACK of the first answer, on the target's not before ours.
 	if c.busy(e.leg) {
-		c.reply(e, 491, "")
-		return
-	}
-	if !readable(e.msg) {
-		c.reply(e, 415, "")
+		c.replyBusy(e)
 		return
 	}
 	session := e.leg.session
@@ -56,6 +53,16 @@ func (c *activeCall) onReinvite(e event) {
 func (c *activeCall) busy(l *leg) bool {
 	h := c.handover
 	return c.phase != up || c.exchange != nil || c.caller.awaitAck || !l.other().open || h != nil && h.answer != nil
+}
+
+// replyBusy refuses a change for now: 491 where the other side's crosses it, 500 to a side that has an answer still to come
+// to the change it asked for before (RFC 3261 section 14.2, RFC 3311 section 5.2).
+func (c *activeCall) replyBusy(e event) {
+	if x := c.exchange; x != nil && x.from == e.leg && !x.own && !x.answered {
+		c.replyWith(e, 500, "Retry-After", c.s.retryAfter())
+		return
+	}
+	c.reply(e, 491, "")
 }
 
 // onUpdate carries an UPDATE (RFC 3311). One without a description is a refresh of the target and stays here.
@@ -81,7 +88,7 @@ func (c *activeCall) onUpdate(e event) {
 		return
 	}
 	if !c.mayUpdateEarly() && c.busy(e.leg) {
-		c.reply(e, 491, "")
+		c.replyBusy(e)
 		return
 	}
 	c.carry(e, "UPDATE", session)
@@ -228,9 +235,7 @@ func (c *activeCall) noteExchange(x *exchange, m *sip.Message) {
 
 // replyTooBrief refuses a session that would want refreshing all the time (RFC 4028 section 9).
 func (c *activeCall) replyTooBrief(e event) {
-	b := c.replyTo(e, 422, "")
-	b.HeaderUint("Min-SE", uint64(minSession/time.Second))
-	_ = e.tx.Respond(withoutBody(b).Bytes())
+	c.replyWith(e, 422, "Min-SE", strconv.Itoa(int(minSession/time.Second)))
 }
 
 // onExchangeAck ends a re-INVITE; for a late offer it brings the answer.

@@ -179,6 +179,15 @@ func TestGlare(t *testing.T) {
 		to.send(to.inside("ACK", "").Bytes())
 		to.request("UPDATE", toSDP)
 		to.want("491")
+		for _, method := range []string{"INVITE", "UPDATE"} { // who does not wait for its own answer is told when to come again
+			from.request(method, fromSDP)
+			if again := from.want("500"); header(again, "Retry-After") == "" {
+				t.Errorf("a second %s has the answer\n%s", method, again.Bytes())
+			}
+			if method == "INVITE" {
+				from.send(from.inside("ACK", "").Bytes())
+			}
+		}
 		to.respond(re, 491, "", "")
 		to.want("ACK")
 		from.want("491")
@@ -379,8 +388,12 @@ func TestInDialogOddities(t *testing.T) {
 		re := from.inside("INVITE", "not a description")
 		re.ContentType = "text/plain"
 		from.send(re.Bytes())
-		from.want("415")
+		wantHeaders(t, "the 415", from.want("415"), "Accept: application/sdp, multipart/mixed")
 		from.send(from.inside("ACK", "").Bytes())
+		from.request("INFO", "", "Require: timer, precondition")
+		wantHeaders(t, "the 420", from.want("420"), "Unsupported: precondition")
+		from.request("INFO", "zipped", "Content-Encoding: gzip") // a description could be in it
+		wantHeaders(t, "the 415", from.want("415"), "Accept-Encoding: identity")
 		wrong := from.inside("BYE", "")
 		wrong.CSeq++
 		wrong.FromTag = "somebodyelse"

@@ -79,6 +79,12 @@ func (c *activeCall) onRequest(e event) {
 		// keeps the one that was made to it, because its peer was checked.
 		e.leg.moveTo(e.flow)
 	}
+	if e.msg.Method() != sip.Bye { // whatever it asks for besides, a side that hangs up is gone
+		if status, header, value := understood(e.msg); status != 0 {
+			c.replyWith(e, status, header, value)
+			return
+		}
+	}
 	switch e.msg.Method() {
 	case sip.Bye:
 		c.onBye(e)
@@ -115,6 +121,16 @@ func (c *activeCall) reply(e event, status int, reason string) {
 	}
 	b.Body("", nil)
 	if out := b.Bytes(); out != nil {
+		_ = e.tx.Respond(out)
+	}
+}
+
+// replyWith answers an in-dialog request with a header that says what would be taken.
+func (c *activeCall) replyWith(e event, status int, header, value string) {
+	b := c.replyTo(e, status, "")
+	defer c.s.builders.put(b)
+	b.Header(header, value)
+	if out := withoutBody(b).Bytes(); out != nil {
 		_ = e.tx.Respond(out)
 	}
 }
