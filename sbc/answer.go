@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -242,10 +243,7 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 		c.sendInvite(a, nil)
 		return
 	}
-	o := outcome{
-		status: status, phrase: phraseOf(e.msg), text: fmt.Sprintf("answered %d %s", status, phraseOf(e.msg)),
-		cause: causeOf(e.msg),
-	}
+	o := outcome{status: status, phrase: phraseOf(e.msg), text: fmt.Sprintf("answered %d %s", status, phraseOf(e.msg)), answer: e.msg}
 	if status/100 == 3 && c.redirect(a, e.msg) {
 		o.text += ", which is followed"
 		c.noteAttempt(a, o)
@@ -260,11 +258,11 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 	}
 	c.noteAttempt(a, o)
 	v := judge(call.Refuse(call.ReasonRemoteRefused, o.text))
-	v.status, v.phrase = passedOn(status), o.phrase
+	v.status, v.phrase, v.cause = passedOn(status), o.phrase, causeOfStatus(status)
 	if v.status != status {
 		v.phrase = ""
 	}
-	c.refuseCaller(v, o.cause, a.leg.party.String())
+	c.refuseCaller(v, causeOf(e.msg), e.msg, a.leg.party.String())
 }
 
 // passedOn is the status the caller sees for a target's. A redirect that is not followed would show the caller addresses of the other side
@@ -298,11 +296,11 @@ func namesHost(word string) bool {
 }
 
 // fail refuses the call to the caller.
-func (c *activeCall) fail(v verdict) { c.refuseCaller(v, "", "") }
+func (c *activeCall) fail(v verdict) { c.refuseCaller(v, "", nil, "") }
 
 // refuseCaller gives the caller its final answer and ends the call. cause is the Reason header of whoever ended it, empty
-// where the node did.
-func (c *activeCall) refuseCaller(v verdict, cause, by string) {
+// where the node did; answer is the target's, for the headers that cross, nil for none.
+func (c *activeCall) refuseCaller(v verdict, cause string, answer *sip.Message, by string) {
 	if c.phase != dialling {
 		return
 	}
@@ -310,10 +308,14 @@ func (c *activeCall) refuseCaller(v verdict, cause, by string) {
 	if v.retry {
 		b.Header("Retry-After", c.s.retryAfter())
 	}
-	if cause != "" {
-		b.Header("Reason", cause)
-	} else {
-		c.s.explain(b, v)
+	cause = cmp.Or(cause, v.reasonHeader())
+	c.s.explain(b, v, cause)
+	if answer != nil {
+		c.passHeaders(b, answer)
+	}
+	if c.attempt != nil {
+		// A CANCEL says why, too: a phone shows no missed call where it reads that another one took it (RFC 3326).
+		c.abandon(c.attempt, cause)
 	}
 	c.finish(v, by, func() { c.caller.respond(withoutBody(b)) })
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"carillon/call"
+	"carillon/sip"
 )
 
 // outcome is how a target ended.
@@ -12,7 +13,8 @@ type outcome struct {
 	ours   bool // status stands for an answer that never came
 	phrase string
 	text   string // what the record says about it
-	cause  string // the Reason header passed on
+	// answer is the target's own, for the headers that cross, nil for none.
+	answer *sip.Message
 }
 
 // better returns which of two outcomes the caller shall hear of if nothing better comes (RFC 3261 §16.7): the lowest
@@ -51,7 +53,7 @@ func (c *activeCall) exhausted() {
 			v.phrase = c.best.phrase
 		}
 	}
-	c.fail(v)
+	c.refuseCaller(v, "", c.best.answer, "")
 }
 
 // attemptList says what became of each target. It does not say which: the sentence reaches the caller, and where the

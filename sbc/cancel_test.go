@@ -40,6 +40,44 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Why a caller gave up reaches the target (RFC 3326): a phone that reads that another one took the call shows no missed one.
+func TestCancelSaysWhy(t *testing.T) {
+	for said, want := range map[string]string{
+		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"": "SIP;cause=200",
+		"Subject: nothing": `Q.850;cause=16;text="The caller gave up before the call was answered."`,
+	} {
+		for _, method := range []string{"CANCEL", "BYE"} {
+			scenario(t, (*world).encrypted, func(r *rig) {
+				pbx := r.pbx()
+				caller := r.phone(transport.UDP, carrierIP).inboundCall(sdpPlain).start()
+				caller.want("100")
+				target := pbx.ring()
+				target.answer(180, "")
+				caller.ok = caller.want("180")
+				if method == "BYE" {
+					caller.request("BYE", "", said)
+				} else {
+					cancel := caller.req
+					cancel.Method, cancel.Headers, cancel.Body, cancel.ContentType = "CANCEL", []string{said}, "", ""
+					caller.send(cancel.Bytes())
+				}
+				caller.want("200")
+				caller.want("487")
+				theirs := pbx.want("CANCEL")
+				if got := header(theirs, "Reason"); got != want {
+					t.Errorf("after %s the CANCEL has Reason %q, want %q", method, got, want)
+				}
+				pbx.respond(theirs, 200, "", "")
+				target.answer(487, "")
+				pbx.want("ACK")
+				caller.req.CSeq = 1
+				caller.ackFailure(caller.ok)
+				r.wantRecord(call.ReasonCancelled, 487, "carrier")
+			})
+		}
+	}
+}
+
 // sdpPlainOver is an offer a phone would make over a transport.
 func sdpPlainOver(p transport.Proto) string {
 	if p == transport.TLS {

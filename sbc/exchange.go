@@ -119,7 +119,10 @@ func (c *activeCall) carry(e event, method string, session sessionTimer) {
 // sendExchange sends a change on to the far side.
 func (c *activeCall) sendExchange(x *exchange) {
 	x.out = &outbound{
-		leg: x.to, method: x.method, fill: func(b *sip.Builder) { withBody(b, x.offer) },
+		leg: x.to, method: x.method, fill: func(b *sip.Builder) {
+			c.passHeaders(b, x.req)
+			withBody(b, x.offer)
+		},
 		then: func(answer *sip.Message) { c.onExchangeAnswer(x, answer) },
 	}
 	c.send(x.out)
@@ -135,7 +138,7 @@ func (c *activeCall) onDropped(e event) {
 // replyVerdict refuses an in-dialog request with a row of the table.
 func (c *activeCall) replyVerdict(e event, v verdict) {
 	b := c.replyTo(e, v.status, v.phrase)
-	c.s.explain(b, v)
+	c.s.explain(b, v, v.reasonHeader())
 	b.Body("", nil)
 	if out := b.Bytes(); out != nil {
 		_ = e.tx.Respond(out)
@@ -211,6 +214,7 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 	b.Header("Contact", x.from.contact())
 	b.Header("Allow", c.allow(x.from))
 	x.from.session.writeAnswer(b)
+	c.passHeaders(b, m)
 	if out := withBody(b, sdp).Bytes(); out != nil {
 		_ = x.tx.Respond(out)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carillon/call"
+	"carillon/sip"
 	"carillon/sip/resolve"
 	"carillon/sip/transport"
 	"carillon/trunk"
@@ -71,6 +72,32 @@ func TestFailover(t *testing.T) {
 					t.Errorf("attempts %+v", got.Attempts)
 				}
 			})
+		})
+	}
+}
+
+// A target that refuses without a Reason is given one, and a sentence says that it was the far side, in every refusal.
+func TestRefusalOfTheFarSideIsExplained(t *testing.T) {
+	for status, cause := range map[int]int{
+		400: 41, 403: 21, 404: 1, 405: 63, 406: 79, 410: 22, 420: 127, 480: 18, 482: 25, 484: 28, 485: 1, 486: 17, 488: 65, 491: 31,
+		501: 79, 600: 17, 603: 21, 604: 1, 606: 65,
+	} {
+		scenario(t, nil, func(r *rig) {
+			tel := r.tel()
+			caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+			caller.want("100")
+			target := tel.ring()
+			target.answer(status, "")
+			target.want("ACK")
+			final := caller.refused(fmt.Sprint(status))
+			said := fmt.Sprintf("\"The far side refused the call: answered %d %s.", status, sip.ReasonPhrase(status))
+			if got, want := header(final, "Reason"), fmt.Sprintf("Q.850;cause=%d;text=%s\"", cause, said); got != want {
+				t.Errorf("%d: Reason is %q, want %q", status, got, want)
+			}
+			if got := header(final, "Warning"); !strings.HasPrefix(got, "399 "+nodeName+" "+said) {
+				t.Errorf("%d: Warning is %q", status, got)
+			}
+			r.wantRecord(call.ReasonRemoteRefused, status, "carrier")
 		})
 	}
 }

@@ -159,7 +159,7 @@ func (c *activeCall) onBye(e event) {
 	}
 	if c.phase == dialling {
 		// A caller may end its early dialog with BYE (RFC 3261 §15.1.1).
-		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", e.leg.party.String())
+		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), causeOf(e.msg), nil, e.leg.party.String())
 		return
 	}
 	if h := c.handover; h != nil && h.leaves == e.leg {
@@ -167,19 +167,20 @@ func (c *activeCall) onBye(e event) {
 		return
 	}
 	c.failExchange()
+	e.leg.other().byeFrom = e.msg
 	c.hangUp(e.leg.other(), causeOf(e.msg))
 	c.finish(judge(call.Refuse(call.ReasonHangup, "")), e.leg.party.String(), nil)
 }
 
 // onCancelled takes the caller's CANCEL.
 func (c *activeCall) onCancelled(e event) {
-	c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), causeOf(e.msg), c.caller.side.String())
+	c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), causeOf(e.msg), nil, c.caller.side.String())
 }
 
 // onGone takes the loss of the connection that the answers to the caller's INVITE go over.
 func (c *activeCall) onGone() {
 	if c.phase == dialling {
-		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", c.caller.side.String())
+		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", nil, c.caller.side.String())
 		return
 	}
 	if !c.caller.awaitAck {
@@ -262,7 +263,7 @@ func (c *activeCall) endWith(v verdict, by string) {
 	case over:
 		return
 	case dialling:
-		c.refuseCaller(v, "", by)
+		c.refuseCaller(v, "", nil, by)
 		return
 	}
 	c.failExchange()

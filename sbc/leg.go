@@ -50,6 +50,8 @@ type leg struct {
 	awaitAck, byeWanted bool
 	// byeReason goes with a BYE that waits.
 	byeReason string
+	// byeFrom is the other side's BYE, for the headers that cross; nil where the node hangs up.
+	byeFrom *sip.Message
 
 	// seq is the CSeq number of our last INVITE on this leg. unacked is that of a 2xx that still wants its ACK, 0 for
 	// none: a late offer is acknowledged only once its answer is here.

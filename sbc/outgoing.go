@@ -29,6 +29,9 @@ func (c *activeCall) sendBye(l *leg, reason string) {
 		if reason != "" {
 			b.Header("Reason", reason)
 		}
+		if l.byeFrom != nil {
+			c.passHeaders(b, l.byeFrom)
+		}
 		b.Body("", nil)
 	}})
 }

@@ -135,7 +135,42 @@ var endings = map[call.Reason]rejection{
 	call.ReasonPlainInDialog: {403, "", 21, 399, false, "A request of the call came in the clear and carried a key.",
 		"Keep every request of an encrypted call on TLS."},
 	call.ReasonTransferred:   {487, "", 16, 0, false, "A side transferred the call: the other one went on in another call.", ""},
-	call.ReasonRemoteRefused: {480, "", 0, 0, false, "The far side refused the call: %s.", ""},
+	call.ReasonRemoteRefused: {480, "", 31, 399, false, "The far side refused the call: %s.", ""},
+}
+
+// causeOfStatus is the Q.850 cause that stands for a target's final answer without one (RFC 3398 section 8.2.6.1).
+func causeOfStatus(status int) int {
+	switch status {
+	case 400, 481, 500, 503:
+		return 41
+	case 401, 402, 403, 407, 603:
+		return 21
+	case 404, 485, 604:
+		return 1
+	case 405:
+		return 63
+	case 406, 415, 501:
+		return 79
+	case 408, 504:
+		return 102
+	case 410:
+		return 22
+	case 413, 414, 416, 420, 421, 423, 505, 513:
+		return 127
+	case 480:
+		return 18
+	case 482, 483:
+		return 25
+	case 484:
+		return 28
+	case 486, 600:
+		return 17
+	case 488, 606:
+		return 65
+	case 502:
+		return 38
+	}
+	return 31 // normal, unspecified
 }
 
 // verdict is a rejection made for one call.

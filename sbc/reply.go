@@ -95,16 +95,16 @@ func (s *Server) verdictResponse(a *arrival, v verdict, say bool) *sip.Builder {
 		b.Header("Retry-After", s.retryAfter())
 	}
 	if say {
-		s.explain(b, v)
+		s.explain(b, v, v.reasonHeader())
 	}
 	b.Body("", nil)
 	return b
 }
 
-// explain writes the sentence into Reason and Warning.
-func (s *Server) explain(b *sip.Builder, v verdict) {
-	if value := v.reasonHeader(); value != "" {
-		b.Header("Reason", value)
+// explain writes a verdict into Warning, and why into Reason: the verdict's own sentence, or what the other side said.
+func (s *Server) explain(b *sip.Builder, v verdict, reason string) {
+	if reason != "" {
+		b.Header("Reason", reason)
 	}
 	if value := v.warningHeader(s.cfg.Name); value != "" {
 		b.Header("Warning", value)
