@@ -160,6 +160,66 @@ func TestDiversions(t *testing.T) {
 	})
 }
 
+// Who wants to stay unknown does so towards a customer; a carrier is told, with the wish (RFC 5806, RFC 7044 section 10.1.2).
+func TestHiddenDiversions(t *testing.T) {
+	const number, other = "+12065550177", "+12065550178"
+	says := []string{
+		"Diversion: <sip:" + number + "@a.example>;reason=user-busy;privacy=full",
+		"Diversion: <sip:" + number + "@a.example>;reason=user-busy;privacy=\"uri\"",
+		"Diversion: <sip:" + other + "@a.example>;reason=user-busy;privacy=off",
+		"Diversion: <sip:" + other + "@a.example>;reason=user-busy;privacy=name",
+		"History-Info: <sip:" + number + "@a.example?Reason=SIP%3Bcause%3D302&privacy=History>;index=1",
+		"History-Info: <sip:" + other + "@a.example?Privacy=none>;index=1.1",
+	}
+	entries := func(m *sip.Message) (got []string) {
+		for f := range m.Fields() {
+			if f.ID == sip.HdrDiversion || f.ID == sip.HdrHistoryInfo {
+				got = append(got, string(f.Value))
+			}
+		}
+		return got
+	}
+	for _, c := range []struct {
+		privacy string
+		inbound bool
+		want    []string
+	}{
+		{"none", true, []string{
+			"<" + nobody + ">;reason=user-busy;privacy=full", "<" + nobody + ">;reason=user-busy;privacy=uri",
+			"<sip:" + other + "@example.com>;reason=user-busy;privacy=off", "<sip:" + other + "@example.com>;reason=user-busy;privacy=name",
+			"<" + nobody + "?Privacy=history>;index=1", "<sip:" + other + "@example.com>;index=1.1",
+		}},
+		{"id;history", true, []string{
+			"<" + nobody + ">;reason=user-busy;privacy=full", "<" + nobody + ">;reason=user-busy;privacy=uri",
+			"<sip:" + other + "@example.com>;reason=user-busy;privacy=off", "<sip:" + other + "@example.com>;reason=user-busy;privacy=name",
+			"<" + nobody + "?Privacy=history>;index=1", "<" + nobody + "?Privacy=history>;index=1.1",
+		}},
+		{"none", false, []string{
+			"<sip:" + number + "@example.com>;reason=user-busy;privacy=full", "<sip:" + number + "@example.com>;reason=user-busy;privacy=uri",
+			"<sip:" + other + "@example.com>;reason=user-busy;privacy=off", "<sip:" + other + "@example.com>;reason=user-busy;privacy=name",
+			"<sip:" + number + "@example.com?Privacy=history>;index=1", "<sip:" + other + "@example.com>;index=1.1",
+		}},
+	} {
+		scenario(t, (*world).encrypted, func(r *rig) {
+			tel, pbx := r.tel(), r.pbx()
+			caller, callee := r.customer(transport.TLS).outboundCall(sdpSecure), tel
+			if c.inbound {
+				caller, callee = tel.inboundCall(sdpPlain), pbx
+			}
+			caller.start(append(says, "Privacy: "+c.privacy)...)
+			caller.want("100")
+			target := callee.ring()
+			if got := entries(target.invite); !slices.Equal(got, c.want) {
+				t.Errorf("Privacy %s, inbound %v: got\n%q\nwant\n%q", c.privacy, c.inbound, got, c.want)
+			}
+			target.answer(486, "")
+			target.want("ACK")
+			caller.refused("486")
+			r.record()
+		})
+	}
+}
+
 // FuzzBody reads any multipart body: no more parts than the bound, and a description only where one is.
 func FuzzBody(f *testing.F) {
 	f.Add("multipart/mixed;boundary=b1", mixed("application/sdp||v=0", "application/pidf+xml|<a@b>|"+pidf))

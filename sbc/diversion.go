@@ -11,18 +11,23 @@ import (
 // sent the call on, and what is longer comes from a loop.
 const maxDiversions = 20
 
+// nobody is the URI of who wants to stay unknown (RFC 3323 section 4.1.1.3).
+const nobody = "sip:anonymous@anonymous.invalid"
+
 // passDiversions writes who sent a call on before it came here. The numbers cross; hosts do not, they are the other
-// side's network: each entry is written anew under the node's own domain.
-func (c *activeCall) passDiversions(b *sip.Builder, m *sip.Message) {
+// side's network: each entry is written anew under the node's own domain. A number that is to stay unknown crosses to a
+// carrier alone, which keeps to what is said of it (RFC 3325 section 5, RFC 7044 section 10.1.2).
+func (c *activeCall) passDiversions(b *sip.Builder, m *sip.Message, trusted bool) {
 	n := 0
 	for value := range m.Values(sip.HdrDiversion) {
-		if text := c.diversion(value); text != "" && n < maxDiversions {
+		if text := c.diversion(value, trusted); text != "" && n < maxDiversions {
 			b.Header("Diversion", text)
 			n++
 		}
 	}
+	hidden := hidesHistory(string(m.Get(sip.HdrPrivacy)))
 	for value := range m.Values(sip.HdrHistoryInfo) {
-		if text := c.historyEntry(value); text != "" && n < maxDiversions {
+		if text := c.historyEntry(value, trusted, hidden); text != "" && n < maxDiversions {
 			b.Header("History-Info", text)
 			n++
 		}
@@ -37,25 +42,57 @@ func (c *activeCall) passReferrer(b *sip.Builder, m *sip.Message) {
 }
 
 // diversion returns an entry of Diversion (RFC 5806) as it may cross, empty where it names no number.
-func (c *activeCall) diversion(value []byte) string {
+func (c *activeCall) diversion(value []byte, trusted bool) string {
 	addr, uri := c.ownForm(value)
 	if uri == "" {
 		return ""
+	}
+	v, _ := addr.Param("privacy")
+	if privacy := strings.ToLower(strings.Trim(string(v), `"`)); !trusted && privacy != "" && privacy != "off" && privacy != "name" {
+		uri = nobody
 	}
 	return "<" + uri + ">" + tokenParams(addr, "reason", "counter", "limit", "privacy", "screen")
 }
 
 // historyEntry returns an entry of History-Info (RFC 7044) as it may cross. Its index tells the order; the reason of a
-// retargeting is a parameter of the URI (RFC 4458).
-func (c *activeCall) historyEntry(value []byte) string {
+// retargeting is a parameter of the URI (RFC 4458), and that it is to stay unknown a header in it.
+func (c *activeCall) historyEntry(value []byte, trusted, hidden bool) string {
 	addr, uri := c.ownForm(value)
 	if uri == "" {
 		return ""
 	}
+	hides := hidden || hidesHistory(privacyIn(&addr.URI))
+	if hides && !trusted {
+		uri = nobody
+	}
 	if cause, ok := addr.URI.Param("cause"); ok && isToken(string(cause)) {
 		uri += ";cause=" + string(cause)
 	}
+	if hides {
+		uri += "?Privacy=history"
+	}
 	return "<" + uri + ">" + tokenParams(addr, "index", "rc", "mp", "np")
+}
+
+// hidesHistory reports whether a value of Privacy covers who sent a call on.
+func hidesHistory(privacy string) bool {
+	for value := range strings.FieldsFuncSeq(privacy, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+		switch strings.ToLower(value) {
+		case "history", "header", "session":
+			return true
+		}
+	}
+	return false
+}
+
+// privacyIn returns the value of Privacy among the headers of a URI, empty for none.
+func privacyIn(uri *sip.URI) string {
+	for field := range strings.SplitSeq(string(uri.Headers), "&") {
+		if name, value, _ := strings.Cut(field, "="); strings.EqualFold(name, "Privacy") {
+			return string(sip.Unescape(nil, []byte(value)))
+		}
+	}
+	return ""
 }
 
 // ownForm reads an entry and returns its number as a URI of ours.

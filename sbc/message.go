@@ -147,7 +147,7 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 		b.Header("X-VoiceConnector-ID", a.target.Connector.ID)
 	}
 	c.passHeaders(b, c.caller.req)
-	c.passDiversions(b, c.caller.req)
+	c.passDiversions(b, c.caller.req, a.target.Carrier != nil)
 	if c.caller.stayed {
 		c.passReferrer(b, c.caller.req)
 	}
