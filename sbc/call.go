@@ -227,6 +227,8 @@ func (c *activeCall) handle(e event) {
 		c.onLost(e.request)
 	case evReconnected:
 		c.onReconnected(e)
+	case evRegained:
+		c.onRegained(e)
 	case evWidened:
 		c.onWidened(e)
 	case evDropped:

@@ -177,20 +177,6 @@ func (c *activeCall) onCancelled(e event) {
 	c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), causeOf(e.msg), nil, c.caller.side.String())
 }
 
-// onGone takes the loss of the connection that the answers to the caller's INVITE go over.
-func (c *activeCall) onGone() {
-	if c.phase == dialling {
-		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), "", nil, c.caller.side.String())
-		return
-	}
-	if !c.caller.awaitAck {
-		return
-	}
-	c.caller.invite.Acked() // no ACK will come
-	c.caller.awaitAck = false
-	c.end(call.Refuse(call.ReasonConnectionLost, "the "+c.caller.side.String()+" side's connection closed before it acknowledged the answer."), "node")
-}
-
 // onAck takes the ACK of a 2xx of ours: the first of the call, or that of a re-INVITE.
 func (c *activeCall) onAck(e event) {
 	if x := c.exchange; x != nil && x.from == e.leg && x.answered && e.msg.CSeq() == x.req.CSeq() {

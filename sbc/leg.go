@@ -46,6 +46,8 @@ type leg struct {
 	// invite is the caller's INVITE, on the caller's leg, and the request it came with.
 	invite *transaction.Server
 	req    *sip.Message
+	// regained is true once another connection was looked for to answer it.
+	regained bool
 	// awaitAck is true from our 2xx until its ACK; bye is then kept until it has come (RFC 3261 section 15).
 	awaitAck, byeWanted bool
 	// byeReason goes with a BYE that waits.

@@ -53,6 +53,7 @@ type eventKind uint8
 const (
 	evCancelled   eventKind = iota + 1 // the caller sent CANCEL before the answer
 	evGone                             // the caller's connection is lost, so that its INVITE cannot be answered
+	evRegained                         // there is another connection to the caller, or there is none
 	evFound                            // the target's addresses are known and a flow is open
 	evResponse                         // a target answered its INVITE
 	evSilentEnd                        // a target's INVITE ended without a final answer

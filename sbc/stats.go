@@ -24,6 +24,7 @@ type Stats struct {
 	ProbeFails    atomic.Uint64 // of these, not answered
 	Widened       atomic.Uint64 // requests sent over TCP because they were too long for UDP
 	NoTCP         atomic.Uint64 // peers found to take no TCP, who get such requests over UDP
+	Regained      atomic.Uint64 // callers that were answered over another connection, because theirs was gone
 	Transfers     atomic.Uint64 // calls begun because a customer transferred one
 	TransferFails atomic.Uint64 // transfers after which the call went on as it was, or ended
 	Transferred   atomic.Uint64 // parties that went over from one call into another

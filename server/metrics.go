@@ -122,6 +122,8 @@ func sipMetrics() []metric {
 			prometheus.CounterValue, "way", func(n *Node) map[string]float64 {
 				return map[string]float64{"tcp": float64(n.sbc.Stats().Widened.Load()), "udp": float64(n.sbc.Stats().NoTCP.Load())}
 			}},
+		counter("carillon_sip_callers_regained_total", "Callers answered over another connection, because theirs was gone.",
+			func(n *Node) uint64 { return n.sbc.Stats().Regained.Load() }),
 		counter("carillon_sip_overloaded_total", "SIP requests met with --max-transactions held.",
 			func(n *Node) uint64 { return n.layer.Stats().Overloaded.Load() }),
 		{"carillon_sip_transactions", "SIP transactions held.", prometheus.GaugeValue, "side", func(n *Node) map[string]float64 {

@@ -78,7 +78,7 @@ func (x *machineFuzz) actAsUser(op byte, i int) {
 	case op == 7:
 		tx.Acked()
 	case op == 8:
-		tx.Resend(x.near.Flow(), siptest.Response(x.t, req, 200, "near"))
+		tx.MoveTo(x.near.Flow())
 	case tx.Respond(siptest.Response(x.t, req, code, "near")) == nil && code >= 200:
 		if code == 486 && tx.Respond(siptest.Response(x.t, req, 200, "near")) == nil {
 			x.t.Error("two final answers")

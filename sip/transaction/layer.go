@@ -87,7 +87,7 @@ const (
 	// Timeout: no response in time (timers B, F), none after CANCEL, or no ACK for a failure (timer H).
 	Timeout
 	// TransportError: the message could not be sent, or the connection is gone; Event.Err says why.
-	// A client transaction is over with it. A server transaction is not: see Server.Resend.
+	// A client transaction is over with it. A server transaction is not: see Server.MoveTo.
 	TransportError
 	// Cancelled: a CANCEL came before the final response of an INVITE and was answered with 200;
 	// Event.Message has it. The user answers the INVITE, normally with 487.

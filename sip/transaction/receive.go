@@ -45,7 +45,7 @@ func (l *Layer) response(f transport.Flow, m *sip.Message) {
 func (l *Layer) request(f transport.Flow, m *sip.Message) {
 	tx, isNew := l.enter(f, m)
 	if !isNew {
-		tx.again()
+		tx.again(f)
 		return
 	}
 	l.core.Request(tx, m)
@@ -96,7 +96,7 @@ func (l *Layer) cancel(f transport.Flow, m *sip.Message) {
 	}
 	tx, isNew := l.enter(f, m)
 	if !isNew {
-		tx.again()
+		tx.again(f)
 		return
 	}
 	l.stats.Cancels.Add(1)

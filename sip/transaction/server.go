@@ -23,6 +23,7 @@ type Server struct {
 	outbox
 
 	flow       transport.Flow // of the answers
+	other      transport.Flow // another connection on which the peer was heard since; used when flow is gone
 	on         func(Event)
 	tag        string
 	last       []byte // the response to repeat
@@ -154,21 +155,30 @@ func (t *Server) Drop() {
 	t.terminate()
 }
 
-// Resend sends a response on another flow and uses that from now on: for an answer whose
-// connection is gone (RFC 3261 §18.2.2; transport.SentBy has the address). The state stays.
-func (t *Server) Resend(f transport.Flow, b []byte) error {
-	if statusOf(b) == 0 {
-		return ErrNotResponse
-	}
+// MoveTo sends the latest response on another flow, if it could not be sent, and uses that from now
+// on: for answers whose connection is gone (RFC 3261 §18.2.2; transport.SentBy has the address).
+// The state stays.
+func (t *Server) MoveTo(f transport.Flow) {
 	t.mu.Lock()
 	t.flow, t.failed = f, false
-	out := output{flow: f, send: b, borrow: true}
-	if t.last != nil {
-		t.last = slices.Clone(b)
-		out.send, out.borrow = t.last, false
+	if t.last == nil || t.state == stateTerminated {
+		t.mu.Unlock()
+		return
 	}
-	t.drop(t.post(t, out))
-	return nil
+	t.drop(t.post(t, output{flow: f, send: t.last}))
+}
+
+// heardOn notes that the peer sends what belongs to the transaction on another connection: its
+// answers go there once the one it began on is gone. Connections of other hosts are not taken: a
+// branch that can be guessed must not lead answers away. It is called with the lock held.
+func (t *Server) heardOn(f transport.Flow) {
+	switch {
+	case f == t.flow || !f.Proto().Reliable() || f.Remote().Addr() != t.flow.Remote().Addr():
+	case t.failed:
+		t.flow, t.failed = f, false
+	default:
+		t.other = f
+	}
 }
 
 // Acked says that the ACK of a 2xx has arrived, which is matched by its dialog and not here: the
@@ -187,9 +197,10 @@ func (t *Server) Acked() {
 
 // again takes a repeated request: the latest response goes out again, but for a 2xx, which has a
 // schedule of its own (RFC 6026 §7.1).
-func (t *Server) again() {
+func (t *Server) again(f transport.Flow) {
 	t.layer.stats.Absorbed.Add(1)
 	t.mu.Lock()
+	t.heardOn(f)
 	if t.last == nil || t.state == stateAccepted || t.state >= stateConfirmed {
 		t.mu.Unlock()
 		return
@@ -226,6 +237,7 @@ func (t *Server) ack(f transport.Flow, m *sip.Message) bool {
 // to cancel.
 func (t *Server) cancelled(f transport.Flow, m *sip.Message) {
 	t.mu.Lock()
+	t.heardOn(f)
 	if t.state > stateProceeding {
 		t.mu.Unlock()
 		return
@@ -293,7 +305,7 @@ func (t *Server) terminate() {
 func (t *Server) perform(out output) {
 	if out.send != nil {
 		if err := out.flow.Send(out.send); err != nil {
-			t.sendFailed(err)
+			t.sendFailed(out, err)
 		}
 	}
 	if out.kind == 0 {
@@ -307,16 +319,31 @@ func (t *Server) perform(out output) {
 	}
 }
 
-// sendFailed reports the first failure; repetitions go on, since a UDP route may come back.
-func (t *Server) sendFailed(err error) {
+// sendFailed sends a response on the other connection of the peer, if there is one, and else keeps it and reports the
+// first failure; repetitions go on, since a UDP route may come back.
+func (t *Server) sendFailed(out output, err error) {
+	t.mu.Lock()
+	if out.flow == t.flow && !t.other.IsZero() {
+		t.flow, t.other = t.other, transport.Flow{}
+	}
+	now := t.flow
+	t.mu.Unlock()
+	if now != out.flow {
+		if err = now.Send(out.send); err == nil {
+			return
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.state != stateTerminated && !t.acked && (t.last == nil || statusOf(t.last) < 200) {
+		t.last = slices.Clone(out.send)
+	}
 	if t.failed {
 		return
 	}
 	t.failed = true
 	t.layer.stats.TransportFails.Add(1)
-	t.enqueue([]output{{flow: t.flow, kind: TransportError, err: err}})
+	t.enqueue([]output{{flow: now, kind: TransportError, err: err}})
 }
 
 // settled lets go of the user of a finished request: the closure may hold a whole call, and only

@@ -3,6 +3,7 @@ package transaction
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -260,27 +261,93 @@ func TestRespondOnceForgets(t *testing.T) {
 	h.wantTold("0s new INVITE", "0s core ACK")
 }
 
-func TestResendOnAnotherFlow(t *testing.T) {
-	h := newHarness(t, transport.TLS, Timers{})
-	r := siptest.Request{Transport: "TLS"}
-	h.send(r.Bytes())
-	h.near.Cut()
-	if err := h.reply(r, 200); err != nil {
-		t.Fatal(err)
+// An answer whose connection is gone is kept for the next one, whatever it says; only a 2xx is repeated there.
+func TestMoveTo(t *testing.T) {
+	for _, st := range []struct {
+		codes []int
+		want  string
+	}{
+		{[]int{200}, "0s 200,500ms 200"}, {[]int{486}, "0s 486"}, {[]int{180}, "0s 180"},
+		{[]int{180, 486}, "0s 486"}, {[]int{180, 200}, "0s 200,500ms 200"},
+	} {
+		t.Run(fmt.Sprint(st.codes), func(t *testing.T) {
+			h := newHarness(t, transport.TLS, Timers{})
+			r := siptest.Request{Transport: "TLS"}
+			h.send(r.Bytes())
+			h.near.Cut()
+			for _, code := range st.codes {
+				if err := h.reply(r, code); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.wantTold("0s new INVITE", "0s TransportError: wire cut")
+			near, _ := siptest.Wire(transport.TLS, h.clock)
+			h.server.MoveTo(near.Flow())
+			h.clock.Advance(600 * ms)
+			h.server.Acked()
+			if st.want == "0s 180" {
+				h.server.Drop() // nobody answers it
+			}
+			h.clock.Advance(time.Minute)
+			if got := strings.Join(near.Log(), ","); got != st.want {
+				t.Errorf("sent %s, want %s", got, st.want)
+			}
+			h.wantEmpty()
+		})
 	}
-	h.wantTold("0s new INVITE", "0s TransportError: wire cut")
-	near, _ := siptest.Wire(transport.TLS, h.clock)
-	if err := h.server.Resend(near.Flow(), siptest.Response(t, r.Message(t), 200, "near")); err != nil {
-		t.Fatal(err)
+}
+
+// A peer that comes back on another connection, with its INVITE or a CANCEL, gets there what the lost one does not
+// take, at once or with its next message; from another host nobody gets anything.
+func TestPeerOnAnotherConnection(t *testing.T) {
+	for _, st := range []struct {
+		name   string
+		method string // of what it sends there
+		after  bool   // the answer could not be sent before
+		from   string
+		want   string
+	}{
+		{"INVITE before the answer", "INVITE", false, "192.0.2.2", "0s 486"},
+		{"INVITE after the answer", "INVITE", true, "192.0.2.2", "0s 486"},
+		{"CANCEL before the answer", "CANCEL", false, "192.0.2.2", "0s 200,0s 486"},
+		{"INVITE from elsewhere before", "INVITE", false, "192.0.2.66", ""},
+		{"INVITE from elsewhere after", "INVITE", true, "192.0.2.66", ""},
+	} {
+		t.Run(st.name, func(t *testing.T) {
+			h := newHarness(t, transport.TLS, Timers{})
+			r := siptest.Request{Transport: "TLS"}
+			h.send(r.Bytes())
+			local := netip.MustParseAddrPort("192.0.2.1:5061")
+			near, far := siptest.WireBetween(transport.TLS, h.clock, local, netip.AddrPortFrom(netip.MustParseAddr(st.from), 7000))
+			near.Attach(h.layer)
+			again := r
+			again.Method = st.method
+			come := func() {
+				if err := far.Flow().Send(again.Bytes()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			invite := h.server
+			answer := func() {
+				h.near.Cut()
+				if err := invite.Respond(siptest.Response(t, r.Message(t), 486, "near")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if st.after {
+				answer()
+				come()
+			} else {
+				come()
+				answer()
+			}
+			if got := strings.Join(near.Log(), ","); got != st.want {
+				t.Errorf("sent %s, want %s", got, st.want)
+			}
+			h.clock.Advance(time.Minute)
+			h.wantEmpty()
+		})
 	}
-	h.clock.Advance(600 * ms)
-	h.server.Acked()
-	h.clock.Advance(time.Minute)
-	if got, want := strings.Join(near.Log(), ","), "0s 200,500ms 200"; got != want {
-		t.Errorf("sent %s, want %s", got, want)
-	}
-	h.wantTold("0s new INVITE", "0s TransportError: wire cut")
-	h.wantEmpty()
 }
 
 // A peer without rport gets its answer on the port it named (RFC 3261 §18.2.2).
