@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,9 +96,20 @@ func newVenture(t *testing.T, n *process, carrier ...string) venture {
 // call plays the customer, waits until all sides are through and returns the record.
 func (x venture) call(t *testing.T, customer, transport string, far ...*sipp) record {
 	t.Helper()
-	callSIPp(t, customer, transport, x.n.sip(transport), x.number, x.vc.Host, x.vc.number, digestOptions(x.vc, x.number)...).wait()
-	for _, f := range far {
-		f.wait()
+	return x.ends(t, append([]*sipp{x.dial(t, customer, transport)}, far...)...)
+}
+
+// dial starts the customer.
+func (x venture) dial(t *testing.T, customer, transport string) *sipp {
+	t.Helper()
+	return callSIPp(t, customer, transport, x.n.sip(transport), x.number, x.vc.Host, x.vc.number, digestOptions(x.vc, x.number)...)
+}
+
+// ends waits until all sides are through and returns the record.
+func (x venture) ends(t *testing.T, sides ...*sipp) record {
+	t.Helper()
+	for _, s := range sides {
+		s.wait()
 	}
 	return x.n.records(t, x.vc, 1)[0]
 }
@@ -252,37 +264,90 @@ func redirected(t *testing.T, n *process) {
 	judgeEcho(t, [2]legRecord{r.Customer, r.CarrierLeg}, true)
 }
 
-// movesMedia: the side that was called moves to another address, where a socket of the test's hears the customer's tone.
-func movesMedia(t *testing.T, n *process) {
-	there, err := net.ListenPacket("udp4", "127.0.0.2:0")
+// ear is a place where media comes and nobody answers.
+type ear struct {
+	socket  net.PacketConn
+	packets atomic.Int64
+	// enough is closed with the packet that makes them enoughPackets, gone when no more are counted.
+	enough, gone chan struct{}
+}
+
+const enoughPackets = 40
+
+func newEar(t *testing.T, ip string) *ear {
+	t.Helper()
+	socket, err := net.ListenPacket("udp4", ip+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer there.Close()
-	var packets atomic.Int64
-	heard := make(chan struct{})
+	t.Cleanup(func() { socket.Close() })
+	e := &ear{socket: socket, enough: make(chan struct{}), gone: make(chan struct{})}
 	go func() {
-		defer close(heard)
+		defer close(e.gone)
 		b := make([]byte, 2048)
 		for {
-			if _, _, err := there.ReadFrom(b); err != nil {
+			if n, _, err := socket.ReadFrom(b); err != nil || n == 0 {
 				return
 			}
-			packets.Add(1)
+			if e.packets.Add(1) == enoughPackets {
+				close(e.enough)
+			}
 		}
 	}()
-	port := there.LocalAddr().(*net.UDPAddr).Port
-	moved := strings.Replace(strings.Replace(echo, "[media_ip]", "127.0.0.2", 1), "[media_port]", fmt.Sprint(port), 1)
-	far := serveSIPp(t, ladder(rings, answers("200 OK", echo), takes("ACK"), wait,
-		calleeSends("INVITE", 1, moved, "Contact: <sip:moved@[local_ip]:[local_port];transport=[transport]>"), mayHear(100), hears(200), calleeSends("ACK", 1, ""),
+	return e
+}
+
+func (e *ear) address() netip.AddrPort { return e.socket.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// all is what came, once nobody sends any more: an empty datagram comes behind the last packet.
+func (e *ear) all(t *testing.T) int64 {
+	t.Helper()
+	if _, err := e.socket.WriteTo(nil, e.socket.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	<-e.gone
+	return e.packets.Load()
+}
+
+// described is the description that sends media here.
+func (e *ear) described() string {
+	return strings.NewReplacer("[media_ip]", e.address().Addr().String(), "[media_port]", fmt.Sprint(e.address().Port())).Replace(echo)
+}
+
+// hears waits for enough packets and lets a SIPp go on.
+func (e *ear) hears(t *testing.T, next *sipp) {
+	t.Helper()
+	select {
+	case <-e.enough:
+	case <-time.After(15 * time.Second):
+		t.Fatalf("%d packets came to %v in 15 s, want %d", e.packets.Load(), e.address(), enoughPackets)
+	}
+	next.nudge(t)
+}
+
+// movesMedia: the side that was called hears the customer's tone at one address, and then at another one and there alone.
+func movesMedia(t *testing.T, n *process) {
+	here, there := newEar(t, "127.0.0.1"), newEar(t, "127.0.0.2")
+	far := serveSIPp(t, ladder(rings, answers("200 OK", here.described()), takes("ACK"), takes("INFO"),
+		calleeSends("INVITE", 1, there.described(), "Contact: <sip:moved@[local_ip]:[local_port];transport=[transport]>"), mayHear(100), hears(200), calleeSends("ACK", 1, ""),
 		takesWith("BYE", "BYE sip:moved@127.0.0.1"), checked, agrees("")), "udp")
-	r := newVenture(t, n, far.targetArgument()).call(t, ladder(proves(tone), mayHear(180), hears(200), acks(2, ""), play,
-		takes("INVITE"), agrees(tone, myself), takes("ACK"), wait, saysBye(3), hears(200)), "udp", far)
+	x := newVenture(t, n, far.targetArgument())
+	near := x.dial(t, ladder(proves(tone), mayHear(180), hears(200), acks(2, ""), play,
+		takes("INVITE"), agrees(tone, myself), takes("ACK"), takes("INFO"), saysBye(3), hears(200)), "udp")
+	here.hears(t, far)
+	there.hears(t, near)
+	before := here.packets.Load()
+	r := x.ends(t, near, far)
 	wantRecord(t, r, 200, "hangup")
-	there.Close()
-	<-heard
-	if got := packets.Load(); got < 40 {
-		t.Errorf("%d packets came to the new address, want the 60 of its time, or nearly", got)
+	old, rest := here.all(t), there.all(t)
+	if old != before {
+		t.Errorf("%d packets came to the old address while the new one was in use", old-before)
+	}
+	if got, want := old+rest, int64(r.CarrierLeg.Media.Sent); got != want {
+		t.Errorf("%d packets came to the two addresses, want the %d that were sent", got, want)
+	}
+	if got := r.CarrierLeg.Media.Remote; got != there.address() {
+		t.Errorf("the media went to %v at last, want %v", got, there.address())
 	}
 }
 

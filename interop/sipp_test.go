@@ -2,9 +2,11 @@ package interop
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +20,8 @@ import (
 //     the two (RFC 7616 section 3.4), so it must be said. TestSIPpDigestURI shows what happens if it is not.
 //   - It sends a tone with rtp_stream and echoes with -rtp_echo, but judges nothing it hears: the record's counters do,
 //     and baresip's recordings.
+//   - It echoes on the port that it streams from, too. Two that echo pass every packet on between them for ever, until
+//     the node drops what is too much and with it the tone; so the one that streams does not echo.
 
 // sipp is one running SIPp.
 type sipp struct {
@@ -34,12 +38,17 @@ func startSIPp(t *testing.T, scenario, transport string, more ...string) *sipp {
 	t.Helper()
 	program := need(t, "/usr/bin/sipp")
 	s := &sipp{t: t, dir: t.TempDir(), port: freePair(t), out: &syncBuffer{}, done: make(chan error, 1)}
-	file, err := filepath.Abs("testdata/sipp_" + scenario + ".xml")
-	if strings.HasPrefix(scenario, "<") {
-		file = filepath.Join(s.dir, "scenario.xml")
-		err = os.WriteFile(file, []byte(scenario), 0o600)
+	if !strings.HasPrefix(scenario, "<") {
+		text, err := os.ReadFile("testdata/sipp_" + scenario + ".xml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		scenario = string(text)
 	}
-	if err != nil {
+	if !strings.Contains(scenario, "rtp_stream=") {
+		more = append(more, "-rtp_echo")
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "scenario.xml"), []byte(scenario), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// SIPp streams the bytes of a file as they are: 0x2a and 0xaa are a square wave in G.711 mu-law.
@@ -48,8 +57,8 @@ func startSIPp(t *testing.T, scenario, transport string, more ...string) *sipp {
 		t.Fatal(err)
 	}
 	mode := map[string]string{"udp": "u1", "tcp": "t1"}[transport]
-	args := append([]string{"-sf", file, "-t", mode, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", strconv.Itoa(s.port),
-		"-mp", strconv.Itoa(mediaPort(t)), "-rtp_echo", "-m", "1", "-nostdin",
+	args := append([]string{"-sf", "scenario.xml", "-t", mode, "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", strconv.Itoa(s.port),
+		"-mp", strconv.Itoa(mediaPort(t)), "-m", "1", "-nostdin",
 		"-timeout", "20s", "-timeout_error", "-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log"}, more...)
 	s.cmd = exec.Command(program, args...)
 	s.cmd.Dir = s.dir
@@ -134,6 +143,23 @@ func (s *sipp) heard(t *testing.T) string {
 		t.Fatalf("%v wrote down %d octets: %v", s.cmd, len(messages), err)
 	}
 	return string(messages)
+}
+
+// nudge lets a SIPp over UDP that waits for an INFO go on, so that a flow can wait for what its sides do not see. SIPp goes
+// by the Call-ID and asks not where it comes from.
+func (s *sipp) nudge(t *testing.T) {
+	t.Helper()
+	callID := regexp.MustCompile(`(?m)^Call-ID: .*$`).FindString(s.heard(t))
+	to, err := net.Dial("udp4", fmt.Sprintf("127.0.0.1:%d", s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	lines := []string{"INFO sip:127.0.0.1 SIP/2.0", "Via: SIP/2.0/UDP " + to.LocalAddr().String() + ";branch=z9hG4bKnudge",
+		"From: <sip:test@127.0.0.1>;tag=test", "To: <sip:127.0.0.1>", strings.TrimSpace(callID), "CSeq: 1 INFO", "Content-Length: 0", "", ""}
+	if _, err := to.Write([]byte(strings.Join(lines, "\r\n"))); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // target is where a SIPp takes calls.
