@@ -61,6 +61,9 @@ type leg struct {
 	// ack is the last ACK, repeated with every repeated 2xx, and ackFlow where it went.
 	ack     []byte
 	ackFlow transport.Flow
+	// acking is true while TCP is looked for to send an ACK; behindAck are the requests that wait for it to go first.
+	acking    bool
+	behindAck []*outbound
 
 	// session is the leg's session timer; described is the description that the peer sent last.
 	session sessionTimer

@@ -40,6 +40,7 @@ type event struct {
 	number  uint64 // of the timer
 	side    call.Side
 	request *outbound // an in-dialog request we sent
+	ack     *owedAck  // one that is too long for UDP
 	reason  call.Reason
 	again   bool // the INVITE had its first final answer before this one
 	// credentials go with an INVITE that is sent once the way for it is known.

@@ -49,15 +49,26 @@ func (c *activeCall) sendAck(l *leg, seq uint32, sdp []byte) {
 	f := c.wayTo(l)
 	b := c.s.builders.get()
 	defer c.s.builders.put(b)
-	if err := l.dialog.Ack(b, []byte(c.s.via(f, c.s.layer.NewBranch())), seq); err != nil {
-		c.log.Info("write ACK", "error", err)
+	out := c.writeAck(b, l, f, seq, sdp)
+	if out == nil {
 		return
 	}
-	b.HeaderUint("Max-Forwards", hops)
-	if out := withBody(b, sdp).Bytes(); out != nil {
-		l.ack, l.ackFlow = slices.Clone(out), f
-		_ = f.Send(out)
+	l.ack, l.ackFlow = slices.Clone(out), f
+	if c.s.tooLong(f, len(out)) {
+		c.widenAck(&owedAck{leg: l, seq: seq, sdp: sdp})
+		return
 	}
+	_ = f.Send(out)
+}
+
+// writeAck writes the ACK of a 2xx; nil when it cannot be written.
+func (c *activeCall) writeAck(b *sip.Builder, l *leg, f transport.Flow, seq uint32, sdp []byte) []byte {
+	if err := l.dialog.Ack(b, []byte(c.s.via(f, c.s.layer.NewBranch())), seq); err != nil {
+		c.log.Info("write ACK", "error", err)
+		return nil
+	}
+	b.HeaderUint("Max-Forwards", hops)
+	return withBody(b, sdp).Bytes()
 }
 
 // outbound is an in-dialog request on its way out. Only who is at work on the call touches it, but for final.
@@ -93,6 +104,10 @@ func (o *outbound) cancel() {
 func (c *activeCall) send(o *outbound) {
 	c.pending++
 	l, f := o.leg, o.flow
+	if l.acking {
+		l.behindAck = append(l.behindAck, o)
+		return
+	}
 	if f.IsZero() {
 		f = c.wayTo(l)
 	}

@@ -79,9 +79,56 @@ func (c *activeCall) widenRequest(o *outbound, to netip.AddrPort) {
 	}()
 }
 
+// owedAck is an ACK on its way out that is too long for UDP.
+type owedAck struct {
+	leg *leg
+	seq uint32
+	sdp []byte
+}
+
+// widenAck looks for TCP for an ACK. Requests of the dialog wait until it is sent: a peer would take one that comes first
+// for a call that it has not heard to be up.
+func (c *activeCall) widenAck(ack *owedAck) {
+	to := ack.leg.ackFlow.Remote()
+	ack.leg.acking = true
+	c.pending++
+	go func() {
+		f, err := c.s.widen(context.Background(), to)
+		c.mailbox.put(event{kind: evWidened, ack: ack, flow: f, err: err})
+	}()
+}
+
+// onAckWidened sends an ACK over TCP, or over UDP where the peer takes no TCP. A repeated 2xx gets it over UDP in any
+// case: TCP has not brought it there.
+func (c *activeCall) onAckWidened(e event) {
+	l := e.ack.leg
+	l.acking = false
+	sent := false
+	if e.err == nil {
+		b := c.s.builders.get()
+		if out := c.writeAck(b, l, e.flow, e.ack.seq, e.ack.sdp); out != nil {
+			sent = e.flow.Send(out) == nil
+		}
+		c.s.builders.put(b)
+	}
+	if !sent {
+		l.repeatAck()
+	}
+	waiting := l.behindAck
+	l.behindAck = nil
+	for _, o := range waiting {
+		c.pending--
+		c.send(o)
+	}
+}
+
 // onWidened sends what was too long over TCP, or over UDP where the peer takes no TCP.
 func (c *activeCall) onWidened(e event) {
 	c.pending--
+	if e.ack != nil {
+		c.onAckWidened(e)
+		return
+	}
 	if o := e.request; o != nil {
 		o.flow, o.asIs = e.flow, true
 		c.send(o)

@@ -208,6 +208,59 @@ func TestLongReinvite(t *testing.T) {
 	}
 }
 
+// An ACK that is too long, as that of a late offer may be, goes over TCP like any request, before all that follows it in
+// the dialog; over UDP where there is no TCP, and to who repeats the 2xx as if TCP had not brought it.
+func TestLongAck(t *testing.T) {
+	for _, st := range []struct {
+		name   string
+		happen func(r *rig) *peer // who gets the ACK
+	}{
+		{"over TCP", func(r *rig) *peer { return r.peer(transport.TCP, telAddr) }},
+		{"no TCP", func(r *rig) *peer { return nil }},
+		{"black hole", func(r *rig) *peer { r.net.hang = map[addrPort]bool{mustAddr(telAddr): true}; return nil }},
+		{"lost at once", func(r *rig) *peer { r.peer(transport.TCP, telAddr).near.Cut(); return nil }},
+	} {
+		t.Run(st.name, func(t *testing.T) {
+			scenario(t, (*world).oneTarget, func(r *rig) {
+				udp := r.tel()
+				caller := r.customer(transport.UDP).outboundCall("").start()
+				caller.want("100")
+				target := udp.ring()
+				target.answer(200, sdpPlain)
+				caller.answered()
+				synctest.Wait()
+				to := st.happen(r)
+				if to == nil {
+					to = udp
+				}
+				r.sbc.limits.Datagram = 100
+				caller.ack(sdpPlain)
+				caller.request("BYE", "")
+				caller.want("200")
+				if st.name == "black hole" {
+					udp.quiet()
+					time.Sleep(tcpTime)
+				}
+				ack := to.want("ACK")
+				if via := string(ack.Get(sip.HdrVia)); !strings.HasPrefix(via, "SIP/2.0/"+to.proto.String()+" ") {
+					t.Errorf("Via is %q", via)
+				}
+				if got := string(ack.Body()); !strings.Contains(got, "ours") || ack.CSeq() != target.invite.CSeq() {
+					t.Errorf("the ACK is %s", ack.Bytes())
+				}
+				bye := to.want("BYE")
+				target.answer(200, sdpPlain)
+				if again := udp.want("ACK"); string(again.Body()) != string(ack.Body()) {
+					t.Error("the ACK of the repeated 200 differs")
+				}
+				to.respond(bye, 200, "", "")
+				udp.quiet()
+				r.wantRecord(call.ReasonHangup, 200, "customer")
+			})
+		})
+	}
+}
+
 // Nobody is asked to connect to a node that listens for no TCP, and an address that must not be connected to is not.
 func TestLongInviteStaysOnUDP(t *testing.T) {
 	scenario(t, (*world).oneTarget, func(r *rig) {
