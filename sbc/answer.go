@@ -105,6 +105,8 @@ func (c *activeCall) onProvisional(a *attempt, e event) {
 			return
 		}
 		c.prack(d, e.msg.CSeq(), nil)
+	} else {
+		c.noteEarly(a, e)
 	}
 	p.sdp = c.earlyMedia(a, bodySDP(e.msg))
 	c.announce(p, reliably)

@@ -304,19 +304,20 @@ func (c *activeCall) onReinviteEvent(e transaction.Event) {
 	}
 }
 
-// relayInfo carries an INFO and its answer across (RFC 6086, DTMF among them). Its body crosses as it is, but for a session
+// relayInfo carries an INFO and its answer across (RFC 6086, DTMF among them), also before the call is answered: announcements
+// in early media ask for keys, too. Its body crosses as it is, but for a session
 // description: that would show the other side, perhaps in the clear, this one's addresses and key.
 func (c *activeCall) relayInfo(e event) {
-	if c.phase != up {
-		c.reply(e, 481, "")
-		return
-	}
 	if bringsSDP(e.msg) {
 		c.reply(e, 415, "")
 		return
 	}
 	to := e.leg.other()
-	if !to.open {
+	switch {
+	case c.phase == dialling && (to == nil || !to.open || to == c.caller && !to.rung):
+		c.reply(e, 480, "") // 481 would say that the sender's own dialog is gone (RFC 5057 section 5.1)
+		return
+	case !to.open:
 		c.reply(e, 491, "") // it waits for a transfer
 		return
 	}

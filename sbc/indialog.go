@@ -157,6 +157,12 @@ func (c *activeCall) onBye(e event) {
 	if c.phase == over {
 		return
 	}
+	if c.phase == dialling && e.leg != c.caller {
+		// A target must not, but it is gone all the same.
+		v := judge(call.Refuse(call.ReasonRemoteRefused, "hung up before it had answered"))
+		c.refuseCaller(v, causeOf(e.msg), e.msg, e.leg.party.String())
+		return
+	}
 	if c.phase == dialling {
 		// A caller may end its early dialog with BYE (RFC 3261 §15.1.1).
 		c.refuseCaller(judge(call.Refuse(call.ReasonCancelled, "")), causeOf(e.msg), nil, e.leg.party.String())

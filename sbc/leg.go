@@ -48,6 +48,8 @@ type leg struct {
 	req    *sip.Message
 	// regained is true once another connection was looked for to answer it.
 	regained bool
+	// rung is true once a provisional answer has told the caller of its early dialog.
+	rung bool
 	// awaitAck is true from our 2xx until its ACK; bye is then kept until it has come (RFC 3261 section 15).
 	awaitAck, byeWanted bool
 	// byeReason goes with a BYE that waits.

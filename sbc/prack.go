@@ -48,7 +48,7 @@ type provisional struct {
 type early struct {
 	attempt *attempt
 	leg     *leg
-	// rseq is that of the last reliable answer in it.
+	// rseq is that of the last reliable answer in it, 0 before one.
 	rseq uint32
 }
 
@@ -65,11 +65,22 @@ func (c *activeCall) takeReliable(a *attempt, e event) *early {
 			return nil
 		}
 		a.earlies = append(a.earlies, d)
-	} else if rseq != d.rseq+1 {
+	} else if d.rseq != 0 && rseq != d.rseq+1 {
 		return nil
 	}
 	d.rseq = rseq
 	return d
+}
+
+// noteEarly makes the early dialog of an answer that is not reliable (RFC 3261 section 12.1): either side may send INFO in
+// it, and the target refresh it. One without a Contact makes none.
+func (c *activeCall) noteEarly(a *attempt, e event) {
+	if tag := e.msg.To().Tag(); len(tag) == 0 || e.msg.Contact() == nil || a.earlyOf(tag) != nil {
+		return
+	}
+	if d := c.newEarly(a, e); d != nil {
+		a.earlies = append(a.earlies, d)
+	}
 }
 
 func (a *attempt) earlyOf(tag []byte) *early {
@@ -81,7 +92,7 @@ func (a *attempt) earlyOf(tag []byte) *early {
 	return nil
 }
 
-// newEarly makes the dialog of a first reliable answer. The first fork's is the attempt's own leg, later ones are copies.
+// newEarly makes the dialog of a fork's first answer. The first fork's is the attempt's own leg, later ones are copies.
 func (c *activeCall) newEarly(a *attempt, e event) *early {
 	if len(a.earlies) == maxForks {
 		c.s.stats.Strays.Add(1)
@@ -92,7 +103,7 @@ func (c *activeCall) newEarly(a *attempt, e event) *early {
 		l = new(*a.leg)
 	}
 	if err := a.begin(l, e); err != nil {
-		c.log.Info("reliable answer makes no dialog", "error", err)
+		c.log.Info("provisional answer makes no dialog", "error", err)
 		return nil
 	}
 	l.session.update = l.session.update || takes(e.msg, "UPDATE")
@@ -121,6 +132,7 @@ func (c *activeCall) announce(p *provisional, reliably bool) {
 		return
 	}
 	r := &c.caller.reliable
+	c.caller.rung = true
 	if !r.wanted && !(r.known && reliably) {
 		c.caller.respond(withBody(c.provisionalHead(p), p.sdp))
 		return
@@ -282,6 +294,12 @@ func (c *activeCall) dropHeld() {
 // first offer must have been answered reliably on both legs.
 func (c *activeCall) mayUpdateEarly() bool {
 	a := c.attempt
-	return c.phase == dialling && c.exchange == nil && a != nil && a.leg != nil && a.leg.open && a.leg.session.update &&
+	return c.phase == dialling && c.exchange == nil && a != nil && a.leg != nil && a.confirmed() && a.leg.session.update &&
 		c.caller.reliable.agreed && (a.agreed || a.early != nil)
+}
+
+// confirmed reports whether the early dialog that the attempt's leg is in had a reliable answer.
+func (a *attempt) confirmed() bool {
+	d := a.earlyOf([]byte(a.leg.dialog.ID.Remote))
+	return a.leg.open && d != nil && d.rseq != 0
 }

@@ -487,3 +487,82 @@ func TestForkedReliableAnswers(t *testing.T) {
 		r.record()
 	})
 }
+
+// A provisional answer makes an early dialog whether it is reliable or not (RFC 3261 section 12.1): INFO crosses in it both
+// ways, for announcements in early media that ask for keys, and the target may refresh it.
+func TestEarlyDialog(t *testing.T) {
+	keys := func(a *agent) {
+		a.req.CSeq++
+		info := a.inside("INFO", "Signal=5\r\n")
+		info.ContentType = "application/dtmf-relay"
+		a.send(info.Bytes())
+	}
+	scenario(t, (*world).encrypted, func(r *rig) {
+		caller, target := ringing(r, sdpSecure)
+		target.answer(183, sdpPlain)
+		caller.ok = caller.want("183")
+		keys(caller)
+		info := target.want("INFO")
+		if string(info.Body()) != "Signal=5\r\n" || string(info.To().Tag()) != target.tag || string(info.RequestURI().User) != "peer" {
+			t.Errorf("the target got\n%s", info.Bytes())
+		}
+		target.respond(info, 200, "", "")
+		caller.want("200")
+		keys(target)
+		caller.respond(caller.want("INFO"), 200, "", "")
+		target.want("200")
+		target.request("UPDATE", "") // of its Contact
+		target.want("200")
+		target.request("UPDATE", sdpPlain) // the first answer was not confirmed (RFC 3311 section 5.1)
+		target.want("491")
+		caller.request("UPDATE", sdpSecure)
+		caller.want("491")
+		target.answer(180, "", reliably(3)...) // in the same dialog
+		target.wantPrack(3)
+		caller.want("180")
+		target.answer(200, sdpPlain)
+		if ack := target.want("ACK"); ack.CSeq() != target.invite.CSeq() {
+			t.Errorf("ACK has the number %d, its INVITE %d", ack.CSeq(), target.invite.CSeq())
+		}
+		caller.answered()
+		first := *caller
+		first.req.CSeq = 1
+		first.ack("")
+		hangUp(caller, target)
+		r.wantRecord(call.ReasonHangup, 200, "customer")
+	})
+	scenario(t, (*world).encrypted, func(r *rig) { // nobody is there yet, or says where
+		caller, target := ringing(r, sdpSecure, insists)
+		target.answer(180, "")
+		ring := caller.wantReliable("180")
+		caller.confirm(ring, "")
+		caller.want("200")
+		other := *target
+		other.tag = "other"
+		other.answer(180, "")
+		caller.confirm(caller.wantReliable("180"), "")
+		caller.want("200")
+		keys(&other) // the second fork's dialog is not the one that was told of
+		other.want("481")
+		target.answer(503, "")
+		target.want("ACK")
+		keys(caller) // the next target has said nothing yet
+		caller.want("480")
+		time.Sleep(4 * time.Second)
+		caller.refused("504")
+		r.record()
+	})
+	scenario(t, (*world).encrypted, func(r *rig) { // a target hangs up before it has answered
+		caller, target := ringing(r, sdpSecure)
+		target.answer(180, "")
+		caller.want("180")
+		target.request("BYE", "", "Reason: Q.850;cause=19")
+		target.want("200")
+		final := caller.refused("480")
+		wantHeaders(t, "the 480", final, "Reason: Q.850;cause=19")
+		target.respond(target.want("CANCEL"), 200, "", "")
+		target.answer(487, "")
+		target.want("ACK")
+		r.wantRecord(call.ReasonRemoteRefused, 480, "carrier")
+	})
+}
