@@ -80,6 +80,8 @@ const (
 	ReasonDialogUnknown
 	// ReasonDialogAnswered: Replaces asks for a dialog that is not answered yet, and the one it names is.
 	ReasonDialogAnswered
+	// ReasonRequestNotSupported: the request asks for what the node does not do, or brings what it cannot read.
+	ReasonRequestNotSupported
 	// ReasonDraining: the node is shutting down.
 	ReasonDraining
 	// ReasonStoreStale: the node cannot confirm its revision.
@@ -130,6 +132,7 @@ var reasonNames = [reasonCount]string{
 	ReasonTransferNotAllowed:     "transfer_not_allowed",
 	ReasonDialogUnknown:          "dialog_unknown",
 	ReasonDialogAnswered:         "dialog_answered",
+	ReasonRequestNotSupported:    "request_not_supported",
 	ReasonDraining:               "draining",
 	ReasonStoreStale:             "store_stale",
 	ReasonNodeFull:               "node_full",

@@ -70,8 +70,8 @@ func TestRefusals(t *testing.T) {
 		{name: "credentials_required", proto: transport.TCP, setup: func(w *world, c trunkOf) { w.credentials(c, "alice", "right") }, status: 407},
 		{name: "credentials_wrong", proto: transport.TCP, setup: func(w *world, c trunkOf) { w.credentials(c, "alice", "right") },
 			invite: func(i *phone.Invite) { i.User, i.Password = "alice", "wrong" }, status: 407, reason: "credentials_wrong"},
-		{name: "busy", proto: transport.TCP, to: "+16065550486", status: 486, reason: "remote_refused"},
-		{name: "decline", proto: transport.TCP, to: "+16065550603", status: 603, reason: "remote_refused"},
+		{name: "busy", proto: transport.TCP, to: "+16065550486", status: 486, warning: "399", sentence: "486 Busy Here", reason: "remote_refused"},
+		{name: "decline", proto: transport.TCP, to: "+16065550603", status: 603, warning: "399", sentence: "603 Decline", reason: "remote_refused"},
 		{name: "only 503 becomes 500", proto: transport.TCP, to: "+16065550503", status: 500, warning: "399", reason: "all_targets_failed"},
 		{name: "a carrier's challenge is not passed on", proto: transport.TCP, to: "+16065550401", status: 500, warning: "399", reason: "all_targets_failed"},
 	} {

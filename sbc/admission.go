@@ -37,6 +37,8 @@ type arrival struct {
 	sips bool
 	// user is the digest user that was proven.
 	user string
+	// fault is what a request asks for in vain.
+	fault fault
 	// challenge holds the challenges to answer with, when the refusal asks for credentials.
 	challenge []string
 	plan      routing.Plan
@@ -78,16 +80,21 @@ var (
 	scheme    = step{"scheme", overTLS, nil}
 	secure    = step{"TLS on every hop", secureTargets, nil}
 	rate      = step{"limits", limit, rehearseLimit}
+	password  = step{"credentials", authenticate, rehearseCredentials}
+	number    = step{call.RuleNumber, findConnector, nil}
 
 	outboundSteps = []step{
-		screening, scheme, hasRoom, {"credentials", authenticate, rehearseCredentials}, rate,
+		screening, scheme, hasRoom, password, rate,
 		{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, rehearseInside},
 	}
-	inboundSteps = []step{isKnown, scheme, {call.RuleNumber, findConnector, nil}, hasRoom, rate, {"route", planInbound, nil}, secure}
+	inboundSteps = []step{isKnown, scheme, number, hasRoom, rate, {"route", planInbound, nil}, secure}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
 	outboundOptionsSteps = []step{screening, scheme, hasRoom, {"credentials", authenticateUnlisted, nil}}
 	inboundOptionsSteps  = []step{isKnown, scheme, hasRoom}
+	// Those that say who sent a request that is refused for what it asks for.
+	outboundSender = []step{screening, password}
+	inboundSender  = []step{isKnown, number}
 )
 
 // newArrival reads the facts of a request.
@@ -115,8 +122,7 @@ func (s *Server) newArrival(tx *transaction.Server, req *sip.Message) *arrival {
 // onInvite judges an INVITE outside of dialogs and starts its call.
 func (s *Server) onInvite(tx *transaction.Server, req *sip.Message) {
 	a := s.newArrival(tx, req)
-	if status, header, value := s.precheck(req); status != 0 {
-		s.answerEarly(a, status, header, value)
+	if s.misread(a) {
 		return
 	}
 	// A fork of an INVITE that is a call already has the credentials of the first, which must not count as a replay.
@@ -129,39 +135,6 @@ func (s *Server) onInvite(tx *transaction.Server, req *sip.Message) {
 		return
 	}
 	s.begin(a)
-}
-
-// precheck refuses what no rule needs to look at (RFC 3261 section 8.2). It returns status 0 to go on, else the
-// answer and a header that goes with it.
-func (s *Server) precheck(req *sip.Message) (status int, header, value string) {
-	if scheme := req.RequestURI().Scheme; scheme != sip.SchemeSIP && scheme != sip.SchemeSIPS {
-		return 416, "", ""
-	}
-	if n, ok := req.MaxForwards(); ok && n == 0 {
-		return 483, "", ""
-	}
-	if wanted, ok := seconds(req, sip.HdrSessionExpires); ok && wanted < minSession && req.Method() == sip.Invite {
-		return 422, "Min-SE", strconv.Itoa(int(minSession / time.Second))
-	}
-	return understood(req)
-}
-
-// understood refuses a request, inside of a dialog or not, that asks for what the node does not do or brings what it cannot
-// read (RFC 3261 sections 8.2.2.3 and 8.2.3). An encoded body is among it: nobody could say whether a description is in it.
-func understood(req *sip.Message) (status int, header, value string) {
-	if unknown := unsupported(req); unknown != "" {
-		return 420, "Unsupported", unknown
-	}
-	if enc := req.Get(sip.HdrContentEncoding); len(enc) > 0 && !strings.EqualFold(string(enc), "identity") {
-		return 415, "Accept-Encoding", "identity"
-	}
-	switch req.Method() {
-	case sip.Invite, sip.Update, sip.Prack:
-		if !readable(req) {
-			return 415, "Accept", "application/sdp, multipart/mixed"
-		}
-	}
-	return 0, "", ""
 }
 
 // admit finds out whose request it is and runs the steps of its direction.

@@ -90,8 +90,8 @@ func TestLocationOfOrdinaryCall(t *testing.T) {
 				r.record()
 				return
 			}
-			caller.want("415")
-			r.noRecord()
+			caller.refused("415")
+			r.wantRecord(call.ReasonRequestNotSupported, 415, "")
 		})
 	}
 }

@@ -94,7 +94,7 @@ func TestRefusalOfTheFarSideIsExplained(t *testing.T) {
 			if got, want := header(final, "Reason"), fmt.Sprintf("Q.850;cause=%d;text=%s\"", cause, said); got != want {
 				t.Errorf("%d: Reason is %q, want %q", status, got, want)
 			}
-			if got := header(final, "Warning"); !strings.HasPrefix(got, "399 "+nodeName+" "+said) {
+			if got := header(final, "Warning"); got != "399 "+nodeName+" "+said+"\"" {
 				t.Errorf("%d: Warning is %q", status, got)
 			}
 			r.wantRecord(call.ReasonRemoteRefused, status, "carrier")

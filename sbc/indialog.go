@@ -80,8 +80,8 @@ func (c *activeCall) onRequest(e event) {
 		e.leg.moveTo(e.flow)
 	}
 	if e.msg.Method() != sip.Bye { // whatever it asks for besides, a side that hangs up is gone
-		if status, header, value := understood(e.msg); status != 0 {
-			c.replyWith(e, status, header, value)
+		if f := understood(e.msg); f.status != 0 {
+			c.replyWith(e, f.status, f.header, f.value)
 			return
 		}
 	}

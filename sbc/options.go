@@ -10,8 +10,7 @@ import (
 // that would be let in is the sign of life that GetVoiceConnectorTerminationHealth shows.
 func (s *Server) onOptions(tx *transaction.Server, req *sip.Message) {
 	a := s.newArrival(tx, req)
-	if status, header, value := s.precheck(req); status != 0 {
-		s.answerEarly(a, status, header, value)
+	if s.misread(a) {
 		return
 	}
 	if r := s.admit(a, outboundOptionsSteps, inboundOptionsSteps); r != nil {

@@ -61,6 +61,11 @@ func refusals() []refusal {
 		{reason: call.ReasonNoRoute, world: func(w *world) { w.carriers = nil }, status: "404", warn: "399", cause: "Q.850;cause=3"},
 		{reason: call.ReasonNoRoute, world: func(w *world) { w.other.Origination = nil }, dial: to(otherNumber),
 			status: "404", warn: "399", cause: "Q.850;cause=3"},
+		{reason: call.ReasonRequestNotSupported, dial: func(p *peer) *agent {
+			a := p.outboundCall(sdpPlain)
+			a.req.Headers = append(a.req.Headers, "Require: precondition")
+			return a
+		}, status: "420", warn: "399", cause: "Q.850;cause=127"},
 		{reason: call.ReasonDraining, before: func(r *rig) { r.sbc.draining.Store(true) },
 			status: "503", warn: "399", cause: "Q.850;cause=41", retry: true},
 		{reason: call.ReasonStoreStale, before: func(r *rig) { r.sbc.cfg.Stale = func() bool { return true } },
@@ -280,19 +285,23 @@ func TestProtocolFaults(t *testing.T) {
 		status string
 		header string
 		value  string
+		says   string // what the verdict says, where the sender's connector has one
 	}{
-		"tel URI":          {func(a *agent) { a.req.URI = "tel:" + farNumber; a.req.To = "<tel:" + farNumber + ">" }, nil, "416", "", ""},
-		"no hops left":     {nil, func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Max-Forwards: 0", 1) }, "483", "", ""},
-		"Require":          {func(a *agent) { a.req.Headers = append(a.req.Headers, "Require: precondition, timer") }, nil, "420", "Unsupported", "precondition"},
-		"short session":    {func(a *agent) { a.req.Headers = append(a.req.Headers, "Session-Expires: 89") }, nil, "422", "Min-SE", "90"},
-		"Content-Encoding": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Content-Encoding: gzip") }, nil, "415", "Accept-Encoding", "identity"},
-		"Content-Type":     {func(a *agent) { a.req.ContentType = "text/plain" }, nil, "415", "Accept", "application/sdp, multipart/mixed"},
-		"no Contact":       {func(a *agent) { a.req.Headers = nil }, nil, "400", "", ""},
-		"REGISTER":         {func(a *agent) { a.req.Method = "REGISTER" }, nil, "405", "Allow", allowed},
-		"SUBSCRIBE":        {func(a *agent) { a.req.Method = "SUBSCRIBE" }, nil, "405", "Allow", allowed},
-		"unknown method":   {func(a *agent) { a.req.Method = "DANCE" }, nil, "501", "", ""},
-		"BYE of nothing":   {func(a *agent) { a.req.Method = "BYE" }, nil, "481", "", ""},
-		"in no dialog":     {func(a *agent) { a.req.ToTag = "gone" }, nil, "481", "", ""},
+		"tel URI": {func(a *agent) { a.req.URI = "tel:" + farNumber; a.req.To = "<tel:" + farNumber + ">" }, nil, "416", "", "", ""},
+		"no hops left": {nil, func(s string) string { return strings.Replace(s, "Max-Forwards: 70", "Max-Forwards: 0", 1) }, "483", "", "",
+			"goes round in a circle"},
+		"Require": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Require: precondition, timer") }, nil, "420", "Unsupported", "precondition",
+			"requires precondition,"},
+		"short session": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Session-Expires: 89") }, nil, "422", "Min-SE", "90", "less than 90 s"},
+		"Content-Encoding": {func(a *agent) { a.req.Headers = append(a.req.Headers, "Content-Encoding: gzip") }, nil, "415", "Accept-Encoding", "identity",
+			"encoded as gzip"},
+		"Content-Type":   {func(a *agent) { a.req.ContentType = "text/plain" }, nil, "415", "Accept", "application/sdp, multipart/mixed", "is text/plain"},
+		"no Contact":     {func(a *agent) { a.req.Headers = nil }, nil, "400", "", "", "no Contact"},
+		"REGISTER":       {func(a *agent) { a.req.Method = "REGISTER" }, nil, "405", "Allow", allowed, ""},
+		"SUBSCRIBE":      {func(a *agent) { a.req.Method = "SUBSCRIBE" }, nil, "405", "Allow", allowed, ""},
+		"unknown method": {func(a *agent) { a.req.Method = "DANCE" }, nil, "501", "", "", ""},
+		"BYE of nothing": {func(a *agent) { a.req.Method = "BYE" }, nil, "481", "", "", ""},
+		"in no dialog":   {func(a *agent) { a.req.ToTag = "gone" }, nil, "481", "", "", ""},
 	} {
 		for _, proto := range []transport.Proto{transport.UDP, transport.TLS} {
 			t.Run(name+" over "+proto.String(), func(t *testing.T) {
@@ -313,14 +322,53 @@ func TestProtocolFaults(t *testing.T) {
 					if len(m.To().Tag()) == 0 {
 						t.Error("no To-tag")
 					}
-					if n := r.layer.Stats().ServerNow.Load(); n != 0 {
-						t.Errorf("%d transactions are held", n)
+					if st.says == "" || proto == transport.UDP {
+						if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+							t.Errorf("%d transactions are held", n)
+						}
 					}
-					r.noRecord()
+					if st.says == "" {
+						r.noRecord()
+						return
+					}
+					a.ackFailure(m)
+					told := strings.Contains(header(m, "Warning"), st.says) && strings.HasPrefix(header(m, "Reason"), "Q.850;cause=")
+					if proto == transport.TLS && !told { // a datagram's sender is told where it has room
+						t.Errorf("Warning is %q and Reason %q", header(m, "Warning"), header(m, "Reason"))
+					}
+					got := r.record()
+					if got.Reason != "request_not_supported" || fmt.Sprint(got.Status) != st.status || !strings.Contains(got.Sentence, st.says) || got.ConnectorID != connectorID {
+						t.Errorf("record %+v", got)
+					}
 				})
 			})
 		}
 	}
+	for _, world := range []func(*world){nil, onlyCredentials} { // a stranger is told no more than the protocol says
+		scenario(t, world, func(r *rig) {
+			stranger := r.phone(transport.TCP, strangerIP).outboundCall(sdpPlain).start("Require: precondition")
+			m := stranger.refused("420")
+			wantHeaders(t, "the 420", m, "Unsupported: precondition", "Warning: ", "Reason: ", "Proxy-Authenticate: ")
+			if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+				t.Errorf("%d transactions are held", n)
+			}
+			r.noRecord()
+		})
+	}
+	scenario(t, onlyCredentials, func(r *rig) { // one with credentials is none
+		caller := r.phone(transport.TCP, strangerIP).outboundCall(sdpPlain).start()
+		caller.req.Headers = append(caller.req.Headers, "Require: precondition")
+		caller.withCredentials(caller.refused("407"), "alice", "secret")
+		if m := caller.refused("420"); !strings.Contains(header(m, "Warning"), "precondition") {
+			t.Errorf("the caller got\n%s", m.Bytes())
+		}
+		r.wantRecord(call.ReasonRequestNotSupported, 420, "")
+	})
+	scenario(t, nil, func(r *rig) { // the carrier's calls belong to whoever has the number
+		caller := r.phone(transport.TCP, carrierIP).inboundCall(sdpPlain).start("Require: precondition")
+		wantHeaders(t, "the 420", caller.refused("420"), "Unsupported: precondition")
+		r.wantRecord(call.ReasonRequestNotSupported, 420, "")
+	})
 }
 
 // A phone that is set to register shows its user no more than that it failed: the node's log says why. Nobody can fill

@@ -15,7 +15,7 @@ import (
 // status, and the rehearsal must change nothing.
 func TestRehearsalIsTrue(t *testing.T) {
 	// What depends on the description itself or on the media plane is not rehearsed; all rules before it pass.
-	unseen := []call.Reason{call.ReasonNoCommonSuite, call.ReasonNoCommonCodec, call.ReasonBadDescription, call.ReasonNodeFull}
+	unseen := []call.Reason{call.ReasonRequestNotSupported, call.ReasonNoCommonSuite, call.ReasonNoCommonCodec, call.ReasonBadDescription, call.ReasonNodeFull}
 	for _, f := range refusals() {
 		t.Run(f.reason.String(), func(t *testing.T) {
 			scenario(t, f.world, func(r *rig) {

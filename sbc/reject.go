@@ -104,6 +104,9 @@ var rejections = map[call.Reason]rejection{
 	call.ReasonDialogAnswered: {486, "", 17, 399, false,
 		"Replaces asks for a call that still rings (early-only), and the one it names is answered.",
 		"Leave early-only out to take over a call that is answered."},
+	call.ReasonRequestNotSupported: {400, "", 127, 399, false,
+		"The node cannot do what the request asks for: %s.",
+		"Have the phone or PBX leave that out; where a call goes round in a circle, change what sends it back here."},
 	call.ReasonDraining: {503, "", 41, 399, true,
 		"The node is shutting down and takes no new calls.",
 		"Try again, or another node."},
@@ -243,7 +246,7 @@ func (v verdict) warningHeader(host string) string {
 	if v.warn == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d %s %s", v.warn, host, quoted(v.sentence+" "+v.fix))
+	return fmt.Sprintf("%d %s %s", v.warn, host, quoted(strings.TrimSpace(v.sentence+" "+v.fix)))
 }
 
 // quoted returns s as a quoted-string (RFC 3261 section 25.1) of one line.

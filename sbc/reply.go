@@ -23,6 +23,9 @@ const retryMin, retryMax = 2, 10
 // connector rules it, records it.
 func (s *Server) refuse(a *arrival, r *call.Refusal) {
 	v := judge(r)
+	if a.fault.status != 0 {
+		v.status, v.cause = a.fault.status, causeOfStatus(a.fault.status)
+	}
 	s.stats.refused(r.Reason)
 	s.sampleRefusal(a, v)
 	switch a.standing {
@@ -39,12 +42,15 @@ func (s *Server) refuse(a *arrival, r *call.Refusal) {
 	}
 }
 
-// answerStranger gives a stranger one answer that names no rule, costs no state and is not larger than what was asked.
+// answerStranger gives a stranger one answer that names no rule but those of the protocol, costs no state and is not larger than what was asked.
 // A datagram from outside every list may come from a forged address, so it gets silence where even that would be more;
 // of several challenges the last are left out first.
 func (s *Server) answerStranger(a *arrival, v verdict) {
 	for n := len(a.challenge); ; n-- {
 		b := s.response(a.req, v.status, "")
+		if a.fault.header != "" {
+			b.Header(a.fault.header, a.fault.value)
+		}
 		for _, value := range a.challenge[:n] {
 			b.Header("Proxy-Authenticate", value)
 		}
@@ -91,6 +97,9 @@ func (s *Server) verdictResponse(a *arrival, v verdict, say bool) *sip.Builder {
 	for _, value := range a.challenge {
 		b.Header("Proxy-Authenticate", value)
 	}
+	if a.fault.header != "" {
+		b.Header(a.fault.header, a.fault.value)
+	}
 	if v.retry {
 		b.Header("Retry-After", s.retryAfter())
 	}
@@ -125,17 +134,6 @@ func (s *Server) response(req *sip.Message, status int, phrase string) *sip.Buil
 	}
 	sip.AppendResponse(b, req, status, phrase, s.random.token(8))
 	return b
-}
-
-// answerEarly answers what precheck refused: the request breaks the protocol, whoever sent it.
-func (s *Server) answerEarly(a *arrival, status int, header, value string) {
-	s.stats.Malformed.Add(1)
-	b := s.response(a.req, status, "")
-	if header != "" {
-		b.Header(header, value)
-	}
-	b.Body("", nil)
-	s.sendOnce(a.tx, a.req, b.Bytes())
 }
 
 // answerStateless answers without state and without a reason.
