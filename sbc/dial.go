@@ -302,6 +302,8 @@ func (c *activeCall) onSilentEnd(e event) {
 		c.failTarget(a, outcome{text: "lost its connection"})
 		return
 	}
+	// A firewall that has forgotten the connection would swallow the next call's INVITE, too.
+	a.leg.flow.Retire()
 	c.failTarget(a, outcome{status: 408, ours: true, text: "did not answer at all"})
 }
 

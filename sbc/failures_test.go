@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -142,4 +143,52 @@ func TestOneRequestAsksForTCP(t *testing.T) {
 			t.Errorf("TCP was tried %d times, want 2", got)
 		}
 	})
+}
+
+// A connection to others on which nothing comes back, to an INVITE, a BYE or a probe, is not used for the next call: a
+// firewall that has forgotten it swallows all of them. Whatever answer comes keeps it.
+func TestSilentConnectionIsRetired(t *testing.T) {
+	overTCP := func(w *world) {
+		w.oneTarget()
+		w.carriers[0].Targets[0].Transport = trunk.TCP
+	}
+	for _, st := range []struct {
+		name   string
+		happen func(r *rig, tel *peer)
+		want   int
+	}{
+		{"INVITE", func(r *rig, tel *peer) {
+			caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+			caller.want("100")
+			time.Sleep(DefaultTargetSilent)
+			caller.refused("504")
+		}, 1},
+		{"INVITE answered with 503", func(r *rig, tel *peer) {
+			caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+			caller.want("100")
+			tel.ring().answer(503, "")
+			caller.refused("500")
+		}, 0},
+		{"BYE", func(r *rig, tel *peer) {
+			caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+			connect(caller, tel, sdpPlain)
+			hangUpAlone(caller)
+			time.Sleep(time.Minute)
+		}, 1},
+		{"probe", func(r *rig, tel *peer) {
+			if r.sbc.askOptions(context.Background(), trunk.Target{Host: carrierIP}, tel.near.Flow()) {
+				t.Error("a silent target is alive")
+			}
+		}, 1},
+	} {
+		t.Run(st.name, func(t *testing.T) {
+			scenario(t, overTCP, func(r *rig) {
+				tel := r.peer(transport.TCP, carrierIP+":5060")
+				st.happen(r, tel)
+				if got := tel.near.Retired(); got != st.want {
+					t.Errorf("the connection was retired %d times, want %d", got, st.want)
+				}
+			})
+		})
+	}
 }

@@ -169,6 +169,7 @@ func (c *activeCall) onRequestEvent(o *outbound, e transaction.Event) {
 	case e.Kind == transaction.TransportError:
 		c.mailbox.put(event{kind: evLost, request: o})
 	case e.Kind == transaction.Timeout:
+		e.Flow.Retire()
 		c.mailbox.put(event{kind: evAnswered, request: o})
 	}
 }

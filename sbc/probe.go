@@ -149,6 +149,9 @@ func (s *Server) askOptions(ctx context.Context, t trunk.Target, f transport.Flo
 	}
 	select {
 	case status := <-answer:
+		if status == 0 {
+			f.Retire()
+		}
 		return status != 0 && status != 408 && status != 503
 	case <-ctx.Done():
 		return false

@@ -140,9 +140,9 @@ func sipMetrics() []metric {
 				"write_queue": float64(s.QueueFull.Load()), "outgoing": float64(s.OverDialed.Load()), "framing": float64(s.FramingLost.Load()),
 			}
 		}},
-		{"carillon_sip_connects_total", "Connections made to others, and those that could not be made.", prometheus.CounterValue, "result", func(n *Node) map[string]float64 {
+		{"carillon_sip_connects_total", "Connections made to others, those that could not be made, and those given to no further call, because nothing came back on them.", prometheus.CounterValue, "result", func(n *Node) map[string]float64 {
 			s := n.transport.Stats()
-			return map[string]float64{"made": float64(s.Dialed.Load()), "failed": float64(s.DialErrors.Load())}
+			return map[string]float64{"made": float64(s.Dialed.Load()), "failed": float64(s.DialErrors.Load()), "retired": float64(s.Retired.Load())}
 		}},
 		gauge("carillon_sip_connects", "SIP connections to others, open or being made.", func(n *Node) int { return int(n.transport.Stats().DialedNow.Load()) }),
 		{"carillon_sip_keepalives_total", "Keep-alives: CRLFs taken, STUN requests answered, and those above the limit of a socket.", prometheus.CounterValue, "kind", func(n *Node) map[string]float64 {

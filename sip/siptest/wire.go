@@ -46,6 +46,7 @@ type End struct {
 	sent     []Sent
 	err      error
 	closed   int
+	retired  int
 }
 
 // Sent is one message that an End was asked to send, lost ones included.
@@ -156,6 +157,20 @@ func (e *End) Closed() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.closed
+}
+
+// Retire counts; see Retired.
+func (e *End) Retire() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.retired++
+}
+
+// Retired returns how often this end's flow was retired.
+func (e *End) Retired() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.retired
 }
 
 // Send records b and delivers it to the other end. What does not parse there is dropped, as a

@@ -114,6 +114,7 @@ type Stats struct {
 	Accepted      atomic.Uint64 // connections accepted
 	Dialed        atomic.Uint64 // connections made
 	Reused        atomic.Uint64 // times a connection that a verified peer opened was used to reach it
+	Retired       atomic.Uint64 // of these, no longer given to anybody, because nothing came back on them
 	DialErrors    atomic.Uint64 // connections that could not be made
 	OverAccepted  atomic.Uint64 // connections refused by Limits.Accepted
 	OverPerIP     atomic.Uint64 // connections refused by Limits.AcceptedPerIP

@@ -117,7 +117,7 @@ func (t *Transport) runDialed(ctx context.Context, p *pooled, target Target) {
 	t.stats.Dialed.Add(1)
 	p.flow = s.flow()
 	s.watch.start(phaseIdle, t.limits.Idle)
-	s.ending = func() { t.unpool(p) }
+	s.ending, s.leave = func() { t.unpool(p) }, func() { t.retire(p) }
 	stop := context.AfterFunc(ctx, func() { s.fail(nil) })
 	defer stop()
 	close(p.done)
@@ -130,6 +130,16 @@ func (t *Transport) unpool(p *pooled) {
 	delete(t.closers, p)
 	if t.pool[p.key] == p {
 		delete(t.pool, p.key)
+	}
+}
+
+// retire keeps an open connection from those who dial; it is closed with the transport all the same.
+func (t *Transport) retire(p *pooled) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pool[p.key] == p {
+		delete(t.pool, p.key)
+		t.stats.Retired.Add(1)
 	}
 }
 

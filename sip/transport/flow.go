@@ -148,6 +148,18 @@ func (f Flow) Release() {
 	}
 }
 
+// retirer is a link that Dial can be kept from giving out.
+type retirer interface{ Retire() }
+
+// Retire has Dial give this connection to nobody any more: somebody found nothing coming back on
+// it, and a firewall that has forgotten a connection lets no word of that through. Who holds the
+// flow may go on with it. It does nothing for UDP and for connections that the peer made.
+func (f Flow) Retire() {
+	if r, ok := f.link.(retirer); ok {
+		r.Retire()
+	}
+}
+
 // Handler receives what a Transport reads. Its methods are called on the goroutine that reads
 // the socket, so messages of one connection and of one UDP socket come in order, and a handler
 // that waits stops the reading.

@@ -33,7 +33,8 @@ type stream struct {
 	conn   io.ReadWriter // queue, or the TLS session over it
 	info   *TLSInfo      // set before anything is handed to the handler
 	watch  watchdog
-	ending func() // takes it out of the pool; nil when accepted
+	ending func() // takes it out of the pool for good; nil when accepted
+	leave  func() // takes it out of the pool and leaves it open; nil when accepted
 	held   atomic.Int32
 	reuse  *reuseInfo // of a peer that connected and proved who it is; nil for all others
 	alias  uint16     // the port it calls its own, once it takes requests here; guarded by the transport's lock
@@ -91,6 +92,13 @@ func (s *stream) Close() error {
 func (s *stream) flow() Flow { return NewFlow(s, s.remote) }
 
 func (s *stream) hold(n int32) { s.held.Add(n) }
+
+// Retire takes the connection out of the pool.
+func (s *stream) Retire() {
+	if s.leave != nil {
+		s.leave()
+	}
+}
 
 // fail disconnects; the first cause is the one that is reported.
 func (s *stream) fail(cause error) {

@@ -275,6 +275,40 @@ func TestDialOnceForMany(t *testing.T) {
 	}
 }
 
+// A connection on which nothing comes back is given to nobody any more; who has it may go on with it, and it makes way for
+// the next in the pool and not that one.
+func TestRetire(t *testing.T) {
+	server, far, _ := start(t, Limits{})
+	addr := listenTCP(t, server)
+	client, r, _ := start(t, Limits{})
+	to := Target{Proto: TCP, Addr: addr}
+	first := must(dial(t, client, to))
+	first.Retire()
+	second := must(dial(t, client, to))
+	if second == first {
+		t.Fatal("the retired connection was given out")
+	}
+	first.Retire()
+	if again := must(dial(t, client, to)); again != second {
+		t.Error("retiring the first once more took the second out of the pool")
+	}
+	if err := first.Send(options("TCP 192.0.2.9;rport", "")); err != nil {
+		t.Errorf("its holder cannot use it: %v", err)
+	}
+	accepted := far.next("message").flow
+	r.next("message") // the 200
+	first.Close()
+	r.next("closed")
+	if again := must(dial(t, client, to)); again != second {
+		t.Error("its end took the second out of the pool")
+	}
+	accepted.Retire() // no connection of ours
+	Flow{}.Retire()
+	if got := client.stats.Retired.Load() + server.stats.Retired.Load(); got != 1 {
+		t.Errorf("counted %d, want 1", got)
+	}
+}
+
 func TestDialLimits(t *testing.T) {
 	server, _, _ := start(t, Limits{})
 	client, r, clock := start(t, Limits{Dialed: 1})
