@@ -57,6 +57,10 @@ func (l *leg) dialogTarget() (routing.Target, error) {
 	if l.mustTLS {
 		t.Transport = trunk.TLS
 	}
+	// A private address is that of a machine here, unless the peer is there: a phone behind NAT is looked for where it was.
+	if addr, ok := hop.HostAddr(); ok && egress.IsPrivate(addr) && addr.Unmap() != l.flow.Remote().Addr() {
+		t.Host = l.flow.Remote().Addr().String()
+	}
 	return t, nil
 }
 

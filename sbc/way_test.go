@@ -47,3 +47,25 @@ func TestWayToAPhone(t *testing.T) {
 		})
 	}
 }
+
+// A connection that is lost is made anew to where the peer was, and not to a machine here that has the private address in
+// its Contact.
+func TestReconnectBehindNAT(t *testing.T) {
+	for contact, want := range map[string]string{
+		"<sip:phone@192.168.1.20:5070;transport=tcp>":       customerIP + ":5070",
+		"<sip:phone@203.0.113.77:5070;transport=tcp>":       "203.0.113.77:5070",
+		"<sip:phone@" + customerIP + ":5080;transport=tcp>": customerIP + ":5080",
+	} {
+		scenario(t, (*world).oneTarget, func(r *rig) {
+			tel := r.tel()
+			caller := r.customer(transport.TCP).outboundCall(sdpPlain)
+			caller.req.Headers = []string{"Contact: " + contact}
+			callee := connect(caller, tel, sdpPlain)
+			caller.near.Cut()
+			again := r.peer(transport.TCP, want)
+			callee.request("BYE", "")
+			callee.want("200")
+			again.bye()
+		})
+	}
+}
