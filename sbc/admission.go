@@ -82,6 +82,7 @@ var (
 	rate      = step{"limits", limit, rehearseLimit}
 	password  = step{"credentials", authenticate, rehearseCredentials}
 	number    = step{call.RuleNumber, findConnector, nil}
+	notFull   = step{"node", full, nil}
 
 	outboundSteps = []step{
 		screening, scheme, hasRoom, password, rate,
@@ -90,8 +91,10 @@ var (
 	inboundSteps = []step{isKnown, scheme, number, hasRoom, rate, {"route", planInbound, nil}, secure}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
-	outboundOptionsSteps = []step{screening, scheme, hasRoom, {"credentials", authenticateUnlisted, nil}}
-	inboundOptionsSteps  = []step{isKnown, scheme, hasRoom}
+	// A node that holds as many calls as it may says so: who asks sends its calls elsewhere until it has room again. The
+	// limits of one connector or account are not asked, for one moment at a limit is no reason to give a trunk up.
+	outboundOptionsSteps = []step{screening, scheme, hasRoom, {"credentials", authenticateUnlisted, nil}, notFull}
+	inboundOptionsSteps  = []step{isKnown, scheme, hasRoom, notFull}
 	// Those that say who sent a request that is refused for what it asks for.
 	outboundSender = []step{screening, password}
 	inboundSender  = []step{isKnown, number}
@@ -218,6 +221,18 @@ func room(s *Server, a *arrival) *call.Refusal {
 	return nil
 }
 
+// full refuses while the node holds as many calls as it may.
+func full(s *Server, _ *arrival) *call.Refusal {
+	if s.actives.now() >= s.limits.Calls {
+		return callsUp(s.limits.Calls)
+	}
+	return nil
+}
+
+func callsUp(n int) *call.Refusal {
+	return call.Refuse(call.ReasonNodeFull, strconv.Itoa(n)+" calls are up")
+}
+
 // limit spends a call of the connector's rate and counts the call in. Emergency calls pass.
 func limit(s *Server, a *arrival) *call.Refusal {
 	emergency := a.emergency()
@@ -240,7 +255,7 @@ func limit(s *Server, a *arrival) *call.Refusal {
 	ok, full := s.actives.enter(a.connector.Account, perAccount, perNode)
 	switch {
 	case full:
-		return call.Refuse(call.ReasonNodeFull, strconv.Itoa(perNode)+" calls are up")
+		return callsUp(perNode)
 	case !ok:
 		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(perAccount))
 	}

@@ -471,6 +471,21 @@ func TestOptions(t *testing.T) {
 			t.Errorf("signs of life %q", r.health.seen)
 		}
 	})
+	scenario(t, func(w *world) { w.limits.Calls = 1 }, func(r *rig) { // an INVITE would be refused, too
+		tel := r.tel()
+		caller := r.customer(transport.TCP).outboundCall(sdpPlain)
+		callee := connect(caller, tel, sdpPlain)
+		for _, who := range []*agent{options(r.customer(transport.TCP), host), options(r.phone(transport.TCP, carrierIP), nodeIP)} {
+			if m := who.want("503"); m.Lookup("Retry-After") == nil {
+				t.Error("no Retry-After")
+			}
+		}
+		hangUp(caller, callee)
+		options(r.customer(transport.TCP), host).want("200")
+		if len(r.health.seen) != 1 {
+			t.Errorf("signs of life %q", r.health.seen)
+		}
+	})
 	scenario(t, onlyCredentials, func(r *rig) {
 		a := options(r.customer(transport.TCP), host)
 		m := a.want("407")

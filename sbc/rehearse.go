@@ -117,7 +117,7 @@ func rehearseLimit(s *Server, a *arrival) *call.Refusal {
 		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n))
 	}
 	if total >= s.limits.Calls {
-		return call.Refuse(call.ReasonNodeFull, strconv.Itoa(s.limits.Calls)+" calls are up")
+		return callsUp(s.limits.Calls)
 	}
 	return nil
 }
