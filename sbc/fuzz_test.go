@@ -55,7 +55,7 @@ func TestRandomCalls(t *testing.T) {
 		}
 	}
 	// Calls that all fail at once would prove nothing.
-	for _, what := range []string{"answered", "inbound", "inside", "encrypted", "cancelled", "re-INVITE", "late offer", "reliable", "forked", "failover", "media confirmed", "transferred"} {
+	for _, what := range []string{"answered", "inbound", "inside", "encrypted", "cancelled", "re-INVITE", "late offer", "reliable", "forked", "failover", "media confirmed", "transferred", "two sides"} {
 		if reached[what] < n/100 {
 			t.Errorf("%q happened in %d of %d calls; want one in a hundred at least", what, reached[what], n)
 		}

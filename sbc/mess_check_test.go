@@ -63,6 +63,7 @@ func (m *mess) check(t *testing.T) {
 	m.checkCaller(t, all)
 	m.checkPromise(t, all)
 	m.checkMedia(t, all)
+	m.checkHiding(t, all)
 	if n := len(all); n > mostMessages {
 		t.Errorf("%d messages were sent; want %d at most", n, mostMessages)
 	}
@@ -286,6 +287,52 @@ func (m *mess) checkMedia(t *testing.T, all []passed) {
 				return p.arrived() && !p.at.After(at) && (p.is(sip.Ack) || p.is(sip.Prack)) && len(p.msg.To().Tag()) > 0 && string(p.msg.CallID()) == m.caller.req.CallID
 			}) {
 				t.Errorf("media of the %v side was opened before anybody had acknowledged anything", call.Side(side))
+			}
+		}
+	}
+}
+
+// checkHiding: nothing that is sent to one side has an address, a Call-ID or a tag of the other side's dialogs in it.
+func (m *mess) checkHiding(t *testing.T, all []passed) {
+	sideOf := func(p *peer) int {
+		switch ip := p.addr.Addr(); {
+		case ip == m.caller.addr.Addr():
+			return 0
+		case slices.ContainsFunc(m.callees, func(c *peer) bool { return c.addr.Addr() == ip }):
+			return 1
+		}
+		return -1
+	}
+	var secrets [2]map[string]bool
+	for side := range secrets {
+		secrets[side] = map[string]bool{}
+	}
+	for _, p := range all {
+		side := sideOf(p.peer)
+		if side < 0 {
+			continue
+		}
+		secrets[side][p.peer.addr.Addr().String()], secrets[side][string(p.msg.CallID())] = true, true
+		if p.byNode { // the peers of the tests call their own as they like
+			ours := p.msg.From().Tag()
+			if !p.msg.IsRequest() {
+				ours = p.msg.To().Tag()
+			}
+			if len(ours) > 0 {
+				secrets[side][string(ours)] = true
+			}
+		}
+	}
+	m.hits["two sides"] = len(secrets[0]) > 1 && len(secrets[1]) > 1
+	for _, p := range all {
+		side := sideOf(p.peer)
+		if side < 0 || !p.byNode {
+			continue
+		}
+		for secret := range secrets[1-side] {
+			if !secrets[side][secret] && strings.Contains(string(p.msg.Bytes()), secret) {
+				t.Errorf("%q of the other side shows in\n%s", secret, p.msg.Bytes())
+				return
 			}
 		}
 	}
