@@ -72,7 +72,7 @@ func (r *request) owns(connectorID string) bool {
 }
 
 func question(in *v1.Rehearse) (call.Question, error) {
-	q := call.Question{From: in.From, To: in.To, Transport: in.Transport, SRTP: true, User: in.User}
+	q := call.Question{From: in.From, To: in.To, Transport: in.Transport, SRTP: true, SIPS: in.SIPS, User: in.User}
 	if len(in.From) > 128 || len(in.To) > 128 || len(in.User) > 128 || in.To == "" {
 		return q, trunk.Errorf(trunk.Invalid, "to must be given; from, to and user have at most 128 characters.")
 	}

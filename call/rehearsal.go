@@ -14,6 +14,8 @@ type Question struct {
 	Transport string
 	// SRTP says that media would be offered as RTP/SAVP with a key.
 	SRTP bool
+	// SIPS says that the Request-URI would be a sips URI.
+	SIPS bool
 	// User is the digest user whose credentials would come with it; empty for none.
 	User string
 }

@@ -20,6 +20,7 @@ type rehearseCommand struct {
 	Inbound   bool   `help:"It would come from a carrier."`
 	Transport string `default:"tls" enum:"udp,tcp,tls" placeholder:"udp|tcp|tls" help:"Transport of SIP."`
 	SRTP      string `default:"auto" enum:"auto,on,off" placeholder:"auto|on|off" help:"Whether media would be offered encrypted; auto is as SIP is."`
+	SIPS      bool   `name:"sips" help:"It would be for a sips URI."`
 	User      string `placeholder:"NAME" help:"Digest user whose right password would come with it."`
 }
 
@@ -36,7 +37,7 @@ func (c *rehearseCommand) run(ctx context.Context, s *session) error {
 		to = string(n.E164)
 	}
 	in := v1.Rehearse{
-		From: c.From, To: to, Source: c.Source, ConnectorID: c.Connector, Inbound: c.Inbound, Transport: c.Transport, User: c.User,
+		From: c.From, To: to, Source: c.Source, ConnectorID: c.Connector, Inbound: c.Inbound, Transport: c.Transport, SIPS: c.SIPS, User: c.User,
 	}
 	if c.SRTP != "auto" {
 		in.SRTP = new(c.SRTP == "on")

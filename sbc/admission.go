@@ -216,7 +216,7 @@ func room(s *Server, a *arrival) *call.Refusal {
 	case s.cfg.Stale != nil && s.cfg.Stale() && !a.emergency():
 		return call.Refuse(call.ReasonStoreStale, "")
 	case a.tx.Overloaded():
-		return call.Refuse(call.ReasonNodeFull, "it holds as many transactions as it may")
+		return fullOfTransactions()
 	}
 	return nil
 }
@@ -231,6 +231,10 @@ func full(s *Server, _ *arrival) *call.Refusal {
 
 func callsUp(n int) *call.Refusal {
 	return call.Refuse(call.ReasonNodeFull, strconv.Itoa(n)+" calls are up")
+}
+
+func fullOfTransactions() *call.Refusal {
+	return call.Refuse(call.ReasonNodeFull, "it holds as many transactions as it may")
 }
 
 // limit spends a call of the connector's rate and counts the call in. Emergency calls pass.
@@ -270,9 +274,13 @@ func doubt(s *Server, a *arrival, emergency bool) *call.Refusal {
 		return nil
 	}
 	if a.doubted = s.actives.doubt(a.connector.ID, s.limits.Unproven); !a.doubted {
-		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(s.limits.Unproven)+" over UDP without an ACK yet")
+		return tooManyUnproven(s)
 	}
 	return nil
+}
+
+func tooManyUnproven(s *Server) *call.Refusal {
+	return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(s.limits.Unproven)+" over UDP without an ACK yet")
 }
 
 func planOutbound(s *Server, a *arrival) (refusal *call.Refusal) {

@@ -11,6 +11,9 @@ import (
 	"carillon/trunk"
 )
 
+// lockedOut is why credentials are not even looked at.
+const lockedOut = "too many wrong ones came from this address"
+
 // authenticate checks the digest credentials of a connector that has any (RFC 7616, RFC 8760).
 func authenticate(s *Server, a *arrival) *call.Refusal {
 	if !a.screening.NeedCredentials {
@@ -18,7 +21,7 @@ func authenticate(s *Server, a *arrival) *call.Refusal {
 	}
 	c := a.connector
 	algorithms := algorithmsOf(c)
-	result := digest.Result{Outcome: digest.Wrong, Why: "too many wrong ones came from this address"}
+	result := digest.Result{Outcome: digest.Wrong, Why: lockedOut}
 	who := newGuesser(a.facts.Source, c.ID)
 	if !s.lockouts.locked(who, a.at) {
 		result = s.cfg.Digest.Check(&digest.Request{

@@ -178,6 +178,13 @@ func (a *actives) doubt(connector string, limit int) bool {
 	return true
 }
 
+// doubts returns how many calls of a connector are unproven.
+func (a *actives) doubts(connector string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.unproven[connector]
+}
+
 // trust takes doubt back.
 func (a *actives) trust(connector string) {
 	a.mu.Lock()

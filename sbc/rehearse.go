@@ -12,7 +12,7 @@ import (
 // Rehearse says what would happen to an INVITE, by the steps and tables that judge real ones. It spends nothing of any
 // limit, sends nothing and records nothing. Media is judged only by whether it would be encrypted.
 func (s *Server) Rehearse(q call.Question) call.Rehearsal {
-	a := &arrival{at: s.clock.Now(), view: s.cfg.Directory.Snapshot(), reliable: q.Transport != "udp", user: q.User}
+	a := &arrival{at: s.clock.Now(), view: s.cfg.Directory.Snapshot(), reliable: q.Transport != "udp", sips: q.SIPS, user: q.User}
 	a.facts = routing.Facts{
 		Host: strings.ToLower(q.Host), User: q.To, Source: q.Source.Addr().Unmap(), Port: q.Source.Port(),
 		TLS: q.Transport == "tls", From: q.From,
@@ -84,15 +84,19 @@ func rehearseRoom(s *Server, a *arrival) *call.Refusal {
 		return call.Refuse(call.ReasonDraining, "")
 	case s.cfg.Stale != nil && s.cfg.Stale() && !a.emergency():
 		return call.Refuse(call.ReasonStoreStale, "")
+	case s.layer.Full():
+		return fullOfTransactions()
 	}
 	return nil
 }
 
 // rehearseCredentials takes the user's word for the password.
-func rehearseCredentials(_ *Server, a *arrival) *call.Refusal {
+func rehearseCredentials(s *Server, a *arrival) *call.Refusal {
 	switch {
 	case !a.screening.NeedCredentials:
 		return nil
+	case s.lockouts.locked(newGuesser(a.facts.Source, a.connector.ID), a.at):
+		return call.Refuse(call.ReasonCredentialsWrong, lockedOut)
 	case a.user == "":
 		return call.Refuse(call.ReasonCredentialsRequired, "")
 	}
@@ -113,11 +117,16 @@ func rehearseLimit(s *Server, a *arrival) *call.Refusal {
 		}
 	}
 	account, total := s.actives.count(a.connector.Account)
-	if n, ok := a.view.Quota(a.connector.Account, trunk.QuotaActiveCalls); ok && account >= n {
-		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n))
-	}
-	if total >= s.limits.Calls {
+	n, limited := a.view.Quota(a.connector.Account, trunk.QuotaActiveCalls)
+	switch {
+	case limited && n == 0:
+		return call.Refuse(call.ReasonConcurrencyExceeded, "0")
+	case total >= s.limits.Calls:
 		return callsUp(s.limits.Calls)
+	case limited && account >= n:
+		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n))
+	case a.standing == claimed && s.actives.doubts(a.connector.ID) >= s.limits.Unproven:
+		return tooManyUnproven(s)
 	}
 	return nil
 }

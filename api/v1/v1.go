@@ -238,6 +238,8 @@ type Rehearse struct {
 	Transport string `json:"transport,omitempty"`
 	// SRTP says that media would be offered encrypted; left out, it would over TLS and not otherwise.
 	SRTP *bool `json:"srtp,omitempty"`
+	// SIPS says that the Request-URI would be a sips URI.
+	SIPS bool `json:"sips,omitempty"`
 	// User is the digest user whose right password would come with it.
 	User string `json:"user,omitempty"`
 	// ConnectorID is the connector it would be sent to. Left out: the one that takes From's calls, else the account's

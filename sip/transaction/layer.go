@@ -73,6 +73,9 @@ type Stats struct {
 	Dropped        atomic.Uint64 // messages dropped because a callback did not return
 }
 
+// Full reports that Config.MaxServer is reached: the next request will find Server.Overloaded true.
+func (l *Layer) Full() bool { return l.servers.full() }
+
 // ErrTooMany is returned by Layer.Start when Config.MaxClient is reached.
 var ErrTooMany = errors.New("too many client transactions")
 

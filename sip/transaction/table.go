@@ -76,6 +76,8 @@ func (t *table[T]) get(k key) T {
 
 // add inserts v under k. It returns the transaction that has k already, if any, and whether there
 // was room.
+func (t *table[T]) full() bool { return t.size.Load() >= t.max }
+
 func (t *table[T]) add(k key, v T) (existing T, room bool) {
 	var zero T
 	s := t.shard(k)
