@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -216,6 +217,9 @@ func (c *activeCall) passHeaders(b *sip.Builder, m *sip.Message) {
 }
 
 func crosses(f sip.Field, custom []string) bool {
+	if bytes.IndexByte(f.Value, 0) >= 0 {
+		return false // a quoted NUL may be read and is never written: it would cost the whole message
+	}
 	switch f.ID {
 	case sip.HdrPrivacy, sip.HdrUserToUser, sip.HdrSubject, sip.HdrPriority:
 		return true

@@ -5,6 +5,7 @@
 package dialog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -130,7 +131,7 @@ func (d *Dialog) setRoutes(m *sip.Message, reverse bool) error {
 			return fmt.Errorf("%w: more than %d", ErrRoute, MaxRoutes)
 		}
 		addr, err := sip.ParseNameAddr(value)
-		if err != nil || !routable(&addr.URI) {
+		if err != nil || !routable(&addr.URI) || bytes.IndexByte(value, 0) >= 0 {
 			return ErrRoute
 		}
 		d.Routes = append(d.Routes, string(value))
@@ -158,10 +159,11 @@ func routable(u *sip.URI) bool {
 
 func text(u *sip.URI) string { return string(u.AppendTo(nil)) }
 
-// party is a name-addr without header parameters: the tag lives in the ID, and others must not be echoed.
+// party is a name-addr without header parameters: the tag lives in the ID, and others must not be echoed. A display name
+// with a quoted NUL is left out: it could be read, but no request with it can be written, not even a BYE.
 func party(n *sip.NameAddr) string {
 	var b []byte
-	if len(n.Display) > 0 {
+	if len(n.Display) > 0 && bytes.IndexByte(n.Display, 0) < 0 {
 		b = append(append(b, n.Display...), ' ')
 	}
 	b = append(b, '<')

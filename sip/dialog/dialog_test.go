@@ -164,6 +164,7 @@ func TestConstructors(t *testing.T) {
 		{"486", edit(ringingAtAlice, "180 Ringing", "486 Busy Here"), false, ErrNoDialog, ""},
 		{"request given to NewUAC", inviteAtBob, false, ErrNoDialog, ""},
 		{"Record-Route of no SIP", edit(okAtAlice(), "<sip:ss1.atlanta.example.com;lr>", "<tel:+1206>"), false, ErrRoute, ""},
+		{"Record-Route with a quoted NUL", edit(okAtAlice(), "<sip:ss1.atlanta.example.com;lr>", "\"\\\x00\" <sip:ss1.atlanta.example.com;lr>"), false, ErrRoute, ""},
 		{"INVITE", inviteAtBob, true, nil, "sip:alice@client.atlanta.example.com"},
 		{"INVITE without Contact", edit(inviteAtBob, "Contact: <sip:alice@client.atlanta.example.com>\n", ""), true, ErrContact, ""},
 		{"INVITE with Contact *", edit(inviteAtBob, "<sip:alice@client.atlanta.example.com>", "*"), true, ErrContact, ""},
@@ -414,6 +415,22 @@ func TestPartyHasNoParameters(t *testing.T) {
 	}
 }
 
+// A quoted NUL can be read and not be written: with it in a display name nobody could hang up.
+func TestPartyHasNoNUL(t *testing.T) {
+	text := strings.NewReplacer("From: Alice", "From: \"\\\x00\"", "To: Bob", "To: \"\\\x00\"").Replace(inviteAtBob)
+	d, err := NewUAS(parse(t, text), "x", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := sip.NewBuilder(nil)
+	if err := d.NextRequest(b, "BYE", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := finish(t, b); !strings.Contains(got, "\nTo: <sip:alice@atlanta.example.com>;tag=9fxced76sl\n") {
+		t.Errorf("%s", got)
+	}
+}
+
 // FuzzDialog feeds messages a peer controls: what we write into the dialog must be a message our own parser takes.
 func FuzzDialog(f *testing.F) {
 	crlf := func(s string) []byte {
@@ -421,6 +438,7 @@ func FuzzDialog(f *testing.F) {
 	}
 	f.Add(crlf(inviteAtBob))
 	f.Add(crlf(ringingAtAlice))
+	f.Add(crlf(strings.Replace(inviteAtBob, "From: Alice", "From: \"\\\x00\"", 1)))
 	f.Add(crlf(strings.Replace(okAtAlice(), "ss1.atlanta.example.com;lr", "a@ss1;method=x?h=v", 1)))
 	requestURI := target(f, "sip:bob@biloxi.example.com")
 	f.Fuzz(func(t *testing.T, packet []byte) {
