@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -59,15 +60,24 @@ func (a *attempt) establish(l *leg, e event) error {
 	return nil
 }
 
+// errOtherDialog says that an answer names another Call-ID or tag of ours than its INVITE. By them the dialog would be
+// kept and never found again.
+var errOtherDialog = errors.New("the answer is not in the dialog of its request")
+
 // begin makes the dialog of an answer, early or not.
 func (a *attempt) begin(l *leg, e event) error {
 	uri, err := sip.ParseURI([]byte(a.uri))
 	if err != nil {
 		return err
 	}
-	if l.dialog, err = dialog.NewUAC(e.msg, &uri, e.flow.Proto() == transport.TLS); err != nil {
+	made, err := dialog.NewUAC(e.msg, &uri, e.flow.Proto() == transport.TLS)
+	switch {
+	case err != nil:
 		return err
+	case made.ID.CallID != l.record.SIPCallID || made.ID.Local != l.tag:
+		return errOtherDialog
 	}
+	l.dialog = made
 	l.open, l.seq = true, e.msg.CSeq()
 	return nil
 }

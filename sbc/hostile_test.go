@@ -8,6 +8,7 @@ import (
 	"carillon/call"
 	"carillon/sip"
 	"carillon/sip/transport"
+	"carillon/trunk"
 )
 
 // answerRaw answers the INVITE that rang with octets that our own Builder would not write.
@@ -48,4 +49,27 @@ func TestAnswerWithUnwritableHeader(t *testing.T) {
 		hangUp(caller, target)
 		r.wantRecord(call.ReasonHangup, 200, "customer")
 	})
+}
+
+// An answer in which the target has written another From-tag or Call-ID than it was sent makes no dialog: what is kept
+// under our tag would never be found again.
+func TestAnswerOfAnotherDialog(t *testing.T) {
+	for name, change := range map[string]func(*agent) (old, new string){
+		"From-tag": func(a *agent) (string, string) {
+			return ";tag=" + string(a.invite.From().Tag()), ";tag=" + strings.Repeat("x", 40)
+		},
+		"Call-ID": func(a *agent) (string, string) { return string(a.invite.CallID()), strings.Repeat("y", 40) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(w *world) { w.oneTarget(); w.connector.Settings.Transfers = trunk.RelayTransfers }, func(r *rig) {
+				tel := r.tel()
+				caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+				caller.want("100")
+				target := tel.ring()
+				old, other := change(target)
+				target.answerRaw(200, sdpPlain, func(b []byte) []byte { return bytes.Replace(b, []byte(old), []byte(other), 1) })
+				caller.refused("502")
+			})
+		})
+	}
 }
