@@ -146,6 +146,8 @@ type Target struct {
 	SIPS bool
 	// IPv4Only keeps to IPv4 addresses.
 	IPv4Only bool
+	// Redirected is true where a target's 3xx chose the host.
+	Redirected bool
 	// User is the user part of the Request-URI.
 	User string
 	// SRTP is the policy of the leg.

@@ -161,6 +161,9 @@ func (c *activeCall) find(a *attempt, left []resolve.Target) {
 
 // isAtHand reports whether nothing has to be waited for to reach a target: no name is looked up and no connection made.
 func isAtHand(t routing.Target) bool {
+	if t.Redirected && t.Carrier == nil {
+		return false // the names of carriers are
+	}
 	if t.Transport != trunk.UDP && t.Transport != trunk.AnyTransport {
 		return false
 	}

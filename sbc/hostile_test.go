@@ -2,11 +2,14 @@ package sbc
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"carillon/call"
 	"carillon/sip"
+	"carillon/sip/resolve"
 	"carillon/sip/transport"
 	"carillon/trunk"
 )
@@ -72,4 +75,74 @@ func TestAnswerOfAnotherDialog(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A customer whose PBX redirects must not have the node call a carrier in its stead: carriers trust the node's address,
+// and what the customer's rules say of numbers, caller ids and rates would not have been asked.
+func TestRedirectToACarrier(t *testing.T) {
+	const named, lab, elsewhere = "198.51.100.33", "192.0.2.99", "192.0.2.21"
+	world := func(w *world) {
+		w.connector.Settings.Redirects = trunk.FollowRedirects
+		w.carriers[0].Sources = []netip.Prefix{netip.MustParsePrefix("198.51.100.64/28")}
+		w.carriers = append(w.carriers,
+			&trunk.Carrier{Name: "lab", Lab: true, Targets: []trunk.Target{{Host: lab, Transport: trunk.UDP}}},
+			&trunk.Carrier{Name: "named", Targets: []trunk.Target{{Host: "sbc.tel.example", Transport: trunk.TLS}}})
+	}
+	for _, c := range []struct {
+		host, addr string
+		proto      transport.Proto
+		follows    bool
+	}{
+		{carrierIP, carrierIP + ":5060", transport.UDP, false},
+		{carrierIP + ":5080;transport=tcp", carrierIP + ":5080", transport.TCP, false},
+		{"198.51.100.77", "198.51.100.77:5060", transport.UDP, false}, // one that its calls come from
+		{named + ":5062", named + ":5062", transport.UDP, false},
+		{"sbc.tel.example;transport=tls", named + ":5061", transport.TLS, false},
+		{"pbx2.example.org;transport=tls", named + ":5061", transport.TLS, false}, // whatever name leads there
+		{lab, lab + ":5060", transport.UDP, true},
+		{elsewhere, elsewhere + ":5060", transport.UDP, true},
+	} {
+		t.Run(c.host, func(t *testing.T) {
+			scenario(t, world, func(r *rig) {
+				r.net.name("sbc.tel.example", resolve.TLS, named+":5061")
+				r.net.name("pbx2.example.org", resolve.TLS, named+":5061")
+				pbx, other := r.peer(transport.UDP, pbxIP+":5060"), r.peer(c.proto, c.addr)
+				caller := r.phone(transport.UDP, carrierIP).inboundCall(sdpPlain).start()
+				caller.want("100")
+				target := pbx.ring()
+				target.answer(302, "", "Contact: <sip:+19005550123@"+c.host+">")
+				target.want("ACK")
+				if c.follows {
+					second := other.ring()
+					second.answer(486, "")
+					second.want("ACK")
+					caller.refused("486")
+					return
+				}
+				time.Sleep(10 * time.Second)
+				other.quiet()
+				caller.refused("480")
+			})
+		})
+	}
+}
+
+// A connection that a carrier has opened and proven its name on is as little for a customer's redirect.
+func TestRedirectOverACarriersConnection(t *testing.T) {
+	scenario(t, func(w *world) {
+		w.connector.RequireEncryption = true
+		w.connector.Settings.Redirects = trunk.FollowRedirects
+		w.connector.Settings.Peers = map[string]trunk.PeerPolicy{pbxIP: {NoVerify: true}}
+	}, func(r *rig) {
+		pbx, tel := r.peer(transport.TLS, pbxIP+":5061"), r.peer(transport.TLS, carrierIP+":40000")
+		r.net.opened = map[string]transport.Flow{"sbc.tel.example": tel.near.Flow()}
+		caller := r.phone(transport.UDP, carrierIP).inboundCall(sdpPlain).start()
+		caller.want("100")
+		target := pbx.ring()
+		target.answer(302, "", "Contact: <sip:+19005550123@sbc.tel.example;transport=tls>")
+		target.want("ACK")
+		time.Sleep(10 * time.Second)
+		tel.quiet()
+		caller.refused("480")
+	})
 }

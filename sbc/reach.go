@@ -36,7 +36,8 @@ var errNoAddress = errors.New("no address that may be called")
 // (RFC 5923), else by connecting to it. A customer whose PBX cannot be connected to is reached so; a carrier always can.
 func (s *Server) approach(ctx context.Context, t routing.Target, left []resolve.Target, direct bool) (found, error) {
 	if left == nil && !direct && t.Transport == trunk.TLS && t.Carrier == nil {
-		if f, ok := s.dialer.Reuse(s.clientTLS(t.Peer, t.Host), t.Port); ok {
+		f, ok := s.dialer.Reuse(s.clientTLS(t.Peer, t.Host), t.Port)
+		if ok && !s.strays(ctx, t)(f.Remote().Addr()) {
 			return found{flow: f, reused: true}, nil
 		}
 	}
@@ -54,7 +55,7 @@ func (s *Server) reach(ctx context.Context, t routing.Target, left []resolve.Tar
 			return here, err
 		}
 	}
-	left, err := s.allowed(t, left)
+	left, err := s.allowed(ctx, t, left)
 	if fresh {
 		here.trial = s.claimFirst(left)
 	}
@@ -116,13 +117,16 @@ func untried(host []resolve.Target, won int, failed []int) []resolve.Target {
 }
 
 // allowed returns the addresses a target may be called at; the error says why the last of the others may not.
-func (s *Server) allowed(t routing.Target, targets []resolve.Target) ([]resolve.Target, error) {
+func (s *Server) allowed(ctx context.Context, t routing.Target, targets []resolve.Target) ([]resolve.Target, error) {
 	err := error(errNoAddress)
+	strays := s.strays(ctx, t)
 	var all []resolve.Target
 	for _, r := range targets {
 		switch {
 		case t.Transport == trunk.TLS && r.Proto != resolve.TLS: // never a fallback to clear
 		case t.IPv4Only && !r.Addr.Addr().Is4():
+		case strays(r.Addr.Addr()):
+			err = errOfCarrier
 		default:
 			if blocked := s.checkAddress(r.Addr); blocked != nil {
 				err = blocked

@@ -2,12 +2,16 @@ package sbc
 
 import (
 	"cmp"
+	"context"
+	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	"carillon/routing"
 	"carillon/sip"
+	"carillon/sip/resolve"
 	"carillon/trunk"
 )
 
@@ -81,7 +85,7 @@ func contactTarget(from routing.Target, uri *sip.URI) (routing.Target, bool) {
 	}
 	t := routing.Target{
 		Host: host, Port: uri.Port, Transport: trunk.UDP, IPv4Only: from.IPv4Only, SIPS: from.SIPS, SRTP: from.SRTP,
-		User: from.User, Carrier: from.Carrier, Connector: from.Connector,
+		User: from.User, Carrier: from.Carrier, Connector: from.Connector, Redirected: true,
 	}
 	if host == from.Host {
 		t.Peer = from.Peer
@@ -99,4 +103,41 @@ func contactTarget(from routing.Target, uri *sip.URI) (routing.Target, bool) {
 		t.Transport = from.Transport
 	}
 	return t, true
+}
+
+// errOfCarrier says that a customer's redirect leads to a carrier.
+var errOfCarrier = errors.New("address of a carrier")
+
+// strays reports whether an address that a target leads to is a carrier's and must not be called for it. Carriers trust the
+// node's address: a customer that redirects a call to one would have the node place any call, at the operator's cost, and
+// none of the rules for numbers, caller ids and rates would have been asked. A customer who shares its address with a
+// carrier is not redirected there either. The lab's carriers cost nothing.
+func (s *Server) strays(ctx context.Context, t routing.Target) func(netip.Addr) bool {
+	if !t.Redirected || t.Carrier != nil {
+		return func(netip.Addr) bool { return false }
+	}
+	view := s.cfg.Directory.Snapshot()
+	var named []netip.Addr
+	ctx, stop := context.WithTimeout(ctx, dialTimeout)
+	defer stop()
+	for _, carrier := range view.Carriers() {
+		for _, own := range carrier.Targets {
+			if carrier.Lab || isAddress(own.Host) {
+				continue // the snapshot finds it by its address
+			}
+			all, err := s.cfg.Resolver.Resolve(ctx, resolve.Query{
+				Host: own.Host, Port: own.Port, Transport: protoOf(own.Transport), Secure: own.Transport == trunk.TLS,
+			})
+			if err != nil {
+				continue // the carrier cannot be called by that name either
+			}
+			for _, r := range all {
+				named = append(named, r.Addr.Addr().Unmap())
+			}
+		}
+	}
+	return func(a netip.Addr) bool {
+		carrier, known := view.CarrierBySource(netip.AddrPortFrom(a, 0))
+		return known && !carrier.Lab || slices.Contains(named, a.Unmap())
+	}
 }
