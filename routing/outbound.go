@@ -37,6 +37,19 @@ func PlanOutbound(v View, c *trunk.Connector, f Facts, choose Chooser) (Plan, *c
 	return p, refusal
 }
 
+// MayDial judges a number that a connector's customer has somebody else dial for it: by the rules of PlanOutbound for
+// numbers, and by whether it may place calls at all.
+func MayDial(c *trunk.Connector, user string) *call.Refusal {
+	switch t := c.Termination; {
+	case t == nil:
+		return call.Refuse(call.ReasonTerminationDisabled, "has no termination")
+	case t.Disabled:
+		return call.Refuse(call.ReasonTerminationDisabled, "has its termination disabled")
+	}
+	_, refusal := dialled(c, Facts{User: user}, &Plan{})
+	return refusal
+}
+
 // dialled judges what the customer dialled and returns its number; none for an emergency number that has no country.
 func dialled(c *trunk.Connector, f Facts, p *Plan) (trunk.Number, *call.Refusal) {
 	p.To, p.Emergency = f.User, Emergency(c, f.User)

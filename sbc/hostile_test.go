@@ -146,3 +146,33 @@ func TestRedirectOverACarriersConnection(t *testing.T) {
 		caller.refused("480")
 	})
 }
+
+// A carrier that is asked by REFER places a call at the operator's cost: a customer may have it dial what it may dial itself.
+func TestRelayedReferObeysTheRules(t *testing.T) {
+	for number, status := range map[string]string{"+19005550123": "403", "+442079460123": "403", "+12125550177": ""} {
+		scenario(t, relays, func(r *rig) {
+			tel := r.tel()
+			caller := r.customer(transport.TLS).outboundCall(sdpSecure)
+			target := connect(caller, tel, sdpPlain)
+			caller.request("REFER", "", "Refer-To: <sip:"+number+"@x.example>", "Contact: "+caller.contact)
+			if status == "" {
+				target.respond(target.want("REFER"), 202, "", "", "Contact: "+target.contact)
+				status = "202"
+			}
+			caller.want(status)
+			target.quiet()
+			hangUp(caller, target)
+			r.record()
+		})
+	}
+	scenario(t, func(w *world) { relays(w); w.connector.Termination = nil }, func(r *rig) {
+		tel, pbx := r.tel(), r.pbx()
+		caller := tel.inboundCall(sdpPlain)
+		target := connect(caller, pbx, sdpSecure)
+		target.request("REFER", "", "Refer-To: <sip:+12125550177@x.example>", "Contact: "+target.contact)
+		target.want("403")
+		caller.quiet()
+		hangUp(caller, target)
+		r.record()
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"carillon/call"
+	"carillon/routing"
 	"carillon/sip"
 	"carillon/trunk"
 )
@@ -44,6 +45,10 @@ func (c *activeCall) onRefer(e event) {
 		c.reply(e, 400, "")
 		return
 	}
+	if refusal := c.mayRefer(e); refusal != nil {
+		c.replyVerdict(e, judge(refusal))
+		return
+	}
 	if len(c.transfers) == maxTransfers {
 		c.reply(e, 503, "")
 		return
@@ -63,6 +68,20 @@ func (c *activeCall) onRefer(e event) {
 		c.transfers = map[uint32]uint32{}
 	}
 	c.transfers[to.dialog.LocalSeq] = e.msg.CSeq()
+}
+
+// mayRefer judges the number to which a customer sends a carrier on. The carrier places that call by itself, and the
+// operator pays for it as for one that the customer has dialled: so it obeys the same rules, as they are now.
+func (c *activeCall) mayRefer(e event) *call.Refusal {
+	owner := c.ownerOf(e.leg)
+	if owner == nil || c.ownerOf(e.leg.other()) != nil {
+		return nil
+	}
+	if current, ok := c.s.cfg.Directory.Snapshot().Connector(owner.ID); ok {
+		owner = current
+	}
+	target, _ := referred(e.msg)
+	return routing.MayDial(owner, userOf(&target))
 }
 
 func (c *activeCall) onReferAnswer(e event, m *sip.Message) {
