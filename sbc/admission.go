@@ -1,7 +1,6 @@
 package sbc
 
 import (
-	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -48,6 +47,7 @@ type arrival struct {
 	// counted is true when the call has been counted in by actives, shared when also for the account at its other end,
 	// doubted when as unproven.
 	counted, shared, doubted bool
+	seats                    seats
 }
 
 // standing is what a sender has shown of who it is.
@@ -74,21 +74,22 @@ type step struct {
 // The rules a request passes, in order. The order is part of the promise: what is cheap and reveals nothing comes first,
 // and strangers cannot spend a customer's rate.
 var (
-	screening = step{"source, transport and termination", screen, nil}
-	hasRoom   = step{"node", room, rehearseRoom}
-	isKnown   = step{"source", known, nil}
-	scheme    = step{"scheme", overTLS, nil}
-	secure    = step{"TLS on every hop", secureTargets, nil}
-	rate      = step{"limits", limit, rehearseLimit}
-	password  = step{"credentials", authenticate, rehearseCredentials}
-	number    = step{call.RuleNumber, findConnector, nil}
-	notFull   = step{"node", full, nil}
+	screening  = step{"source, transport and termination", screen, nil}
+	hasRoom    = step{"node", room, rehearseRoom}
+	isKnown    = step{"source", known, nil}
+	scheme     = step{"scheme", overTLS, nil}
+	secure     = step{"TLS on every hop", secureTargets, nil}
+	rate       = step{"limits", limit, rehearseLimit}
+	password   = step{"credentials", authenticate, rehearseCredentials}
+	number     = step{call.RuleNumber, findConnector, nil}
+	calledSide = step{"limits of the called side", limitCalled, rehearseCalled}
+	notFull    = step{"node", full, nil}
 
 	outboundSteps = []step{
 		screening, scheme, hasRoom, password, rate,
-		{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, rehearseInside},
+		{"number, caller id and route", planOutbound, nil}, secure, calledSide,
 	}
-	inboundSteps = []step{isKnown, scheme, number, hasRoom, rate, {"route", planInbound, nil}, secure}
+	inboundSteps = []step{isKnown, scheme, number, hasRoom, rate, {"route", planInbound, nil}, secure, calledSide}
 	// OPTIONS names no number, and a source in the list need not authenticate: trunks send OPTIONS without credentials,
 	// and an INVITE from there would only be asked for them.
 	// A node that holds as many calls as it may says so: who asks sends its calls elsewhere until it has room again. The
@@ -170,6 +171,7 @@ func (s *Server) giveBack(a *arrival) {
 		s.actives.trust(a.connector.ID)
 		a.doubted = false
 	}
+	s.actives.free(&a.seats)
 	if a.shared {
 		s.actives.unshare(a.plan.Inside.Account)
 		a.shared = false
@@ -237,36 +239,6 @@ func fullOfTransactions() *call.Refusal {
 	return call.Refuse(call.ReasonNodeFull, "it holds as many transactions as it may")
 }
 
-// limit spends a call of the connector's rate and counts the call in. Emergency calls pass.
-func limit(s *Server, a *arrival) *call.Refusal {
-	emergency := a.emergency()
-	if a.owner.Direction == call.Outbound && !emergency {
-		cps := a.connector.Termination.CpsLimit
-		if !s.rates.take(a.connector.ID, cps, a.at) {
-			return call.Refuse(call.ReasonCPSExceeded, strconv.Itoa(cps))
-		}
-	}
-	perAccount, perNode := 0, 0
-	if !emergency {
-		perNode = s.limits.Calls
-		if n, ok := a.view.Quota(a.connector.Account, trunk.QuotaActiveCalls); ok {
-			perAccount = max(n, 1)
-			if n == 0 {
-				return call.Refuse(call.ReasonConcurrencyExceeded, "0")
-			}
-		}
-	}
-	ok, full := s.actives.enter(a.connector.Account, perAccount, perNode)
-	switch {
-	case full:
-		return callsUp(perNode)
-	case !ok:
-		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(perAccount))
-	}
-	a.counted = true
-	return doubt(s, a, emergency)
-}
-
 // doubt holds calls with nothing but a claimed address to a number for each connector: forged datagrams could otherwise
 // ring a customer's phones and fill the node.
 func doubt(s *Server, a *arrival, emergency bool) *call.Refusal {
@@ -289,26 +261,6 @@ func planOutbound(s *Server, a *arrival) (refusal *call.Refusal) {
 	}
 	a.plan, refusal = routing.PlanOutbound(a.view, a.connector, a.facts, s.chooser(a.at))
 	return refusal
-}
-
-// atCalledSide says whose quota is used up, and not what it is: the caller's account reads it.
-const atCalledSide = "at the called side"
-
-// limitInside holds a call that stays inside to the quota of the account at its other end, too.
-func limitInside(s *Server, a *arrival) *call.Refusal {
-	other := a.plan.Inside
-	if other == nil || other.Account == a.connector.Account {
-		return nil
-	}
-	n, limited := a.view.Quota(other.Account, trunk.QuotaActiveCalls)
-	if limited && !s.actives.share(other.Account, n) {
-		return call.Refuse(call.ReasonConcurrencyExceeded, atCalledSide)
-	}
-	if !limited {
-		s.actives.share(other.Account, math.MaxInt)
-	}
-	a.shared = true
-	return nil
 }
 
 func findConnector(_ *Server, a *arrival) (refusal *call.Refusal) {

@@ -55,6 +55,7 @@ type activeCall struct {
 	mailbox    mailbox
 	repeats    [2]throttle       // of what peers can send at will, by call.Side
 	shared     bool              // counted for the account at its other end, too
+	seats      seats             // connectors that count it
 	doubted    string            // connector that counts it as unproven; empty for none
 	offered    bool              // the caller was sent an offer before the 2xx
 	redirected int               // targets that a 3xx added
@@ -105,7 +106,7 @@ func (s *Server) begin(a *arrival) {
 		return
 	}
 	c := &activeCall{
-		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), merge: keyOf(a.req), joined: a.joined,
+		s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, seats: a.seats, timers: make(map[timerName]timer), merge: keyOf(a.req), joined: a.joined,
 	}
 	if a.doubted {
 		c.doubted = a.connector.ID

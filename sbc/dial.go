@@ -128,6 +128,10 @@ func (c *activeCall) newAttempt(index int) *attempt {
 // the record names. Those of a number's group take over from each other; they are of one account, so nothing that was
 // counted changes.
 func (c *activeCall) ruleBy(connector *trunk.Connector) {
+	if connector != nil && c.seats[called] != "" && c.seats[called] != connector.ID {
+		c.s.actives.stand(&c.seats[called])
+		c.s.actives.sit(&c.seats[called], connector.ID, noLimit) // the call was let in, and is not refused for who takes it
+	}
 	switch {
 	case connector == nil:
 	case c.plan.Direction == call.Inbound && c.plan.Connector != connector:

@@ -14,7 +14,7 @@ import (
 // Who it is was asked when its call began; its address must still be one that may place calls.
 var transferSteps = []step{
 	{"setting", stillExecutes, nil}, {"source, transport and termination", screenTransfer, nil}, scheme, hasRoom, rate,
-	{"number, caller id and route", planOutbound, nil}, secure, {"limits of the called side", limitInside, nil},
+	{"number, caller id and route", planOutbound, nil}, secure, calledSide,
 }
 
 // joinSteps are those of a transfer to a call that is up.
@@ -207,7 +207,8 @@ func (c *activeCall) admitTransfer(a *arrival, target sip.URI, stays *leg) *call
 		number = c.plan.To
 	}
 	a.plan = a.joins(p, number)
-	c.s.actives.enter(a.connector.Account, 0, 0) // two calls that were counted become one
+	c.s.actives.enter(a.connector.Account, noLimit, noLimit) // two calls that were counted become one
+	c.s.actives.sit(&a.seats[placing], a.connector.ID, noLimit)
 	a.counted = true
 	return nil
 }

@@ -203,8 +203,8 @@ func (r *rig) end() {
 		r.t.Errorf("left: %d dialogs, %d merge entries, %d calls, %d pairs", len(s.dialogs), len(s.merges), len(s.live), len(s.pairs))
 	}
 	s.mu.Unlock()
-	if n := s.Active(); n != 0 || len(s.actives.by) != 0 || len(s.actives.unproven) != 0 {
-		r.t.Errorf("%d calls are still counted, by account %v, unproven %v", n, s.actives.by, s.actives.unproven)
+	if n := s.Active(); n != 0 || len(s.actives.by)+len(s.actives.connectors)+len(s.actives.unproven) != 0 {
+		r.t.Errorf("%d calls are still counted, by account %v, by connector %v, unproven %v", n, s.actives.by, s.actives.connectors, s.actives.unproven)
 	}
 	if x := r.layer.Stats(); x.ServerNow.Load() != 0 || x.ClientNow.Load() != 0 {
 		r.t.Errorf("left: %d server and %d client transactions", x.ServerNow.Load(), x.ClientNow.Load())

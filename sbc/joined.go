@@ -14,7 +14,7 @@ func (s *Server) beginTransferred(a *arrival, stays *leg) (*activeCall, int) {
 	if err != nil {
 		return nil, 500
 	}
-	c := &activeCall{s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, timers: make(map[timerName]timer), joined: a.joined}
+	c := &activeCall{s: s, id: call.ID(id.String()), plan: a.plan, shared: a.shared, seats: a.seats, timers: make(map[timerName]timer), joined: a.joined}
 	c.mailbox.work, c.mailbox.busy = c.work, true
 	c.log = logOf(s.log, string(c.id), c.plan.Connector.ID)
 	c.caller = c.place(stays, call.Customer)

@@ -55,7 +55,7 @@ func (r *rates) left(connector string, limit int, now time.Time) bool {
 	defer r.mu.Unlock()
 	b, ok := r.buckets[connector]
 	if !ok {
-		return true
+		return limit > 0
 	}
 	b.limit = limit
 	return b.filled(now) >= 1
@@ -103,21 +103,23 @@ type actives struct {
 	mu    sync.Mutex
 	total int
 	by    map[string]int
+	// connectors counts them by connector, at both ends of those that stay inside.
+	connectors map[string]int
 	// unproven counts, by connector, those whose sender has shown nothing but the address of a datagram.
 	unproven map[string]int
 }
 
-// enter counts one call in unless a limit is reached; limits of 0 are none.
+// enter counts one call in unless a limit is reached.
 func (a *actives) enter(account string, perAccount, perNode int) (ok, nodeFull bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.by == nil {
 		a.by = make(map[string]int)
 	}
-	if perNode > 0 && a.total >= perNode {
+	if a.total >= perNode {
 		return false, true
 	}
-	if perAccount > 0 && a.by[account] >= perAccount {
+	if a.by[account] >= perAccount {
 		return false, false
 	}
 	a.total++

@@ -192,6 +192,7 @@ func (c *activeCall) write() {
 func (c *activeCall) written(u *unwritten) {
 	c.unwritten = nil
 	c.s.actives.leave(c.plan.Connector.Account)
+	c.s.actives.free(&c.seats)
 	c.trust()
 	if c.shared {
 		c.s.actives.unshare(c.plan.Inside.Account)

@@ -58,6 +58,10 @@ func refusals() []refusal {
 		{reason: call.ReasonConcurrencyExceeded, world: func(w *world) {
 			w.more = []trunk.Entity{&trunk.Quota{Account: account, Name: trunk.QuotaActiveCalls, Value: 0}}
 		}, status: "503", warn: "399", cause: "Q.850;cause=42"},
+		{reason: call.ReasonCPSExceeded, world: quota(account, trunk.QuotaAccountCPS, 0), status: "503", warn: "399", cause: "Q.850;cause=42"},
+		{reason: call.ReasonConcurrencyExceeded, world: quota(account, trunk.QuotaConnectorCalls, 0), status: "503", warn: "399", cause: "Q.850;cause=42"},
+		{reason: call.ReasonConcurrencyExceeded, world: quota(otherAccount, trunk.QuotaConnectorCalls, 0), dial: to(otherNumber),
+			status: "503", warn: "399", cause: "Q.850;cause=42"},
 		{reason: call.ReasonNoRoute, world: func(w *world) { w.carriers = nil }, status: "404", warn: "399", cause: "Q.850;cause=3"},
 		{reason: call.ReasonNoRoute, world: func(w *world) { w.other.Origination = nil }, dial: to(otherNumber),
 			status: "404", warn: "399", cause: "Q.850;cause=3"},

@@ -1,7 +1,6 @@
 package sbc
 
 import (
-	"strconv"
 	"strings"
 
 	"carillon/call"
@@ -111,33 +110,36 @@ func rehearseLimit(s *Server, a *arrival) *call.Refusal {
 	if a.emergency() {
 		return nil
 	}
-	if a.owner.Direction == call.Outbound {
-		if cps := a.connector.Termination.CpsLimit; !s.rates.left(a.connector.ID, cps, a.at) {
-			return call.Refuse(call.ReasonCPSExceeded, strconv.Itoa(cps))
+	outbound := a.owner.Direction == call.Outbound
+	if outbound {
+		if refusal := s.spend(a, (*rates).left); refusal != nil {
+			return refusal
 		}
 	}
 	account, total := s.actives.count(a.connector.Account)
-	n, limited := a.view.Quota(a.connector.Account, trunk.QuotaActiveCalls)
+	perAccount, perConnector := quotaOf(a.view, a.connector.Account, trunk.QuotaActiveCalls), connectorLimit(a.view, a.connector)
 	switch {
-	case limited && n == 0:
-		return call.Refuse(call.ReasonConcurrencyExceeded, "0")
 	case total >= s.limits.Calls:
 		return callsUp(s.limits.Calls)
-	case limited && account >= n:
-		return call.Refuse(call.ReasonConcurrencyExceeded, strconv.Itoa(n))
+	case account >= perAccount:
+		return callsExceeded(perAccount, "in the account")
+	case outbound && s.actives.through(a.connector.ID) >= perConnector:
+		return callsExceeded(perConnector, "through the connector")
 	case a.standing == claimed && s.actives.doubts(a.connector.ID) >= s.limits.Unproven:
 		return tooManyUnproven(s)
 	}
 	return nil
 }
 
-func rehearseInside(s *Server, a *arrival) *call.Refusal {
+func rehearseCalled(s *Server, a *arrival) *call.Refusal {
+	if refusal := a.findSeat(func(c *trunk.Connector, n int) bool { return s.actives.through(c.ID) < n }); refusal != nil {
+		return refusal
+	}
 	other := a.plan.Inside
 	if other == nil || other.Account == a.connector.Account {
 		return nil
 	}
-	account, _ := s.actives.count(other.Account)
-	if n, limited := a.view.Quota(other.Account, trunk.QuotaActiveCalls); limited && account >= n {
+	if account, _ := s.actives.count(other.Account); account >= quotaOf(a.view, other.Account, trunk.QuotaActiveCalls) {
 		return call.Refuse(call.ReasonConcurrencyExceeded, atCalledSide)
 	}
 	return nil

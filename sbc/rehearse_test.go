@@ -192,9 +192,18 @@ func agreements() (all []agreement) {
 				w.more = []trunk.Entity{&trunk.Quota{Account: account, Name: trunk.QuotaActiveCalls, Value: 1}}
 			},
 			before: func(r *rig) func() {
-				r.sbc.actives.enter(account, 0, 0)
+				r.sbc.actives.enter(account, noLimit, noLimit)
 				return func() { r.sbc.actives.leave(account) }
 			}},
+		{name: "as many as the connector may have", reason: call.ReasonConcurrencyExceeded, dial: customer,
+			world: quota(account, trunk.QuotaConnectorCalls, 1),
+			before: func(r *rig) func() {
+				var seat string
+				r.sbc.actives.sit(&seat, connectorID, noLimit)
+				return func() { r.sbc.actives.stand(&seat) }
+			}},
+		{name: "the account's rate", reason: call.ReasonCPSExceeded, dial: customer, world: quota(account, trunk.QuotaAccountCPS, 0)},
+		{name: "called connector", reason: call.ReasonConcurrencyExceeded, dial: inside, world: quota(otherAccount, trunk.QuotaConnectorCalls, 0)},
 		{name: "called side", reason: call.ReasonConcurrencyExceeded, dial: inside, world: func(w *world) {
 			w.more = []trunk.Entity{&trunk.Quota{Account: otherAccount, Name: trunk.QuotaActiveCalls, Value: 0}}
 		}},
@@ -204,7 +213,7 @@ func agreements() (all []agreement) {
 				w.more = []trunk.Entity{&trunk.Quota{Account: account, Name: trunk.QuotaActiveCalls, Value: 1}}
 			},
 			before: func(r *rig) func() {
-				r.sbc.actives.enter(account, 0, 0)
+				r.sbc.actives.enter(account, noLimit, noLimit)
 				return func() { r.sbc.actives.leave(account) }
 			}},
 		{name: "full of transactions", reason: call.ReasonNodeFull, dial: customer, world: (*world).oneTarget, before: func(r *rig) func() {

@@ -21,7 +21,7 @@ func TestSentencesRead(t *testing.T) {
 			"The session description cannot be used: the answer has no section for the one offered."},
 		{call.Refuse(call.ReasonBadDescription, "the answer has none."), "The session description cannot be used: the answer has none."},
 		{call.Refuse(call.ReasonCallerIDNotOwned, ""), "The caller id is not a number of the account."},
-		{call.Refuse(call.ReasonCPSExceeded, "10"), "More calls started in a second than Termination.CpsLimit, which is 10, allows."},
+		{rateExceeded("Termination.CpsLimit", 10, ""), "More calls started in a second than Termination.CpsLimit, which is 10, allows."},
 		{call.Refuse(call.ReasonNumberUnknown, "+12065550100"), "No Voice Connector takes calls for +12065550100."},
 	} {
 		if got := judge(tt.refusal).sentence; got != tt.want {

@@ -14,8 +14,12 @@ const (
 	QuotaNumbers = "Provisioned phone numbers per account"
 	// QuotaCPS caps the CpsLimit of each connector of an account.
 	QuotaCPS = "Calls per second per Voice Connector"
+	// QuotaAccountCPS caps the calls that an account's connectors together may place in a second, on each node.
+	QuotaAccountCPS = "Calls per second per account"
 	// QuotaActiveCalls caps the calls that are up at a time in an account.
 	QuotaActiveCalls = "Active Voice Connector calls"
+	// QuotaConnectorCalls caps those of each connector of an account, placed and received.
+	QuotaConnectorCalls = "Active calls per Voice Connector"
 	// QuotaAPIRate caps how often an account, and each operator's key for itself, may call each operation, on each node. An operation with a rate of its own,
 	// see APIRateOf, is held to that instead.
 	QuotaAPIRate = "API requests per second"
@@ -36,7 +40,7 @@ const Unset = -1
 
 // QuotaNames returns the names a Quota may have, besides those of APIRateOf.
 func QuotaNames() []string {
-	return []string{QuotaConnectors, QuotaGroups, QuotaGroupMembers, QuotaNumbers, QuotaCPS, QuotaActiveCalls, QuotaAPIRate}
+	return []string{QuotaConnectors, QuotaGroups, QuotaGroupMembers, QuotaNumbers, QuotaCPS, QuotaAccountCPS, QuotaActiveCalls, QuotaConnectorCalls, QuotaAPIRate}
 }
 
 // APIRateOf returns the name of the quota for one operation of the API.
