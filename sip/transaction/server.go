@@ -31,6 +31,7 @@ type Server struct {
 	state      state
 	overloaded bool
 	acked      bool
+	stopped    bool  // its CANCEL was reported
 	failed     bool  // TransportError was reported
 	repeat     int64 // when to repeat last, on the table's scale
 	interval   int64
@@ -52,6 +53,12 @@ func (t *Server) Flow() transport.Flow {
 // Overloaded reports that Config.MaxServer was reached: nothing is remembered about the request,
 // so it should be refused. Respond sends once and there will be no events.
 func (t *Server) Overloaded() bool { return t.overloaded }
+
+// Crowded reports that more than half of Config.MaxServer is in use. What is left is for requests that are taken: a refusal
+// should then be sent by RespondOnce.
+func (t *Server) Crowded() bool {
+	return t.overloaded || t.layer.servers.size.Load() > t.layer.servers.max/2
+}
 
 // Bind sets the receiver of the transaction's events and the To-tag of its responses, which the
 // answer to a CANCEL repeats (RFC 3261 §9.2). Called from Core.Request it misses no event.
@@ -234,14 +241,16 @@ func (t *Server) ack(f transport.Flow, m *sip.Message) bool {
 }
 
 // cancelled takes a CANCEL that was answered (RFC 3261 §9.2): news only while there is something
-// to cancel.
+// to cancel, and once. Over a connection, where nothing absorbs a repeated CANCEL, a caller could
+// otherwise make as much wait for its user as it can send.
 func (t *Server) cancelled(f transport.Flow, m *sip.Message) {
 	t.mu.Lock()
 	t.heardOn(f)
-	if t.state > stateProceeding {
+	if t.state > stateProceeding || t.stopped {
 		t.mu.Unlock()
 		return
 	}
+	t.stopped = true
 	t.drop(t.post(t, output{flow: f, kind: Cancelled, msg: m}))
 }
 

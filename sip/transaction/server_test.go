@@ -159,6 +159,17 @@ func TestCancelIsAnsweredWithTheUsersTag(t *testing.T) {
 	}
 }
 
+// Over a connection each repeated CANCEL is a transaction of its own and is answered. Its INVITE's user hears of one.
+func TestCancelIsNewsOnce(t *testing.T) {
+	h := newHarness(t, transport.TCP, Timers{})
+	h.send(siptest.Request{Transport: "TCP"}.Bytes())
+	for range 3 {
+		h.send(siptest.Request{Transport: "TCP", Method: "CANCEL"}.Bytes())
+	}
+	h.wantSent("0s 200", "0s 200", "0s 200")
+	h.wantTold("0s new INVITE", "0s Cancelled")
+}
+
 // Over TLS a CANCEL, ACK or repeat in the clear is none of the transaction's business.
 func TestRequestOnOtherProtocolIsAnother(t *testing.T) {
 	h := newHarness(t, transport.TLS, Timers{})
@@ -242,6 +253,22 @@ func TestOverload(t *testing.T) {
 	}
 	if n := layer.Stats().Overloaded.Load(); n != 2 {
 		t.Errorf("counted %d overloaded, want 2", n)
+	}
+}
+
+// The last half of the room is for requests that are taken.
+func TestCrowded(t *testing.T) {
+	h := newHarness(t, transport.UDP, Timers{})
+	layer, err := New(Config{Core: h, Clock: h.clock, MaxServer: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.near.Attach(layer)
+	for i := range 5 {
+		h.send(siptest.Request{Branch: fmt.Sprint("z9hG4bK-", i)}.Bytes())
+		if got, want := h.server.Crowded(), i >= 2; got != want {
+			t.Errorf("request %d: crowded %v, want %v", i, got, want)
+		}
 	}
 }
 
