@@ -5,11 +5,14 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"carillon/call"
+	"carillon/clock"
 	"carillon/sip"
 	"carillon/sip/resolve"
+	"carillon/sip/transaction"
 	"carillon/sip/transport"
 	"carillon/trunk"
 )
@@ -174,5 +177,38 @@ func TestRelayedReferObeysTheRules(t *testing.T) {
 		caller.quiet()
 		hangUp(caller, target)
 		r.record()
+	})
+}
+
+// Refusals that their sender never acknowledges must not fill what all tenants share: over a connection none is kept, and
+// over UDP they leave half of the room.
+func TestRefusalsLeaveRoom(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		p := r.customer(transport.TCP)
+		for range 20 {
+			p.dial("sip:12@"+host, ownNumber, sdpPlain).start()
+		}
+		synctest.Wait()
+		if n := r.layer.Stats().ServerNow.Load(); n != 0 {
+			t.Errorf("%d transactions are kept of calls refused over TCP", n)
+		}
+		p.want("484")
+	})
+	scenario(t, func(w *world) { w.withCredentials("alice", "secret"); w.connector.Termination.CidrAllowedList = nil }, func(r *rig) {
+		var err error
+		r.layer, err = transaction.New(transaction.Config{Core: r.sbc, Clock: clock.System(), MaxServer: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.sbc.Attach(r.layer, r.net)
+		p := r.customer(transport.UDP)
+		for range 10 {
+			caller := p.dial("sip:12@"+host, ownNumber, strings.Repeat(sdpPlain, 40)).start()
+			caller.withCredentials(caller.refused("407"), "alice", "secret")
+			caller.want("484")
+		}
+		if n := r.layer.Stats().ServerNow.Load(); n != 4 {
+			t.Errorf("%d of 8 transactions are kept of calls refused over UDP, want 4", n)
+		}
 	})
 }

@@ -64,15 +64,20 @@ func (s *Server) answerStranger(a *arrival, v verdict) {
 	}
 }
 
-// answerProven says which rule fired, as often as it takes until the ACK.
+// answerProven says which rule fired, over UDP as often as it takes until the ACK. Over a connection the answer arrives
+// once it is sent: kept for an ACK that never comes, the transactions of one customer's refused calls would fill in
+// seconds what all tenants share.
 func (s *Server) answerProven(a *arrival, v verdict) {
 	b := s.verdictResponse(a, v, true)
 	defer s.builders.put(b)
-	if out := b.Bytes(); out != nil {
+	switch out := b.Bytes(); {
+	case out == nil:
+		a.tx.Drop()
+	case a.reliable || a.tx.Crowded():
+		_ = a.tx.RespondOnce(out)
+	default:
 		_ = a.tx.Respond(out)
-		return
 	}
-	a.tx.Drop()
 }
 
 // answerClaimed answers a datagram from a listed source once, with the sentence where that fits into what came: the source
