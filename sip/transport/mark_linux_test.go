@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"net/netip"
 	"syscall"
@@ -79,6 +81,18 @@ func TestMarks(t *testing.T) {
 				t.Errorf("DSCP %d: the %s connection is marked %#x", dscp, what, got)
 			}
 		}
+	}
+	// What the system refuses is a warning, and it refuses nothing here.
+	var log bytes.Buffer
+	tr := must(New(Config{Handler: &recorder{t: t, ch: make(chan got, 16)}, DSCP: 24, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	t.Cleanup(func() { tr.Close() })
+	for _, at := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
+		if _, err := tr.ListenTCP(netip.MustParseAddrPort(at)); err != nil {
+			t.Logf("no %s on this machine: %v", at, err)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("listening over TCP warned: %s", &log)
 	}
 	if _, err := New(Config{Handler: &recorder{}, DSCP: 64}); err == nil {
 		t.Error("a DSCP of 64 was taken")
