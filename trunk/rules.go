@@ -303,8 +303,12 @@ func ParseTarget(s string) (Target, error) {
 	if !secure {
 		rest = strings.TrimPrefix(s, "sip:")
 	}
+	if strings.ContainsRune(s, ',') {
+		return Target{}, Errorf(Invalid, "Target %q holds a comma; give each target by itself.", s)
+	}
 	rest, params, _ := strings.Cut(rest, ";")
 	var t Target
+	named := false
 	if secure {
 		t.Transport = TLS
 	}
@@ -320,7 +324,10 @@ func ParseTarget(s string) (Target, error) {
 		name, value, _ := strings.Cut(p, "=")
 		switch {
 		case p == "":
+		case strings.EqualFold(name, "transport") && named:
+			return t, Errorf(Invalid, "Target %q names a transport twice.", s)
 		case strings.EqualFold(name, "transport"):
+			named = true
 			t.Transport = Transport(strings.ToLower(value))
 		default:
 			return t, Errorf(Invalid, "Target %q: the parameter %q is not known; use transport=udp, tcp or tls.", s, name)

@@ -258,6 +258,7 @@ func TestParseTarget(t *testing.T) {
 		"", "sip:", "sip:user@a.example", "sip:a.example:", "sip:a.example:0", "sip:a.example:65536", "sip:a.example:x",
 		"sip:a.example:99999999999999999999", "sip:[2001:db8::1", "sip:[2001:db8::1]x", "sip:[a.example]", "sip:[::1]5060", "sip:[::1]:", "sip:[10.0.0.1]", "sip:a b", "sip:a.example;transport=ws",
 		"sip:a.example;lr", "sips:a.example;transport=udp", "tel:+1206", "sip:a.example:-1",
+		"sip:a.example;transport=udp,sip:b.example;transport=tcp", "sip:a.example;transport=udp;transport=tcp", "a.example,b.example",
 	} {
 		if got, err := ParseTarget(text); err == nil {
 			t.Errorf("%q: accepted as %+v", text, got)
