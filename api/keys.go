@@ -52,16 +52,18 @@ func createKey(r *request) (any, error) {
 	if in.ExpiresSeconds < 0 || in.ExpiresSeconds > int64(maxKeyLife/time.Second) {
 		return nil, trunk.Errorf(trunk.Invalid, "expires_seconds must be 0 to %d.", int64(maxKeyLife/time.Second))
 	}
-	if in.Policy != "" {
-		if _, err := iam.Parse([]byte(in.Policy)); err != nil {
-			return nil, trunk.Errorf(trunk.Invalid, "The policy cannot be used: %v.", err)
+	policy := ""
+	if in.Policy != nil {
+		policy = *in.Policy
+		if _, err := iam.Parse([]byte(policy)); err != nil {
+			return nil, trunk.Errorf(trunk.Invalid, "The policy cannot be used: %v. A key without one may use chime:*.", err)
 		}
 	}
 	k, err := NewAccessKey(r.server.config.Random, in.Account, time.Duration(in.ExpiresSeconds)*time.Second, r.now)
 	if err != nil {
 		return nil, err
 	}
-	k.Name, k.Policy, k.Operator = in.Name, in.Policy, in.Operator
+	k.Name, k.Policy, k.Operator = in.Name, policy, in.Operator
 	if err := r.update(func(tx trunk.Tx) error { tx.Create(k); return nil }); err != nil {
 		return nil, err
 	}

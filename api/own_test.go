@@ -242,7 +242,7 @@ func TestKeys(t *testing.T) {
 	n.do(t, operatorAccount, "DELETE", v1.Keys+"/"+own, "").want(t, 409)
 	n.do(t, operatorAccount, "POST", v1.Keys+"/"+own+"?operation=disable", "").want(t, 409)
 	for _, body := range []string{
-		`{"account":"1"}`, `{"policy":"{}"}`, `{"expires_seconds":-1}`, `{"expires_seconds":99999999999}`,
+		`{"account":"1"}`, `{"policy":"{}"}`, `{"policy":""}`, `{"policy":" \n"}`, `{"expires_seconds":-1}`, `{"expires_seconds":99999999999}`,
 		`{"name":"` + strings.Repeat("n", 65) + `"}`, `{"secret":"x"}`,
 	} {
 		n.do(t, operatorAccount, "POST", v1.Keys, body).want(t, 400)

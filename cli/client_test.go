@@ -124,6 +124,8 @@ func TestNumbersAndKeys(t *testing.T) {
 	if err := os.WriteFile(policy, []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"carillon:ListNumbers","Resource":"*"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.refuse("key create --policy /dev/null", 2, "policy cannot be used")
+	s.refuse("key create --operator --policy /dev/null", 2, "policy cannot be used")
 	tenant := decode[v1.Credentials](s, "key create --account 123456789012 --name reader --expires 1h --policy "+policy)
 	if tenant.AccountID != "123456789012" || tenant.SessionToken == "" || tenant.Expires == nil {
 		t.Errorf("%+v", tenant)

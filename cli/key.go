@@ -43,7 +43,7 @@ func (c *keyCreateCommand) run(ctx context.Context, s *session) error {
 		if err != nil {
 			return usage("The policy cannot be read: %v.", err)
 		}
-		in.Policy = string(text)
+		in.Policy = new(string(text))
 	}
 	var made v1.Credentials
 	if err := node.own(ctx, http.MethodPost, v1.Keys, in, &made); err != nil {

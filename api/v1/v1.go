@@ -125,8 +125,9 @@ type CreateKey struct {
 	Account string `json:"account,omitempty"`
 	// Name is what the key is called; at most 64 characters.
 	Name string `json:"name,omitempty"`
-	// Policy is an IAM policy as JSON text; empty allows chime:* in the account, or everything to an operator.
-	Policy string `json:"policy,omitempty"`
+	// Policy is an IAM policy as JSON text; without one the key may use chime:* in the account, or everything as an
+	// operator. An empty text is refused: it is what a program leaves that failed to write one.
+	Policy *string `json:"policy,omitempty"`
 	// ExpiresSeconds makes a temporary key, which has a session token; 0 is never.
 	ExpiresSeconds int64 `json:"expires_seconds,omitempty"`
 	// Operator keys may use what belongs to the installation.
