@@ -37,7 +37,7 @@ func (s *Server) refuse(a *arrival, r *call.Refusal) {
 		s.answerStranger(a, v)
 		return
 	}
-	if a.req.Method() == sip.Invite {
+	if a.req.Method() == sip.Invite && v.status != 422 { // who is told the least interval asks again, as with a challenge
 		s.recordRefusal(a, v)
 	}
 }
