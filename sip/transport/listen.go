@@ -51,7 +51,7 @@ func (t *Transport) ListenUDPAndTCP(addr netip.AddrPort) (netip.AddrPort, error)
 
 func (t *Transport) listen(proto Proto, addr netip.AddrPort, c *serverSide) (netip.AddrPort, error) {
 	lc := net.ListenConfig{Control: t.control} // which accepted connections inherit
-	lc.SetMultipathTCP(false) // its sockets take no mark for IPv6, and no SIP peer opens a second path
+	lc.SetMultipathTCP(false)                  // its sockets take no mark for IPv6, and no SIP peer opens a second path
 	bound, err := lc.Listen(context.Background(), network("tcp", addr), addr.String())
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("listen on %v %v: %w", proto, addr, err)
