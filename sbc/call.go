@@ -54,6 +54,7 @@ type activeCall struct {
 	merge      mergeKey
 	mailbox    mailbox
 	repeats    [2]throttle       // of what peers can send at will, by call.Side
+	crossing   [2]int            // requests from a side that the other has not answered, by call.Side
 	shared     bool              // counted for the account at its other end, too
 	seats      seats             // connectors that count it
 	doubted    string            // connector that counts it as unproven; empty for none

@@ -326,7 +326,7 @@ func (c *activeCall) relayInfo(e event) {
 		c.passHeaders(b, e.msg)
 		b.Body(contentType, body)
 	}
-	c.send(&outbound{leg: to, method: "INFO", fill: fill, then: func(m *sip.Message) {
+	c.cross(e, &outbound{leg: to, method: "INFO", fill: fill, then: func(m *sip.Message) {
 		switch {
 		case m == nil:
 			c.reply(e, 408, "")
@@ -336,4 +336,26 @@ func (c *activeCall) relayInfo(e event) {
 			c.reply(e, passedOn(m.Status()), causeOf(m))
 		}
 	}})
+}
+
+// maxCrossing bounds the requests from one side that the other has not answered, of those that a side may send without
+// waiting for an answer. Each is kept whole for half a minute and repeated, to wherever the other side's Contact says: a
+// customer whose far side never answers could fill the node's memory with them, or somebody else's line.
+const maxCrossing = 8
+
+// cross sends a request on to the other side unless too many wait there.
+func (c *activeCall) cross(e event, o *outbound) {
+	waiting := &c.crossing[e.leg.side]
+	if *waiting == maxCrossing {
+		c.s.stats.Overflows.Add(1)
+		c.reply(e, 503, "")
+		return
+	}
+	*waiting++
+	then := o.then
+	o.then = func(m *sip.Message) {
+		*waiting--
+		then(m)
+	}
+	c.send(o)
 }

@@ -212,3 +212,32 @@ func TestRefusalsLeaveRoom(t *testing.T) {
 		}
 	})
 }
+
+// What the other side does not answer must not pile up: each request is kept whole and repeated for half a minute.
+func TestUnansweredRequestsDoNotPileUp(t *testing.T) {
+	scenario(t, (*world).oneTarget, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		target := connect(caller, tel, sdpPlain)
+		for range 2 { // once they have their answer, there is room again
+			before := r.layer.Stats().ClientNow.Load()
+			for range maxCrossing {
+				caller.request("INFO", "")
+				target.want("INFO")
+			}
+			caller.request("INFO", "")
+			caller.want("503")
+			target.quiet()
+			if n := r.layer.Stats().ClientNow.Load() - before; n != maxCrossing {
+				t.Errorf("%d requests wait at the target, want %d", n, maxCrossing)
+			}
+			time.Sleep(time.Minute)
+			tel.clear()
+			for range maxCrossing {
+				caller.want("408")
+			}
+		}
+		hangUp(caller, target)
+		r.record()
+	})
+}

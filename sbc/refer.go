@@ -141,7 +141,7 @@ func (c *activeCall) onNotify(e event) {
 		state += ";reason=noresource"
 	}
 	status := fragStatus(e.msg.Body())
-	c.send(&outbound{leg: to, method: "NOTIFY", fill: func(b *sip.Builder) {
+	c.cross(e, &outbound{leg: to, method: "NOTIFY", fill: func(b *sip.Builder) {
 		b.Header("Contact", to.contact())
 		b.Header("Event", "refer;id="+strconv.FormatUint(uint64(seq), 10))
 		b.Header("Subscription-State", state)
