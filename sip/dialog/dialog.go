@@ -17,6 +17,10 @@ import (
 const (
 	MaxRoutes = 32        // entries of a route set; a longer one comes from a loop or an attacker
 	MaxSeq    = 1<<31 - 1 // largest CSeq number (RFC 3261 §8.1.1.5)
+	// MaxBytes is the most octets of a peer's that each request of a dialog repeats: Call-ID, parties, tags, routes and
+	// target. Without it a peer makes of each small request and each ACK a large one, and with a Route or Contact chooses
+	// who gets it.
+	MaxBytes = 4096
 )
 
 // Errors of the constructors and of the writers.
@@ -25,6 +29,7 @@ var (
 	ErrContact  = errors.New("no usable Contact")
 	ErrRoute    = errors.New("unusable Record-Route")
 	ErrSeq      = errors.New("CSeq number space used up")
+	ErrTooLong  = errors.New("more text than the requests of a dialog may repeat")
 )
 
 // ID names a dialog at this end (RFC 3261 §12). It is comparable, for use as a map key.
@@ -146,6 +151,18 @@ func (d *Dialog) setRoutes(m *sip.Message, reverse bool) error {
 		}
 		_, loose := first.URI.Param("lr")
 		d.strictRoute = !loose
+	}
+	return d.checkSize(d.Target)
+}
+
+// checkSize judges what a dialog repeats when target is its target.
+func (d *Dialog) checkSize(target string) error {
+	n := len(d.ID.CallID) + len(d.ID.Local) + len(d.ID.Remote) + len(d.Local) + len(d.Remote) + len(target)
+	for _, r := range d.Routes {
+		n += len(r)
+	}
+	if n > MaxBytes {
+		return ErrTooLong
 	}
 	return nil
 }

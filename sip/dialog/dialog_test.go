@@ -165,6 +165,8 @@ func TestConstructors(t *testing.T) {
 		{"request given to NewUAC", inviteAtBob, false, ErrNoDialog, ""},
 		{"Record-Route of no SIP", edit(okAtAlice(), "<sip:ss1.atlanta.example.com;lr>", "<tel:+1206>"), false, ErrRoute, ""},
 		{"Record-Route with a quoted NUL", edit(okAtAlice(), "<sip:ss1.atlanta.example.com;lr>", "\"\\\x00\" <sip:ss1.atlanta.example.com;lr>"), false, ErrRoute, ""},
+		{"long routes", edit(okAtAlice(), "ss1.atlanta", strings.Repeat("a", MaxBytes)+".atlanta"), false, ErrTooLong, ""},
+		{"long display name", edit(inviteAtBob, "From: Alice", `From: "`+strings.Repeat("a", MaxBytes)+`"`), true, ErrTooLong, ""},
 		{"INVITE", inviteAtBob, true, nil, "sip:alice@client.atlanta.example.com"},
 		{"INVITE without Contact", edit(inviteAtBob, "Contact: <sip:alice@client.atlanta.example.com>\n", ""), true, ErrContact, ""},
 		{"INVITE with Contact *", edit(inviteAtBob, "<sip:alice@client.atlanta.example.com>", "*"), true, ErrContact, ""},
@@ -345,6 +347,7 @@ func TestRefresh(t *testing.T) {
 		{"2xx to our re-INVITE", edit(okAtAlice(), "bob@client", "bob@moved"), false, true, "sip:bob@moved.biloxi.example.com"},
 		{"INFO is no target refresh", edit(inviteAtBob, "INVITE", "INFO"), false, false, old},
 		{"no Contact", edit(inviteAtBob, "Contact: <sip:alice@client.atlanta.example.com>\n", ""), false, false, old},
+		{"long Contact", edit(inviteAtBob, "alice@client", "alice@"+strings.Repeat("a", MaxBytes)), false, false, old},
 		{"secure dialog, clear Contact", edit(inviteAtBob, "x", "x"), true, false, old},
 		{"secure dialog, sips Contact", edit(inviteAtBob, "Contact: <sip:", "Contact: <sips:"), true, true, "sips:alice@client.atlanta.example.com"},
 	} {

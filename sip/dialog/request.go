@@ -140,7 +140,8 @@ func (d *Dialog) Receive(req *sip.Message, inviteSeq uint32) Verdict {
 
 // Refresh takes the remote target from the Contact of an INVITE or UPDATE, request or 2xx (RFC 3261 §12.2, RFC 3311
 // §5.1), and says whether the dialog's target is now that Contact. Call it when the request has been accepted: a refused
-// one changes nothing. A secure dialog refuses a Contact that is not sips; one without Contact leaves the target.
+// one changes nothing. A secure dialog refuses a Contact that is not sips, and any dialog one that is too long; one without
+// Contact leaves the target.
 func (d *Dialog) Refresh(m *sip.Message) bool {
 	if method := m.Method(); method != sip.Invite && method != sip.Update {
 		return false
@@ -149,6 +150,10 @@ func (d *Dialog) Refresh(m *sip.Message) bool {
 	if !usable(contact) || d.Secure && contact.URI.Scheme != sip.SchemeSIPS {
 		return false
 	}
-	d.Target = text(&contact.URI)
+	target := text(&contact.URI)
+	if d.checkSize(target) != nil {
+		return false
+	}
+	d.Target = target
 	return true
 }
