@@ -97,8 +97,15 @@ func arrange(g *trunk.Group, random *rand.Rand) []trunk.Member {
 	return drawn.ByPriority()
 }
 
+// putRoutes is what changes that a connector cannot be called: carriers have no part in it.
+const putRoutes = "Put an Origination with routes."
+
+func noRoute(why, fix string) *call.Refusal {
+	return &call.Refusal{Reason: call.ReasonNoRoute, Detail: why, Fix: fix}
+}
+
 func emptyGroup() *call.Refusal {
-	return call.Refuse(call.ReasonNoRoute, "The number's group has no connector.")
+	return noRoute("The number's group has no connector.", "Add a connector to the group.")
 }
 
 // lead lists the targets of connectors that take over from each other: all of one before the first of the next. A
@@ -117,7 +124,7 @@ func lead(all []*trunk.Connector, user string, choose Chooser) ([]Target, *call.
 	switch {
 	case len(blocks) > 0:
 	case len(all) > 1:
-		return nil, call.Refuse(call.ReasonNoRoute, "No connector of the number's group has an origination with routes that is not disabled.")
+		return nil, noRoute("No connector of the number's group has an origination with routes that is not disabled.", putRoutes)
 	default:
 		return nil, refusal
 	}
@@ -136,11 +143,11 @@ func originate(c *trunk.Connector, user string, choose Chooser) ([]Target, *call
 	o := c.Origination
 	switch {
 	case o == nil:
-		return nil, call.Refuse(call.ReasonNoRoute, "The connector has no origination.")
+		return nil, noRoute("The connector has no origination.", putRoutes)
 	case o.Disabled:
-		return nil, call.Refuse(call.ReasonNoRoute, "The connector's origination is disabled.")
+		return nil, noRoute("The connector's origination is disabled.", "Put an Origination with Disabled false.")
 	case len(o.Routes) == 0:
-		return nil, call.Refuse(call.ReasonNoRoute, "The connector's origination has no routes.")
+		return nil, noRoute("The connector's origination has no routes.", putRoutes)
 	}
 	targets := make([]Target, 0, len(o.Routes))
 	for _, r := range order(o.Routes, choose.Random) {

@@ -89,7 +89,8 @@ func Screen(c *trunk.Connector, f Facts) (Screening, *call.Refusal) {
 		s.Listed = true
 	}
 	if !s.Listed && !s.NeedCredentials {
-		return s, call.Refuse(call.ReasonSourceNotAllowed, f.Source.Unmap().String())
+		return s, &call.Refusal{Reason: call.ReasonSourceNotAllowed, Detail: f.Source.Unmap().String(),
+			Fix: "Add the address to Termination.CidrAllowedList, or set credentials."}
 	}
 	if c.RequireEncryption && !f.TLS && !(c.Settings.PlainEmergency && Emergency(c, f.User)) {
 		return s, call.Refuse(call.ReasonSignallingNotEncrypted, "")

@@ -166,6 +166,34 @@ func TestCountryAdvice(t *testing.T) {
 	}
 }
 
+// TestSourceAdvice: credentials are advised only where they would help.
+func TestSourceAdvice(t *testing.T) {
+	for name, list := range map[string][]trunk.CIDR{"a list": {cidr("192.0.2.0/24")}, "no list": nil} {
+		c := newConnector()
+		c.Termination.CidrAllowedList = list
+		_, refusal := Screen(c, Facts{Source: netip.MustParseAddr("10.1.2.3")})
+		if reason(refusal) != "source_not_allowed" || strings.Contains(refusal.Fix, "or set credentials") != (list == nil) {
+			t.Errorf("%s: %+v", name, refusal)
+		}
+	}
+}
+
+// TestRouteAdvice: who cannot be called for want of routes is told of these, and not of carriers.
+func TestRouteAdvice(t *testing.T) {
+	for want, origination := range map[string]*trunk.Origination{
+		"Put an Origination with routes.":         nil,
+		"Put an Origination with routes. ":        {},
+		"Put an Origination with Disabled false.": {Disabled: true},
+	} {
+		c := newConnector()
+		c.Origination = origination
+		_, refusal := PlanInbound(snapshot(t, c), c, Facts{User: string(own)}, chooser(1))
+		if reason(refusal) != "no_route" || refusal.Fix != strings.TrimSpace(want) {
+			t.Errorf("%+v: %+v, want %s", origination, refusal, want)
+		}
+	}
+}
+
 func TestPlanOutbound(t *testing.T) {
 	premium := func(c *trunk.Connector) { c.Settings.Premium = true }
 	for name, st := range map[string]struct {
