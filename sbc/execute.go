@@ -17,8 +17,11 @@ var transferSteps = []step{
 	{"number, caller id and route", planOutbound, nil}, secure, calledSide,
 }
 
-// joinSteps are those of a transfer to a call that is up.
-var joinSteps = []step{{"setting", stillExecutes, nil}, {"source, transport and termination", screenTransfer, nil}, scheme, hasRoom}
+// joinSteps are those of a transfer to a call that is up. It is of the same number of calls, but it begins one, which has
+// its record: a phone that asks for it again and again spends the rate.
+var joinSteps = []step{{"setting", stillExecutes, nil}, {"source, transport and termination", screenTransfer, nil}, scheme, hasRoom, {"limits", spendRate, nil}}
+
+func spendRate(s *Server, a *arrival) *call.Refusal { return s.spend(a, (*rates).take) }
 
 // screenTransfer judges as screen does, but whoever knows the tags of a dialog has proven to be there, whatever the list says.
 func screenTransfer(s *Server, a *arrival) *call.Refusal {

@@ -241,3 +241,24 @@ func TestUnansweredRequestsDoNotPileUp(t *testing.T) {
 		r.record()
 	})
 }
+
+// Two calls that become one are no more calls than before, but each try begins one and leaves a record.
+func TestJoiningSpendsTheRate(t *testing.T) {
+	scenario(t, func(w *world) { executes(w); w.connector.Termination.CpsLimit = 2 }, func(r *rig) {
+		tel := r.tel()
+		one, two := r.customer(transport.TLS).outboundCall(sdpSecure), r.customer(transport.TLS).outboundCall(sdpSecure)
+		first, second := connect(one, tel, sdpPlain), connect(two, tel, sdpPlain)
+		time.Sleep(time.Second)
+		for range 2 {
+			one.referInto(ownDialog(two))
+			second.respond(second.want("INVITE"), 488, "", "")
+			second.want("ACK")
+			one.reported("488 Not Acceptable Here", true)
+		}
+		one.referInto(ownDialog(two))
+		one.reported("503 Service Unavailable", true)
+		second.quiet()
+		hangUp(one, first)
+		hangUp(two, second)
+	})
+}
