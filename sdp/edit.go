@@ -69,7 +69,7 @@ func (d *Description) size() (n int) {
 func (d *Description) addresses() []string {
 	var all []string
 	for _, line := range d.lines {
-		if !strings.HasPrefix(line, "o=") && !strings.HasPrefix(line, "c=") && !strings.HasPrefix(line, "a=rtcp:") {
+		if !namesAddress(line) {
 			continue
 		}
 		fields, last := 0, ""
@@ -87,6 +87,10 @@ func (d *Description) addresses() []string {
 		all = append(all, strings.ToLower(host))
 	}
 	return all
+}
+
+func namesAddress(line string) bool {
+	return strings.HasPrefix(line, "o=") || strings.HasPrefix(line, "c=") || strings.HasPrefix(line, "a=rtcp:")
 }
 
 type writer struct {

@@ -24,6 +24,9 @@ const (
 	MaxMedia = 16
 	// MaxFormats is the most payload formats of one section.
 	MaxFormats = 64
+	// MaxAddresses is the most lines read that may name an address of the describing side, all of them looked for in every
+	// other line: two for each section and those of the session.
+	MaxAddresses = 2*MaxMedia + 2
 )
 
 // Errors of Parse. The text of a description is never part of an error: it may hold keys.
@@ -134,7 +137,14 @@ func Parse(b []byte) (*Description, error) {
 		return nil, err
 	}
 	d.session = len(d.lines)
+	addresses := 0
 	for i, line := range d.lines {
+		if namesAddress(line) {
+			addresses++
+		}
+		if addresses > MaxAddresses {
+			return nil, ErrTooLarge
+		}
 		if !strings.HasPrefix(line, "m=") {
 			continue
 		}

@@ -94,6 +94,7 @@ func TestRefused(t *testing.T) {
 		"too long":       {head + strings.Repeat("a", MaxSize), ErrTooLarge},
 		"too many lines": {head + strings.Repeat("a=x\n", MaxLines), ErrTooLarge},
 		"too many media": {head + strings.Repeat("m=audio 4000 RTP/AVP 0\r\n", MaxMedia+1), ErrTooLarge},
+		"many addresses": {head + strings.Repeat("c=IN IP4 192.0.2.1\r\n", MaxAddresses), ErrTooLarge}, // the head has one more
 		"many formats":   {head + "m=audio 4000 RTP/AVP" + strings.Repeat(" 0", MaxFormats+1) + "\r\n", ErrTooLarge},
 	} {
 		if _, err := Parse([]byte(tt.body)); !errors.Is(err, tt.want) {
