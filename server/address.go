@@ -35,6 +35,19 @@ func (n *Node) sipAddrs() []netip.Addr {
 	return addrs
 }
 
+// advertised lists listeners under the addresses peers reach SIP at: what is sent to those comes back through a NAT or a
+// balancer, and is as much ours as what is bound.
+func (n *Node) advertised(listeners ...netip.AddrPort) (all []netip.AddrPort) {
+	for _, ip := range n.sipAddrs() {
+		for _, l := range listeners {
+			if l.IsValid() {
+				all = append(all, netip.AddrPortFrom(ip, l.Port()))
+			}
+		}
+	}
+	return all
+}
+
 // sipBound are the addresses SIP listens on.
 func (n *Node) sipBound() []netip.AddrPort {
 	return slices.DeleteFunc([]netip.AddrPort{n.bound.tls, n.bound.udp, n.bound.tcp}, func(l netip.AddrPort) bool { return !l.IsValid() })

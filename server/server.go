@@ -190,14 +190,14 @@ func (n *Node) policy() egress.Policy {
 		AllowLoopback: n.config.Dev || n.config.AllowLoopback,
 		AllowPrivate:  n.config.Dev || n.config.AllowPrivate,
 		SingleAccount: n.singleAccount,
-		Own:           n.bound.own(),
+		Own:           append(n.bound.own(), n.advertised(n.bound.udp, n.bound.tcp, n.bound.tls)...),
 	}
 }
 
 // mediaPolicy is the policy for media, which is UDP: a peer's media port may well have the number of a TCP listener.
 func (n *Node) mediaPolicy() egress.Policy {
 	p := n.policy()
-	p.Own = addresses{udp: n.bound.udp, dns: n.bound.dns}.own()
+	p.Own = append(addresses{udp: n.bound.udp, dns: n.bound.dns}.own(), n.advertised(n.bound.udp)...)
 	return p
 }
 
