@@ -330,6 +330,7 @@ func TestCallingName(t *testing.T) {
 	scenario(t, func(w *world) {
 		w.more = []trunk.Entity{
 			&trunk.PhoneNumber{E164: "+12065550101", Account: account, CallingName: `Acme "Inc" \`},
+			&trunk.PhoneNumber{E164: "+12065550102", Account: account, CallingName: "A\r\nX-Evil: 1\x00<sip:evil@x>"},
 			&trunk.AccountSettings{Account: account, CallingName: "Acme"},
 		}
 	}, func(r *rig) {
@@ -344,6 +345,7 @@ func TestCallingName(t *testing.T) {
 			{ownNumber, farNumber, tel, nil, `"Acme" <sip:` + ownNumber + "@", `"Acme" <sip:` + ownNumber + "@" + domain + ">"},
 			{ownNumber, otherNumber, pbx, nil, `"Acme" <sip:` + ownNumber + "@", `"Acme" <sip:` + ownNumber + "@" + domain + ">"},
 			{"+12065550101", farNumber, tel, nil, `"Acme \"Inc\" \\" <sip:+12065550101@`, `"Acme \"Inc\" \\" <sip:+12065550101@` + domain + ">"},
+			{"+12065550102", farNumber, tel, nil, `"A  X-Evil: 1 <sip:evil@x>" <sip:+12065550102@`, `"A  X-Evil: 1 <sip:evil@x>" <sip:+12065550102@` + domain + ">"},
 			{ownNumber, farNumber, tel, []string{"Privacy: id"}, `"Anonymous" <sip:anonymous@`, "<sip:" + ownNumber + "@" + domain + ">"},
 			{"someone", "911", tel, nil, "<sip:someone@", ""},
 		} {
