@@ -5,6 +5,7 @@
 package numbering
 
 import (
+	"slices"
 	"strings"
 
 	"carillon/trunk"
@@ -27,8 +28,8 @@ func Country(number trunk.Number) (iso2 string) {
 	return ""
 }
 
-// HighRisk reports whether a number lies in a range that bills the caller for more than a call: pay-per-call
-// services, satellite and international networks. Toll fraud ends in these, so they are off until someone allows
+// HighRisk reports whether a number lies in a range that bills the caller for more than a call: premium rates of
+// national plans, satellite and international networks. Toll fraud ends in these, so they are off until someone allows
 // them by name. A number in the Caribbean is not one of them: those are countries.
 func HighRisk(number trunk.Number) bool {
 	digits := strings.TrimPrefix(string(number), "+")
@@ -37,7 +38,9 @@ func HighRisk(number trunk.Number) bool {
 			return true
 		}
 	}
-	return false
+	// No range begins with another, so only the last one that is not behind the number can be its beginning.
+	at, exact := slices.BinarySearch(premiumRates[:], digits)
+	return exact || at > 0 && strings.HasPrefix(digits, premiumRates[at-1])
 }
 
 // Emergency reports whether what was dialled calls the emergency services: 911 or 112, with or without a plus sign
@@ -73,7 +76,7 @@ const iso3166 = " AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ" +
 
 // highRisk are the prefixes, without the plus sign, of ranges that bill for more than a call.
 var highRisk = [...]string{
-	"1900", // NANPA pay-per-call
+	"1900", // NANPA pay-per-call, the codes that are given to nobody included
 	"870",  // Inmarsat
 	"878",  // universal personal telecommunications
 	"881",  // global mobile satellite systems

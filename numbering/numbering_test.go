@@ -97,12 +97,27 @@ func TestHighRisk(t *testing.T) {
 	}{
 		{"+19005550100", true}, {"+870773111632", true}, {"+878101234567890", true}, {"+881612345678", true},
 		{"+88213123456", true}, {"+883510001234567", true}, {"+979123456789", true},
+		{"+499001123456", true}, {"+499002123456", false}, {"+449012345678", true}, {"+393331234567", false}, {"+39899123456", true}, {"+3389", true},
 		{"+12065550100", false}, {"+18765550100", false}, {"+8801812345678", false}, {"+97112345678", false},
 		{"", false}, {"+1", false},
 	}
 	for _, tt := range tests {
 		if got := HighRisk(tt.number); got != tt.want {
 			t.Errorf("HighRisk(%q) = %v, want %v", tt.number, got, tt.want)
+		}
+	}
+}
+
+// The search relies on the order of the table, and on no range beginning with another.
+func TestPremiumRatesAreInOrder(t *testing.T) {
+	for i, prefix := range premiumRates[1:] {
+		if before := premiumRates[i]; before >= prefix || strings.HasPrefix(prefix, before) {
+			t.Errorf("%s comes before %s", before, prefix)
+		}
+	}
+	for _, prefix := range premiumRates {
+		if !HighRisk(trunk.Number("+"+prefix)) || !HighRisk(trunk.Number("+"+prefix+"00000")) {
+			t.Errorf("a number in %s is not found", prefix)
 		}
 	}
 }
