@@ -3,7 +3,9 @@ package sbc
 import (
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"carillon/call"
 	"carillon/sip"
@@ -47,9 +49,37 @@ func authenticate(s *Server, a *arrival) *call.Refusal {
 	a.challenge = challenge
 	if result.Outcome == digest.Wrong {
 		s.challenged.cameBack(a.req)
-		return call.Refuse(call.ReasonCredentialsWrong, string(result.Why))
+		return wrongCredentials(result.Why, algorithms)
 	}
 	return call.Refuse(call.ReasonCredentialsRequired, "")
+}
+
+// wrongCredentials says what is wrong with credentials. Whether the user or the password is, stays unsaid.
+func wrongCredentials(why digest.Why, algorithms []digest.Algorithm) *call.Refusal {
+	r := call.Refuse(call.ReasonCredentialsWrong, string(why))
+	switch why {
+	case digest.WhyPassword:
+		r.Detail = "the user is unknown or the password another"
+	case digest.WhyURI:
+		r.Detail = "their uri is not the one that was called"
+		r.Fix = "Have the phone put the user and host of the Request-URI into the digest's uri (SIPp: -auth_uri NUMBER@HOST)."
+	case digest.WhyAlgorithm:
+		names := make([]string, 0, len(algorithms))
+		for _, a := range algorithms {
+			names = append(names, a.String())
+		}
+		r.Detail = "their algorithm is not one that was offered, which are " + strings.Join(names, " and ")
+		r.Fix = "Have the phone take one that is, or offer another: carillon connector set ID digest=ALGORITHMS."
+	case digest.WhyForm:
+		r.Detail = "they lack qop=auth with a cnonce and an eight-digit nc, or hide the user name"
+		r.Fix = "Have the phone answer as RFC 7616 says."
+	case digest.WhyMalformed:
+		r.Detail = "they cannot be read"
+		r.Fix = "Have the phone answer as RFC 7616 says."
+	case lockedOut:
+		r.Fix = "Correct user and password, and wait " + strconv.Itoa(int(longestLockout/time.Minute)) + " minutes at most."
+	}
+	return r
 }
 
 func authenticateUnlisted(s *Server, a *arrival) *call.Refusal {

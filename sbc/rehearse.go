@@ -95,7 +95,7 @@ func rehearseCredentials(s *Server, a *arrival) *call.Refusal {
 	case !a.screening.NeedCredentials:
 		return nil
 	case s.lockouts.locked(newGuesser(a.facts.Source, a.connector.ID), a.at):
-		return call.Refuse(call.ReasonCredentialsWrong, lockedOut)
+		return wrongCredentials(lockedOut, nil)
 	case a.user == "":
 		return call.Refuse(call.ReasonCredentialsRequired, "")
 	}

@@ -75,8 +75,8 @@ var rejections = map[call.Reason]rejection{
 		"Check user and password; the realm is the connector's host name."},
 	call.ReasonCredentialsNeverSent: {407, "", 0, 0, false,
 		"The caller was asked for credentials and never sent any.",
-		"Set the phone's authentication user and password to one of the connector's credentials. A phone that has them and" +
-			" sends none may not know SHA-256: carillon connector set ID digest=md5."},
+		"Set the phone's authentication user and password to one of the connector's credentials. A phone that has them may give" +
+			" up because SHA-256 is offered beside MD5: carillon connector set ID digest=md5 offers MD5 alone."},
 	call.ReasonCallerIDNotOwned: {403, "Caller Id %s is not valid", 21, 399, false,
 		"The caller id %s is not a number of the account.",
 		"Send a number of the account as From or P-Asserted-Identity, or set Termination.DefaultPhoneNumber."},

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"carillon/call"
+	"carillon/sip/digest"
 )
 
 // TestSentencesRead: what a caller is told reads as sentences, whatever phrase completes it.
@@ -30,6 +31,23 @@ func TestSentencesRead(t *testing.T) {
 	}
 }
 
+// TestCredentialAdvice: only who may have a wrong password is told to check it, and nobody learns which user names there are.
+func TestCredentialAdvice(t *testing.T) {
+	both := []digest.Algorithm{digest.MD5, digest.SHA256}
+	for why, want := range map[digest.Why]string{
+		digest.WhyPassword:  "The credentials do not verify: the user is unknown or the password another. Check user and password; the realm is the connector's host name.",
+		digest.WhyURI:       "The credentials do not verify: their uri is not the one that was called. Have the phone put the user and host of the Request-URI into the digest's uri (SIPp: -auth_uri NUMBER@HOST).",
+		digest.WhyAlgorithm: "The credentials do not verify: their algorithm is not one that was offered, which are MD5 and SHA-256. Have the phone take one that is, or offer another: carillon connector set ID digest=ALGORITHMS.",
+		digest.WhyForm:      "The credentials do not verify: they lack qop=auth with a cnonce and an eight-digit nc, or hide the user name. Have the phone answer as RFC 7616 says.",
+		digest.WhyMalformed: "The credentials do not verify: they cannot be read. Have the phone answer as RFC 7616 says.",
+		lockedOut:           "The credentials do not verify: too many wrong ones came from this address. Correct user and password, and wait 5 minutes at most.",
+	} {
+		if v := judge(wrongCredentials(why, both)); v.sentence+" "+v.fix != want {
+			t.Errorf("%s: %q, want %q", why, v.sentence+" "+v.fix, want)
+		}
+	}
+}
+
 // TestAdvice: a refusal's own advice goes before its reason's.
 func TestAdvice(t *testing.T) {
 	refusal := call.Refuse(call.ReasonBadDescription, "its media address is not one that this node sends to")
@@ -37,7 +55,7 @@ func TestAdvice(t *testing.T) {
 	if got, want := judge(refusal).warningHeader("node"), `399 node "The session description cannot be used: its media address is not one that this node sends to. Describe another."`; got != want {
 		t.Errorf("Warning: %s, want %s", got, want)
 	}
-	if got := judge(call.Refuse(call.ReasonCredentialsNeverSent, "")).fix; !strings.HasSuffix(got, "SHA-256: carillon connector set ID digest=md5.") {
+	if got := judge(call.Refuse(call.ReasonCredentialsNeverSent, "")).fix; !strings.HasSuffix(got, "carillon connector set ID digest=md5 offers MD5 alone.") {
 		t.Errorf("a phone without SHA-256 is told %q", got)
 	}
 }
