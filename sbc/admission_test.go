@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -319,10 +320,38 @@ func TestCredentialsNeverSent(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.wantRecord(call.ReasonRemoteRefused, 486, "carrier")
 	})
-	scenario(t, onlyCredentials, func(r *rig) { // a stranger's is a scanner's
+	scenario(t, onlyCredentials, func(r *rig) { // a stranger's is a scanner's, or a phone's: only the log has it
+		var log lockedLog
+		r.sbc.log = slog.New(slog.NewTextHandler(&log, nil))
 		r.phone(transport.TCP, strangerIP).outboundCall(sdpPlain).start().refused("407")
+		asks := r.phone(transport.TCP, strangerIP).outboundCall("")
+		asks.req.Method = "OPTIONS"
+		asks.send(asks.req.Bytes())
+		asks.want("407")
+		if got := log.String(); got != "" {
+			t.Errorf("a challenge is logged: %q", got)
+		}
 		time.Sleep(time.Minute)
 		r.noRecord()
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "reason=credentials_never_sent") || !strings.Contains(got, "to="+farNumber) {
+			t.Errorf("the log says %q", got)
+		}
+	})
+	scenario(t, onlyCredentials, func(r *rig) { // strangers who are too many to be waited for are logged at once
+		var log lockedLog
+		r.sbc.log = slog.New(slog.NewTextHandler(&log, nil))
+		phone := r.phone(transport.TCP, strangerIP)
+		for i := range maxChallenged + 1 {
+			if phone.outboundCall(sdpPlain).start(); i%30 == 29 {
+				time.Sleep(time.Second / 2)
+			}
+		}
+		if n := len(r.sbc.challenged.strangers); n != maxChallenged || r.sbc.Stats().Unrecorded.Load() != 0 {
+			t.Errorf("%d strangers are waited for, want %d", n, maxChallenged)
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "reason=credentials_required") {
+			t.Errorf("the log says %q", got)
+		}
 	})
 	scenario(t, listed, func(r *rig) { // shutdown does not lose it, and the table is bounded
 		phone := r.customer(transport.TCP)

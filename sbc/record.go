@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -48,14 +49,11 @@ func ruledBy(r *call.Record, c *trunk.Connector) {
 	r.Account, r.ConnectorID, r.Region, r.RequireEncryption = c.Account, c.ID, string(c.Region), c.RequireEncryption
 }
 
-// recordRefusal keeps a record of a call that was not let in. A challenge is no refusal yet: its caller comes back.
+// recordRefusal keeps a record of a call that was not let in. One that was challenged has its record when it does not come
+// back.
 func (s *Server) recordRefusal(a *arrival, v verdict) {
-	if a.connector == nil {
-		return // it belongs to nobody's account
-	}
-	if v.reason == call.ReasonCredentialsRequired {
-		s.awaitCredentials(a)
-		return
+	if a.connector == nil || v.reason == call.ReasonCredentialsRequired {
+		return // it belongs to nobody's account, or is no refusal yet
 	}
 	if r, ok := s.refusalRecord(a, v); ok {
 		s.keepRefusal(r)
@@ -108,28 +106,46 @@ func (s *Server) keep(r call.Record, then func()) {
 	})
 }
 
-// sampleRefusal logs a refusal, but not every one of a flood.
+// sampleRefusal logs a refusal, but not every one of a flood. A challenge is none yet: its caller comes back.
 func (s *Server) sampleRefusal(a *arrival, v verdict) {
-	if !s.logBudget.take(a.at, maxRefusalRecords) {
-		return
+	level := slog.LevelInfo
+	if v.reason == call.ReasonCredentialsRequired && (a.req.Method() != sip.Invite || s.awaitCredentials(a)) {
+		level = slog.LevelDebug
 	}
+	s.logRefusal(level, a.at, refusalLine(a, v))
+}
+
+// refusalLine is what the log says of a refusal. What strangers sent is bounded and cannot forge lines.
+func refusalLine(a *arrival, v verdict) []slog.Attr {
 	connector := ""
 	if a.connector != nil {
 		connector = a.connector.ID
 	}
-	s.log.LogAttrs(context.Background(), slog.LevelInfo, "refused",
+	return []slog.Attr{
+		slog.String("method", string(a.req.MethodToken())),
 		slog.String("reason", v.reason.String()), slog.Int("status", v.status), slog.String("connector", connector),
-		slog.String("source", a.flow.Remote().String()), slog.String("sentence", v.sentence))
+		slog.String("source", a.flow.Remote().String()), slog.String("host", routing.Printable(a.facts.Host)),
+		slog.String("to", routing.Printable(a.facts.User)), slog.String("call_id", routing.Printable(string(a.req.CallID()))),
+		slog.String("sentence", v.sentence),
+	}
+}
+
+// logRefusal writes a line within the budget for these.
+func (s *Server) logRefusal(level slog.Level, now time.Time, line []slog.Attr) {
+	if s.log.Enabled(context.Background(), level) && s.logBudget.take(now, maxRefusalRecords) {
+		s.log.LogAttrs(context.Background(), level, "refused", line...)
+	}
 }
 
 // sampleOther logs a REGISTER within the budget of refusals: a phone that is set to register shows nothing else.
 func (s *Server) sampleOther(tx *transaction.Server, req *sip.Message) {
-	if req.Method() != sip.Register || !s.logBudget.take(s.clock.Now(), maxRefusalRecords) {
+	if req.Method() != sip.Register {
 		return
 	}
-	s.log.LogAttrs(context.Background(), slog.LevelInfo, "refused",
+	s.logRefusal(slog.LevelInfo, s.clock.Now(), []slog.Attr{
 		slog.String("method", "REGISTER"), slog.Int("status", 405), slog.String("source", tx.Flow().Remote().String()),
-		slog.String("sentence", "A Voice Connector is a trunk and keeps no registrations: turn registration off in the phone."))
+		slog.String("sentence", "A Voice Connector is a trunk and keeps no registrations: turn registration off in the phone."),
+	})
 }
 
 // unwritten are the records of a call that is over, and what is to be done once they are on disk.

@@ -401,6 +401,23 @@ func TestRegisterIsLogged(t *testing.T) {
 	})
 }
 
+// TestRefusalLine: a refusal that leaves no record can be told from others in the log, and forges no line there.
+func TestRefusalLine(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		var log lockedLog
+		r.sbc.log = slog.New(slog.NewTextHandler(&log, nil))
+		a := r.phone(transport.TCP, strangerIP).dial("sip:"+farNumber+"%0Amsg%3Dforged@"+host, ownNumber, sdpPlain)
+		a.req.CallID = strings.Repeat("x", 500) + "<\"evil"
+		a.start().refused("403")
+		r.noRecord()
+		want := fmt.Sprintf("msg=refused method=INVITE reason=source_not_allowed status=403 connector=%s source=%s host=%s to=%s call_id=%s sentence=",
+			connectorID, a.addr, host, "\""+farNumber+"?msg=forged\"", strings.Repeat("x", 64))
+		if got := log.String(); !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
+			t.Errorf("the log says %q, want %q", got, want)
+		}
+	})
+}
+
 // A forked INVITE that comes by two ways is a call once (RFC 3261 section 8.2.2.2).
 func TestMergedRequest(t *testing.T) {
 	scenario(t, nil, func(r *rig) {

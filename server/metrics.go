@@ -53,7 +53,7 @@ func callMetrics() []metric {
 		counter("carillon_calls_total", "Calls let in.", func(n *Node) uint64 { return n.sbc.Stats().Calls.Load() }),
 		counter("carillon_calls_answered_total", "Calls answered.", func(n *Node) uint64 { return n.sbc.Stats().Answered.Load() }),
 		byReason("carillon_calls_ended_total", "Calls that ended.", func(n *Node, r call.Reason) uint64 { return n.sbc.Stats().Ended(r) }),
-		byReason("carillon_requests_refused_total", "INVITE, OPTIONS and transfers refused.", func(n *Node, r call.Reason) uint64 { return n.sbc.Stats().Refused(r) }),
+		byReason("carillon_requests_refused_total", "INVITE, OPTIONS and transfers refused. Of these, credentials_required are challenges, which most callers answer.", func(n *Node, r call.Reason) uint64 { return n.sbc.Stats().Refused(r) }),
 		counter("carillon_transfers_total", "Calls begun because a customer transferred one.", func(n *Node) uint64 { return n.sbc.Stats().Transfers.Load() }),
 		counter("carillon_transfers_failed_total", "Transfers after which the call went on as it was, or ended.",
 			func(n *Node) uint64 { return n.sbc.Stats().TransferFails.Load() }),
