@@ -131,7 +131,7 @@ func (s *Server) begin(a *arrival) {
 	a.tx.Bind(c.caller.tag, c.onCallerEvent)
 	s.stats.Calls.Add(1)
 	s.calls.begin()
-	c.start()
+	c.guard(event{}, c.start)
 	c.work()
 }
 
@@ -183,7 +183,7 @@ func (c *activeCall) work() {
 		e, ok := c.mailbox.take(done)
 		if ok {
 			// Also when all is over: it may be the 2xx of a phone that answered late and is to be hung up.
-			c.handle(e)
+			c.guard(e, func() { c.handle(e) })
 			continue
 		}
 		if done {

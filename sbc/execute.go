@@ -98,7 +98,7 @@ func (c *activeCall) executeRefer(e event) {
 	}
 	c.handover = &handover{to: to, leaves: e.leg, stays: stays, progress: progress}
 	c.log.Info("transfer", "side", e.leg.party.String(), "to", string(to.id))
-	to.start()
+	to.guard(event{}, to.start)
 	to.work()
 }
 

@@ -125,7 +125,8 @@ type rig struct {
 	records *sink
 	health  *pulse
 	net     *network
-	flows   int // of the peers' connections, to give each another port
+	panics  uint64 // that there must be
+	flows   int    // of the peers' connections, to give each another port
 }
 
 // scenario runs a test in a bubble and checks at its end that nothing is left of any call.
@@ -209,6 +210,9 @@ func (r *rig) end() {
 	if x := r.layer.Stats(); x.ServerNow.Load() != 0 || x.ClientNow.Load() != 0 {
 		r.t.Errorf("left: %d server and %d client transactions", x.ServerNow.Load(), x.ClientNow.Load())
 	}
+	if n := s.stats.Panics.Load(); n != r.panics {
+		r.t.Errorf("%d panics, want %d", n, r.panics)
+	}
 	r.media.check(r.t)
 	select {
 	case <-s.calls.Idle():
@@ -273,13 +277,17 @@ func (r *rig) noRecord() {
 
 // pulse takes signs of life.
 type pulse struct {
-	mu   sync.Mutex
-	seen []string
+	mu     sync.Mutex
+	seen   []string
+	panics bool
 }
 
 func (p *pulse) Seen(connector string, source netip.Addr, _ time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.panics {
+		panic("a pulse with a fault in it")
+	}
 	p.seen = append(p.seen, connector+" "+source.String())
 }
 

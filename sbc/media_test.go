@@ -97,6 +97,9 @@ func (s *fakeSession) note(format string, args ...any) {
 func (s *fakeSession) Offer(from call.Side, sdp []byte, to call.Leg) ([]byte, *call.Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if strings.Contains(string(sdp), "panic") {
+		panic("a description with a fault in it")
+	}
 	if r := judgeSDP(sdp, s.policies[from]); r != nil {
 		s.note("offer of %v refused: %v", from, r.Reason)
 		return nil, r

@@ -177,6 +177,7 @@ func (s *Server) onOther(tx *transaction.Server, req *sip.Message) {
 // Malformed answers a message that did not parse but says where it came from. It completes transport.Handler together
 // with the transaction layer.
 func (s *Server) Malformed(f transport.Flow, m *sip.Message, err *sip.ParseError) {
+	defer s.survive(nil, m)
 	s.stats.Malformed.Add(1)
 	if err.Status == 0 || !m.Answerable() || m.Method() == sip.Ack {
 		return

@@ -150,6 +150,7 @@ func (s *Server) Attach(layer *transaction.Layer, dialer Dialer) { s.layer, s.di
 
 // Request implements transaction.Core.
 func (s *Server) Request(tx *transaction.Server, req *sip.Message) {
+	defer s.survive(tx, req)
 	if len(req.To().Tag()) > 0 {
 		s.inDialog(tx, req)
 		return
@@ -171,6 +172,7 @@ func (s *Server) Request(tx *transaction.Server, req *sip.Message) {
 
 // Ack implements transaction.Core.
 func (s *Server) Ack(f transport.Flow, ack *sip.Message) {
+	defer s.survive(nil, ack)
 	if l := s.legOf(ack); l != nil {
 		l.call.postAck(l, f, ack)
 	}

@@ -19,6 +19,7 @@ type Stats struct {
 	PlainDrops    atomic.Uint64 // in-dialog requests dropped because they came in the clear to an encrypted leg
 	Overflows     atomic.Uint64 // events refused because a call's mailbox was full, and messages above repeatRate
 	Unrecorded    atomic.Uint64 // refusals that were not recorded because of maxRefusalRecords or maxChallenged
+	Panics        atomic.Uint64 // faults of this program, each of which ended a call or left a message without an answer
 	RecordFails   atomic.Uint64 // records that could not be written
 	Probes        atomic.Uint64 // OPTIONS sent to carriers' targets
 	ProbeFails    atomic.Uint64 // of these, not answered

@@ -61,6 +61,8 @@ func callMetrics() []metric {
 			func(n *Node) uint64 { return n.sbc.Stats().Transferred.Load() }),
 		counter("carillon_call_mailbox_full_total", "Requests inside a call refused because too many waited for it.",
 			func(n *Node) uint64 { return n.sbc.Stats().Overflows.Load() }),
+		counter("carillon_panics_total", "Faults of this program, each of which ended a call or left a message without an answer; the log has them.",
+			func(n *Node) uint64 { return n.sbc.Stats().Panics.Load() }),
 		counter("carillon_records_failed_total", "Call records that could not be written.",
 			func(n *Node) uint64 { return n.sbc.Stats().RecordFails.Load() }),
 		counter("carillon_refusals_unrecorded_total", "Refused calls without a record, because too many were refused at once.",
