@@ -2,13 +2,20 @@ package cli
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -209,4 +216,32 @@ func startNode(t *testing.T) map[string]string {
 	file := filepath.Join(t.TempDir(), "ready.json")
 	servertest.Start(t, func(c *config.Config) { c.ReadyFile = file })
 	return map[string]string{"CARILLON_READY_FILE": file}
+}
+
+// TestConfigCheckWarns: a certificate that no client of a connector takes is no error, for the operator may know what he
+// does; it is said all the same.
+func TestConfigCheckWarns(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"sbc.example.org"}}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "both.pem")
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
+	if err := os.WriteFile(file, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := carillon(t, nil, "config", "check", "--dev", "--tls-cert", file, "--tls-key", file)
+	want := "carillon: warning: --tls-cert " + file + " has no name for *.voiceconnector.carillon.test: clients that check it will not connect.\n"
+	if got.status != 0 || got.err != want || !strings.Contains(got.out, "The settings are fine.") {
+		t.Errorf("got %+v, want the warning %q", got, want)
+	}
 }

@@ -18,10 +18,18 @@ type configCheckCommand struct {
 }
 
 func (c *configCheckCommand) run(_ context.Context, s *session) error {
-	if _, err := loadConfig(c.Config, s); err != nil {
+	conf, err := loadConfig(c.Config, s)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.Out, "The settings are fine. Whether this machine has the addresses, and the ports are free, shows when it starts.")
+	given, err := config.LoadCertificates(conf.TLSCert, conf.TLSKey)
+	if err != nil {
+		return err
+	}
+	for _, doubt := range conf.Doubts(given, s.clock.Now()) {
+		fmt.Fprintf(s.Err, "carillon: warning: %s\n", doubt)
+	}
+	_, err = fmt.Fprintln(s.Out, "The settings are fine. Whether this machine has the addresses, and the ports are free, shows when it starts.")
 	return err
 }
 

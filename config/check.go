@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -172,12 +171,8 @@ func (c *Config) checkAPI(fail failFunc) {
 func (c *Config) checkTLS(fail failFunc) {
 	if len(c.TLSCert) != len(c.TLSKey) {
 		fail("--tls-cert and --tls-key are given together, one key for each certificate, or not at all")
-	} else {
-		for i := range c.TLSCert {
-			if _, err := tls.LoadX509KeyPair(c.TLSCert[i], c.TLSKey[i]); err != nil {
-				fail("--tls-cert: %w", err)
-			}
-		}
+	} else if _, err := LoadCertificates(c.TLSCert, c.TLSKey); err != nil {
+		fail("%w", err)
 	}
 	if c.TLSTrust != "" {
 		pem, err := os.ReadFile(c.TLSTrust)

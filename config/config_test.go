@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -299,8 +301,8 @@ func TestCheckReadsCertificates(t *testing.T) {
 		t.Errorf("Check: %v", err)
 	}
 	c.TLSCert, c.TLSKey = c.TLSKey, c.TLSCert
-	if err := c.Check(); err == nil {
-		t.Error("a key was taken for a certificate")
+	if err := c.Check(); err == nil || !strings.Contains(err.Error(), c.TLSCert[0]) {
+		t.Errorf("a key for a certificate: got %v, want an error that names %s", err, c.TLSCert[0])
 	}
 }
 
@@ -356,4 +358,33 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestDoubtsAboutCertificates(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	cert := func(end time.Duration, names ...string) *tls.Certificate {
+		return &tls.Certificate{Leaf: &x509.Certificate{DNSNames: names, NotAfter: now.Add(end)}}
+	}
+	const noName = "--tls-cert a.pem, b.pem has no name for *.voiceconnector.voice.example: clients that check it will not connect."
+	for _, tt := range []struct {
+		name  string
+		given []*tls.Certificate
+		want  []string
+	}{
+		{"the own CA signs", nil, nil},
+		{"the wildcard", []*tls.Certificate{cert(time.Hour, "*.VoiceConnector.voice.example")}, nil},
+		{"one connector", []*tls.Certificate{cert(time.Hour, "abc.voiceconnector.voice.example")}, nil},
+		{"another region", []*tls.Certificate{cert(time.Hour, "*.eu-central-1.vc.voice.example")}, nil},
+		{"in the second", []*tls.Certificate{cert(time.Hour, "api.voice.example"), cert(time.Hour, "*.voiceconnector.voice.example")}, nil},
+		{"a wildcard of one level less", []*tls.Certificate{cert(time.Hour, "*.voice.example", "voiceconnector.voice.example")}, []string{noName}},
+		{"a region that is none", []*tls.Certificate{cert(time.Hour, "*.mars-1.vc.voice.example")}, []string{noName}},
+		{"a wildcard of two levels", []*tls.Certificate{cert(time.Hour, "x.abc.voiceconnector.voice.example")}, []string{noName}},
+		{"ended", []*tls.Certificate{cert(-time.Hour, "*.voiceconnector.voice.example")},
+			[]string{"--tls-cert a.pem ended at 2026-11-28T11:00:00Z: clients that check it will not connect."}},
+	} {
+		c := Config{Domain: "voice.example", TLSCert: []string{"a.pem", "b.pem"}}
+		if got := c.Doubts(tt.given, now); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
 }

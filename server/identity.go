@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"carillon/clock"
+	"carillon/config"
 	"carillon/store"
 	"carillon/trunk"
 )
@@ -90,16 +91,13 @@ func (n *Node) Reload() error {
 	if err != nil {
 		return err
 	}
-	var given []*tls.Certificate
-	for i := range n.config.TLSCert {
-		cert, err := tls.LoadX509KeyPair(n.config.TLSCert[i], n.config.TLSKey[i])
-		if err != nil {
-			return fmt.Errorf("load --tls-cert: %w", err)
-		}
-		given = append(given, &cert)
+	given, err := config.LoadCertificates(n.config.TLSCert, n.config.TLSKey)
+	if err != nil {
+		return err
 	}
 	if len(given) > 0 {
 		id.given.Store(&given)
+		n.describe(given)
 	}
 	// Connections are shared between those who trust the same pool: while the file says the same, it stays.
 	if old := id.roots.Load(); old == nil || !old.Equal(roots) {

@@ -163,6 +163,8 @@ func sipMetrics() []metric {
 			}},
 		counter("carillon_sip_connections_reused_total", "Calls sent over a connection that the customer had opened and proven its name on.",
 			func(n *Node) uint64 { return n.transport.Stats().Reused.Load() }),
+		gauge("carillon_tls_certificate_expiry_seconds", "When the first of the node's certificates ends, in seconds since 1970: those of --tls-cert, without them the own CA's.",
+			func(n *Node) int { return int(n.identity.firstEnd().Unix()) }),
 		counter("carillon_sip_handshakes_failed_total", "TLS handshakes that ended badly.", func(n *Node) uint64 { return n.transport.Stats().HandshakeFail.Load() }),
 	}
 }
