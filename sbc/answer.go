@@ -86,6 +86,7 @@ func (a *attempt) begin(l *leg, e event) error {
 func (c *activeCall) ackAndBye(a *attempt, e event) {
 	l := *a.leg
 	l.held, l.ack = false, nil
+	l.acking, l.behindAck = false, nil // what waits there is another dialog's, and is sent once
 	if err := a.establish(&l, e); err != nil {
 		c.log.Info("late answer makes no dialog", "error", err)
 		return

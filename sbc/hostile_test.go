@@ -262,3 +262,32 @@ func TestJoiningSpendsTheRate(t *testing.T) {
 		hangUp(two, second)
 	})
 }
+
+// While TCP is looked for to send a long ACK, another fork of the target answers. Its dialog is not the one that waits for
+// that ACK: it is ended at once, and nothing is left of it.
+func TestForkAnswersWhileAnAckWaits(t *testing.T) {
+	scenario(t, (*world).oneTarget, func(r *rig) {
+		tel := r.tel()
+		r.net.hang = map[netip.AddrPort]bool{netip.MustParseAddrPort(carrierIP + ":5060"): true}
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		target := tel.ring()
+		target.answer(200, sdpPlain, "Record-Route: <sip:"+carrierIP+";lr;x="+strings.Repeat("x", DefaultDatagram)+">")
+		caller.answered()
+		tel.quiet() // the ACK waits
+		fork := *target
+		fork.tag = "fork"
+		fork.answer(200, sdpPlain)
+		if ack := tel.want("ACK"); string(ack.To().Tag()) != fork.tag {
+			t.Errorf("got the ACK of %s", ack.To().Tag())
+		}
+		if bye := tel.bye(); string(bye.To().Tag()) != fork.tag {
+			t.Errorf("got the BYE of %s", bye.To().Tag())
+		}
+		time.Sleep(tcpTime)
+		tel.want("ACK")
+		caller.ack("")
+		hangUp(caller, target)
+		r.wantRecord(call.ReasonHangup, 200, "customer")
+	})
+}
