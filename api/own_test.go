@@ -422,6 +422,9 @@ func TestCallsHideNetworks(t *testing.T) {
 	}
 	inbound, inside := record, record
 	inbound.ID, inbound.Direction, inside.ID, inside.Inside = "inbound", "Inbound", "inside", "abcdefghijkl1234567890"
+	for _, r := range []*call.Record{&record, &inbound, &inside} {
+		r.Attempts = append([]call.Attempt{{Target: far, Error: "could not be reached", Cause: "it refused the connection"}}, r.Attempts...)
+	}
 	n.calls.records = []call.Record{record, inbound, inside}
 	reader := n.key(t, accountA, func(k *iam.AccessKey) {
 		k.Policy = `{"Statement":{"Effect":"Allow","Action":["carillon:ListCalls","carillon:GetCall"],"Resource":"*"}}`
@@ -436,7 +439,7 @@ func TestCallsHideNetworks(t *testing.T) {
 			return all[slices.IndexFunc(all, func(c v1.Call) bool { return string(c.ID) == id })]
 		},
 	} {
-		if got := read("outbound"); got.CarrierLeg != hidden || got.Attempts[0] != (call.Attempt{Target: call.HiddenTarget, Status: 200}) || got.Carrier != "north" || got.Customer != leg {
+		if got := read("outbound"); got.CarrierLeg != hidden || got.Attempts[1] != (call.Attempt{Target: call.HiddenTarget, Status: 200}) || got.Carrier != "north" || got.Customer != leg {
 			t.Errorf("%d: a tenant reads of its call to a carrier %+v", i, got)
 		}
 		if got := read("inbound"); got.CarrierLeg != hidden || got.Attempts[0].Target != far || got.Customer != leg {
@@ -445,8 +448,14 @@ func TestCallsHideNetworks(t *testing.T) {
 		if got := read("inside"); got.CarrierLeg != leg || got.Attempts[0].Target != far {
 			t.Errorf("%d: a tenant reads of a call between its own connectors %+v", i, got)
 		}
+		for _, id := range []string{"outbound", "inbound", "inside"} {
+			if got := read(id).Attempts[0]; got.Cause != "" || got.Error == "" {
+				t.Errorf("%d, %s: a tenant reads why a target was not reached, which maps networks: %+v", i, id, got)
+			}
+		}
 	}
-	if got := decode[v1.CallList](t, n.do(t, operatorAccount, "GET", v1.Calls, "").want(t, 200)); got.Calls[0].CarrierLeg != leg || got.Calls[0].Attempts[0].Target != far {
+	if got := decode[v1.CallList](t, n.do(t, operatorAccount, "GET", v1.Calls, "").want(t, 200)); got.Calls[0].CarrierLeg != leg || got.Calls[0].Attempts[0].Target != far ||
+		got.Calls[0].Attempts[0].Cause == "" {
 		t.Errorf("the operator reads %+v", got.Calls[0])
 	}
 }

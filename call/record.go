@@ -46,6 +46,8 @@ type Attempt struct {
 	Status int `json:"status"`
 	// Error says why it was given up, in one plain sentence; empty for the target that answered.
 	Error string `json:"error,omitempty"`
+	// Cause says why it could not be reached at all. It is the operator's to know.
+	Cause string `json:"cause,omitempty"`
 }
 
 // Record is the one durable account of a call.
@@ -112,11 +114,18 @@ const HiddenTarget = "hidden"
 
 // SeenByTenant returns the record as the account that owns its connector may read it. A carrier's name tells whom it is
 // called through; the addresses of carriers are the installation's network.
+//
+// Why a target could not be reached is the operator's to know: who may place routes could find out with it which hosts and
+// ports there are in networks that only the node can reach.
 func (r Record) SeenByTenant() Record {
-	if r.Inside != "" {
-		return r
+	if r.Inside == "" {
+		r = r.WithoutFarEnd()
 	}
-	return r.WithoutFarEnd()
+	r.Attempts = slices.Clone(r.Attempts)
+	for i := range r.Attempts {
+		r.Attempts[i].Cause = ""
+	}
+	return r
 }
 
 // WithoutFarEnd returns the record without what tells of the network at its far end: the targets it was placed to, and
@@ -130,7 +139,7 @@ func (r Record) WithoutFarEnd() Record {
 	if r.Direction == Outbound.String() { // the targets of an inbound call are the customer's own
 		r.Attempts = slices.Clone(r.Attempts)
 		for i := range r.Attempts {
-			r.Attempts[i].Target = HiddenTarget
+			r.Attempts[i].Target, r.Attempts[i].Cause = HiddenTarget, ""
 		}
 	}
 	return r

@@ -110,7 +110,7 @@ func printCall(s *session, r v1.Call) error {
 		{"transfer of", string(r.TransferOf)}, {"transferred to", string(r.TransferredTo)},
 	}
 	for _, a := range r.Attempts {
-		rows = append(rows, [2]string{"tried", strings.TrimSpace(fmt.Sprintf("%s %d %s", a.Target, a.Status, a.Error))})
+		rows = append(rows, [2]string{"tried", tried(a)})
 	}
 	rows = append(rows, legRows("customer leg", r.Customer)...)
 	if r.Remaining != nil {
@@ -126,6 +126,22 @@ func printCall(s *session, r v1.Call) error {
 		}
 	}
 	return nil
+}
+
+// tried says what became of a target.
+func tried(a call.Attempt) string {
+	words := []string{a.Target}
+	if a.Status != 0 {
+		words = append(words, strconv.Itoa(a.Status))
+	}
+	if a.Error != "" {
+		words = append(words, a.Error)
+	}
+	said := strings.Join(words, " ")
+	if a.Cause != "" {
+		said += ": " + a.Cause
+	}
+	return said
 }
 
 func micros(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }

@@ -6,6 +6,21 @@ import (
 	"carillon/call"
 )
 
+func TestTried(t *testing.T) {
+	for _, tt := range []struct {
+		attempt call.Attempt
+		want    string
+	}{
+		{call.Attempt{Target: "sip:a", Status: 200}, "sip:a 200"},
+		{call.Attempt{Target: "sip:a", Status: 486, Error: "answered 486 Busy Here"}, "sip:a 486 answered 486 Busy Here"},
+		{call.Attempt{Target: "sip:a", Error: "could not be reached", Cause: "it is this node itself"}, "sip:a could not be reached: it is this node itself"},
+	} {
+		if got := tried(tt.attempt); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.attempt, got, tt.want)
+		}
+	}
+}
+
 func TestQualityOfALeg(t *testing.T) {
 	for _, tt := range []struct {
 		leg  call.LegReport

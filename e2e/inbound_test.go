@@ -105,10 +105,13 @@ func TestInboundNeverFallsBack(t *testing.T) {
 		config  phone.Config
 		answer  phone.Answer
 		attempt string // what the record says of the attempt
+		cause   string // what it says of it to the operator
 	}{
-		{name: "no TLS", config: phone.Config{Proto: transport.TCP}, attempt: "could not be reached"},
-		{name: "unknown CA", config: phone.Config{Proto: transport.TLS, Certificate: stranger.issue("127.0.0.1")}, attempt: "could not be reached"},
-		{name: "certificate of another host", config: phone.Config{Proto: transport.TLS, Certificate: ca.issue("sbc.example.org")}, attempt: "could not be reached"},
+		{name: "no TLS", config: phone.Config{Proto: transport.TCP}, attempt: "could not be reached", cause: "it closed the connection"},
+		{name: "unknown CA", config: phone.Config{Proto: transport.TLS, Certificate: stranger.issue("127.0.0.1")}, attempt: "could not be reached",
+			cause: "its certificate does not verify: x509: certificate signed by unknown authority"},
+		{name: "certificate of another host", config: phone.Config{Proto: transport.TLS, Certificate: ca.issue("sbc.example.org")}, attempt: "could not be reached",
+			cause: "its certificate does not verify: x509: "},
 		{name: "answers in the clear", config: phone.Config{Proto: transport.TLS, Certificate: ca.issue("127.0.0.1")}, answer: phone.Answer{Downgrade: true}, attempt: "RTP/SAVP"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,9 +133,13 @@ func TestInboundNeverFallsBack(t *testing.T) {
 				t.Fatalf("got %v, want a refusal", err)
 			}
 			r := w.records(c, 1)[0]
-			said := r.Sentence
+			said, cause := r.Sentence, ""
 			for _, a := range r.Attempts {
 				said += " " + a.Error
+				cause += a.Cause
+			}
+			if !strings.Contains(cause, tt.cause) {
+				t.Errorf("the record says it was %q, want %q", cause, tt.cause)
 			}
 			if !strings.Contains(said, tt.attempt) || r.Customer.Media.PlainSent != 0 {
 				t.Errorf("the record says %q, %d sent in the clear", said, r.Customer.Media.PlainSent)

@@ -33,7 +33,7 @@ func TestRouteToOurselves(t *testing.T) {
 			}
 			call := w.records(c, 1)[0]
 			// A listener that is dialled would be reached, and answer nothing that is SIP.
-			if len(call.Attempts) != 1 || call.Attempts[0].Error != "could not be reached" {
+			if len(call.Attempts) != 1 || call.Attempts[0].Error != "could not be reached" || call.Attempts[0].Cause != "it is this node itself" {
 				t.Errorf("a call to %s was tried: %+v", at, call.Attempts)
 			}
 		})

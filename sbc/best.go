@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"strconv"
 	"strings"
 
 	"carillon/call"
@@ -13,6 +14,7 @@ type outcome struct {
 	ours   bool // status stands for an answer that never came
 	phrase string
 	text   string // what the record says about it
+	cause  string // why it could not be reached, for the operator
 	// answer is the target's own, for the headers that cross, nil for none.
 	answer *sip.Message
 }
@@ -56,12 +58,26 @@ func (c *activeCall) exhausted() {
 	c.refuseCaller(v, "", c.best.answer, "")
 }
 
-// attemptList says what became of each target. It does not say which: the sentence reaches the caller, and where the
-// other side is, is not for it. The record's attempts name the targets.
+// attemptList says what became of the targets, of how many the same. It does not say of which: the sentence reaches the
+// caller, and where the other side is, is not for it. The record's attempts name the targets.
 func (c *activeCall) attemptList() string {
-	parts := make([]string, 0, len(c.rec.Attempts))
+	var texts []string
+	count := map[string]int{}
 	for _, a := range c.rec.Attempts {
-		parts = append(parts, "one "+a.Error)
+		if count[a.Error]++; count[a.Error] == 1 {
+			texts = append(texts, a.Error)
+		}
 	}
-	return strings.Join(parts, ", ")
+	for i, text := range texts {
+		texts[i] = numeral(count[text]) + " " + text
+	}
+	return strings.Join(texts, ", ")
+}
+
+func numeral(n int) string {
+	words := [...]string{"none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"}
+	if n < len(words) {
+		return words[n]
+	}
+	return strconv.Itoa(n)
 }

@@ -193,9 +193,9 @@ func (c *activeCall) onFound(e event) {
 		return
 	}
 	if e.err != nil {
-		// The record, which the tenant reads, has one sentence for all of these: nobody shall map networks with it.
+		// The tenant, who reads the record, is told one sentence for all of these: nobody shall map networks with it.
 		c.log.Info("target cannot be reached", "target", a.target.String(), "error", e.err)
-		c.failTarget(a, outcome{text: "could not be reached"})
+		c.failTarget(a, outcome{text: "could not be reached", cause: unreachable(a.target, e.err)})
 		return
 	}
 	a.addresses, a.reused = e.found.addresses, e.found.reused
@@ -356,7 +356,7 @@ func (c *activeCall) noteAttempt(a *attempt, o outcome) {
 	if o.ours {
 		answered = 0
 	}
-	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: answered, Error: o.text})
+	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: answered, Error: o.text, Cause: o.cause})
 	c.log.Info("target failed", "target", a.target.String(), "status", o.status, "why", o.text)
 	c.best = better(c.best, o)
 }

@@ -279,7 +279,7 @@ func TestAddressesOfATarget(t *testing.T) {
 		if want := []string{"198.51.100.8:5060", "198.51.100.9:5060", "198.51.100.8:5060"}; !slices.Equal(dialed, want) {
 			t.Errorf("dialled %v, want %v", dialed, want)
 		}
-		if got := r.record().Attempts; len(got) != 3 || got[1].Error != "could not be reached" || got[2].Error != "could not be reached" {
+		if got := r.record().Attempts; len(got) != 3 || got[1].Error != "could not be reached" || got[2].Error != "could not be reached" || got[1].Cause != "it did not answer within 4s" {
 			t.Errorf("attempts %+v", got)
 		}
 	})

@@ -94,7 +94,7 @@ var rejections = map[call.Reason]rejection{
 		"Add a carrier with a matching prefix."},
 	call.ReasonAllTargetsFailed: {500, "", 27, 399, false,
 		"Every target was tried and failed: %s.",
-		"See the record's attempts for what each target answered."},
+		"See what was tried in the call's record: carillon calls show."},
 	call.ReasonTransferNotAllowed: {403, "", 21, 399, false,
 		"The call may not be transferred from this side, and its dialogs not be replaced: %s.",
 		"Have the node do the connector's transfers: carillon connector set ID transfers=execute."},
