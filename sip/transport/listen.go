@@ -137,7 +137,7 @@ func (s *stream) serveAccepted(source netip.Prefix, c *serverSide) {
 		if err := s.handshakeServer(c); err != nil {
 			s.watch.stop()
 			s.fail(err)
-			s.t.log.Debug("refuse connection", "err", err)
+			s.t.handshakeFailed(s.remote, err)
 			return
 		}
 	}

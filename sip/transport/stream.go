@@ -147,7 +147,7 @@ func (s *stream) handshakeServer(c *serverSide) error {
 	if err := session.Handshake(); err != nil {
 		s.t.stats.HandshakeFail.Add(1)
 		s.strangeRecord(err)
-		return fmt.Errorf("TLS handshake with %v: %w", s.remote, err)
+		return fmt.Errorf("TLS handshake: %w", err) // the log says with whom
 	}
 	s.info, s.reuse = c.serverInfo(session.ConnectionState())
 	s.conn = session

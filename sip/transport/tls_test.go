@@ -1,13 +1,16 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -434,5 +437,47 @@ func TestServerTLSNeedsCertificates(t *testing.T) {
 	tr, _, _ := start(t, Limits{})
 	if _, err := tr.ListenTLS(loopback, ServerTLS{ClientRoots: x509.NewCertPool}); err == nil {
 		t.Error("listened for TLS without certificates")
+	}
+}
+
+// Whose handshake failed is in the log, so that a phone that does not take the certificate can be found; and no scanner
+// fills the log with its own.
+func TestFailedHandshakesAreLogged(t *testing.T) {
+	a := newAuthority()
+	tr, _, clock := start(t, Limits{})
+	var log bytes.Buffer // read once all handshakes are over
+	tr.log = slog.New(slog.NewTextHandler(&log, nil))
+	addr := listenTLS(t, tr, ServerTLS{}, a.issue("sbc.test"))
+	failed := uint64(0)
+	var sources []string
+	fail := func() {
+		t.Helper()
+		c := must(net.Dial("tcp", addr.String()))
+		defer c.Close()
+		sources = append(sources, c.LocalAddr().String())
+		if err := tls.Client(c, &tls.Config{RootCAs: a.pool, ServerName: "other.test"}).Handshake(); !isVerification(err) {
+			t.Fatalf("handshake: %v", err)
+		}
+		failed++
+		eventually(t, "counted", func() bool { return tr.stats.HandshakeFail.Load() == failed && tr.stats.AcceptedNow.Load() == 0 })
+	}
+	const over = 3
+	for range MaxHandshakeLines + over {
+		fail()
+	}
+	clock.Advance(time.Minute)
+	fail()
+	tr.Close()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != MaxHandshakeLines+1 {
+		t.Fatalf("%d lines, want %d:\n%s", len(lines), MaxHandshakeLines+1, log.String())
+	}
+	for i, want := range map[int]string{0: "remote=" + sources[0], MaxHandshakeLines: "remote=" + sources[len(sources)-1]} {
+		if !strings.Contains(lines[i], "level=INFO") || !strings.Contains(lines[i], want) || !strings.Contains(lines[i], "bad certificate") {
+			t.Errorf("got %q, want the source %s and that the certificate was not taken", lines[i], want)
+		}
+	}
+	if want := "not_logged=3"; !strings.HasSuffix(lines[MaxHandshakeLines], want) {
+		t.Errorf("got %q, want %s", lines[MaxHandshakeLines], want)
 	}
 }

@@ -20,6 +20,8 @@ type Transport struct {
 	proxies []netip.Prefix
 	dscp    int
 	stats   Stats
+	// handshakes bounds what failed ones write into the log.
+	handshakes handshakeLog
 
 	running sync.WaitGroup // every goroutine started
 	done    chan struct{}  // closed by Close
