@@ -42,9 +42,7 @@ func (c *activeCall) onReinvite(e event) {
 		c.replyTooBrief(e)
 		return
 	}
-	b := c.replyTo(e, 100, "")
-	b.Body("", nil)
-	_ = e.tx.Respond(b.Bytes())
+	c.respond(e, withoutBody(c.replyTo(e, 100, "")))
 	c.carry(e, "INVITE", session)
 }
 
@@ -83,8 +81,7 @@ func (c *activeCall) onUpdate(e event) {
 			session.writeAnswer(b)
 			c.refreshed(e.leg)
 		}
-		b.Body("", nil)
-		_ = e.tx.Respond(b.Bytes())
+		c.respond(e, withoutBody(b))
 		return
 	}
 	if !c.mayUpdateEarly() && c.busy(e.leg) {
@@ -139,10 +136,7 @@ func (c *activeCall) onDropped(e event) {
 func (c *activeCall) replyVerdict(e event, v verdict) {
 	b := c.replyTo(e, v.status, v.phrase)
 	c.s.explain(b, v, v.reasonHeader())
-	b.Body("", nil)
-	if out := b.Bytes(); out != nil {
-		_ = e.tx.Respond(out)
-	}
+	c.respond(e, withoutBody(b))
 }
 
 // onExchangeAnswer takes the far side's final answer, nil when there was none.
@@ -215,9 +209,7 @@ func (c *activeCall) onExchangeSuccess(x *exchange, e event, m *sip.Message) {
 	b.Header("Allow", c.allow(x.from))
 	x.from.session.writeAnswer(b)
 	c.passHeaders(b, m)
-	if out := withBody(b, sdp).Bytes(); out != nil {
-		_ = x.tx.Respond(out)
-	}
+	c.respond(e, withBody(b, sdp))
 	x.answered = true
 	if x.method != "INVITE" {
 		c.exchange = nil

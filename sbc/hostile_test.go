@@ -291,3 +291,22 @@ func TestForkAnswersWhileAnAckWaits(t *testing.T) {
 		r.wantRecord(call.ReasonHangup, 200, "customer")
 	})
 }
+
+// What a request brings and cannot be written back must not cost its answer: without one its transaction stays for ever.
+func TestRequestWithUnwritableOption(t *testing.T) {
+	scenario(t, (*world).oneTarget, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		target := connect(caller, tel, sdpPlain)
+		for _, method := range []string{"INFO", "INVITE", "UPDATE", "OPTIONS"} {
+			caller.request(method, "", "Require: \"\\\x00\"")
+			if refused := caller.want("500"); method == "INVITE" {
+				a := caller.inside("ACK", "")
+				a.CSeq, a.Branch = refused.CSeq(), branchOf(refused)
+				caller.send(a.Bytes())
+			}
+		}
+		hangUp(caller, target)
+		r.record()
+	})
+}

@@ -119,10 +119,7 @@ func (c *activeCall) reply(e event, status int, reason string) {
 	if reason != "" {
 		b.Header("Reason", reason)
 	}
-	b.Body("", nil)
-	if out := b.Bytes(); out != nil {
-		_ = e.tx.Respond(out)
-	}
+	c.respond(e, withoutBody(b))
 }
 
 // replyWith answers an in-dialog request with a header that says what would be taken.
@@ -130,9 +127,17 @@ func (c *activeCall) replyWith(e event, status int, header, value string) {
 	b := c.replyTo(e, status, "")
 	defer c.s.builders.put(b)
 	b.Header(header, value)
-	if out := withoutBody(b).Bytes(); out != nil {
+	c.respond(e, withoutBody(b))
+}
+
+// respond sends the answer to an in-dialog request. One that cannot be written is replaced by one that can: without any a
+// request would keep its transaction for ever.
+func (c *activeCall) respond(e event, b *sip.Builder) {
+	if out := b.Bytes(); out != nil {
 		_ = e.tx.Respond(out)
+		return
 	}
+	c.s.answerStateless(e.tx, e.msg, 500)
 }
 
 func (c *activeCall) replyTo(e event, status int, phrase string) *sip.Builder {

@@ -35,9 +35,7 @@ type report struct {
 func (c *activeCall) subscribe(e event) *subscription {
 	b := c.replyTo(e, 202, "")
 	b.Header("Contact", e.leg.contact())
-	if out := withoutBody(b).Bytes(); out != nil {
-		_ = e.tx.Respond(out)
-	}
+	c.respond(e, withoutBody(b))
 	c.s.builders.put(b)
 	p := &subscription{leg: e.leg, id: e.msg.CSeq()}
 	c.reporting++

@@ -91,7 +91,7 @@ func (c *activeCall) onReferAnswer(e event, m *sip.Message) {
 	case m.Status()/100 == 2:
 		b := c.replyTo(e, m.Status(), "")
 		b.Header("Contact", e.leg.contact())
-		_ = e.tx.Respond(withoutBody(b).Bytes())
+		c.respond(e, withoutBody(b))
 	default:
 		c.reply(e, passedOn(m.Status()), causeOf(m))
 	}
