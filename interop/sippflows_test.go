@@ -25,6 +25,11 @@ func later(phone, status, sdp string, more ...string) string {
 	return sends(status[0] == '2', sdp, append(lines, more...)...)
 }
 
+// challenges is the header of a carrier that asks for its password.
+func challenges(nonce string) string {
+	return `Proxy-Authenticate: Digest realm="tel.example", nonce="` + nonce + `", algorithm=MD5, qop="auth"`
+}
+
 // early takes a provisional answer that makes the customer's dialog.
 func early(status, expression string) string {
 	return `<recv response="` + status + `" rrs="true">` + check(expression) + "</recv>" + checked
@@ -78,6 +83,7 @@ func TestSIPpExtensions(t *testing.T) {
 	onHold := strings.Replace(tone, "c=IN IP4 [media_ip]", "c=IN IP4 0.0.0.0", 1)
 	for name, f := range map[string]struct {
 		customer, far string
+		carrier       []string // arguments
 		status        int
 		reason        string
 		silent        bool // no media is judged
@@ -149,6 +155,15 @@ func TestSIPpExtensions(t *testing.T) {
 				sends(false, "", "ACK [$peer] SIP/2.0", "[last_Via:]", "From:[$to]", "To:[$from]", "Call-ID: [call_id]", "CSeq: 1 ACK", "Max-Forwards: 70"),
 				later("", "200 OK", echo), listens()),
 		},
+		"a carrier that asks for a password with every request": {
+			carrier:  []string{"--user=trunk", "--password=seven-bells"},
+			customer: ladder(proves(tone), mayHear(180), talksOn(2, 3)),
+			far: ladder(takes("INVITE"), answers("407 Proxy Authentication Required", "", challenges("one")), takes("ACK"),
+				takesWith("INVITE", `Proxy-Authorization: Digest .*nonce="one"`), answers("200 OK", echo), takesWith("ACK", `Proxy-Authorization: Digest .*nonce="one"`),
+				takesWith("BYE", `nonce="one".*nc=00000002`),
+				sends(false, "", "SIP/2.0 407 Proxy Authentication Required", "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]", challenges("two")),
+				takesWith("BYE", `Proxy-Authorization: Digest .*nonce="two"`), checked, agrees("")),
+		},
 		"a customer that gives up says why (RFC 3326)": {
 			customer: strings.Replace(cancelled(), "CSeq: 2 CANCEL", "CSeq: 2 CANCEL\nReason: SIP;cause=200;text=\"Call completed elsewhere\"", 1),
 			far: ladder(keeps, later("far", "180 Ringing", ""), takesWith("CANCEL", "Reason: SIP;cause=200"), checked, agrees(""),
@@ -165,7 +180,7 @@ func TestSIPpExtensions(t *testing.T) {
 			t.Parallel()
 			n := node(t)
 			far := serveSIPp(t, f.far, "udp")
-			r := newVenture(t, n, far.targetArgument()).call(t, f.customer, "udp", far)
+			r := newVenture(t, n, append(f.carrier, far.targetArgument())...).call(t, f.customer, "udp", far)
 			if f.status == 0 {
 				f.status, f.reason = 200, "hangup"
 			}

@@ -246,13 +246,15 @@ func (c *activeCall) negotiate(a *attempt, sdp []byte) ([]byte, *call.Refusal) {
 func (c *activeCall) onFailure(a *attempt, e event) {
 	c.stopTimer(timerRing)
 	status := e.msg.Status()
-	if status == 401 || status == 407 {
-		if credentials := c.answerChallenge(a, e.msg); credentials != nil {
+	if a.challenges < maxChallenges {
+		if credentials := c.answerChallenge(a.leg, e.msg, "INVITE", a.uri, a.challenges > 0); credentials != nil {
+			a.challenges++
 			c.sendInvite(a, credentials)
 			return
 		}
 	}
 	if status == 422 && a.leg.session.raise(e.msg) {
+		a.challenges = 0 // it is another request, and a nonce may serve for one
 		c.sendInvite(a, nil)
 		return
 	}
@@ -278,11 +280,14 @@ func (c *activeCall) onFailure(a *attempt, e event) {
 	c.refuseCaller(v, causeOf(e.msg), e.msg, a.leg.party.String())
 }
 
-// passedOn is the status the caller sees for a target's. A redirect that is not followed would show the caller addresses of the other side
-// and move the call around the rules that let it in, so it is refused.
+// passedOn is the status that one side sees for the other's. A redirect that is not followed would show addresses of the
+// other side and move the call around the rules that let it in, so it is refused.
 func passedOn(status int) int {
-	if status < 400 {
+	switch {
+	case status < 400:
 		return 480
+	case status == 401 || status == 407:
+		return 403 // the challenge was for the node
 	}
 	return status
 }

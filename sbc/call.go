@@ -222,7 +222,9 @@ func (c *activeCall) handle(e event) {
 		c.onGone()
 	case evAnswered:
 		c.pending--
-		e.request.finish(e.msg)
+		if !c.sendProven(e.request, e.msg) {
+			e.request.finish(e.msg)
+		}
 	case evRepeated:
 		e.leg.repeatAck()
 	case evLost:

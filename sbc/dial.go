@@ -15,25 +15,25 @@ import (
 
 // attempt is one address of a target being tried. It outlives its being given up: its INVITE may still be answered.
 type attempt struct {
-	number    int // place in activeCall.tried, from 1
-	index     int // of the target in the plan
-	target    routing.Target
-	addresses []resolve.Target // left to try
-	leg       *leg
-	invite    *transaction.Client
-	open      bool // the INVITE has no final answer yet
-	uri       string
-	body      []byte // the description offered; nil for a late offer
-	early     []byte // what the caller was given of its early answer
-	said      []byte // its early answer itself, where the caller is given nothing before the call is answered
-	answered  bool   // credentials were sent once
-	reused    bool   // its flow is a connection that the target opened to us
-	direct    bool   // it must be connected to
-	asIs      bool   // the INVITE goes on the leg's flow whatever its length
-	stop      context.CancelFunc
-	earlies   []*early // the dialogs its reliable provisional answers made
-	agreed    bool     // the session was agreed before the 2xx, by an offer in such an answer
-	forks     []*leg   // the dialogs its 2xx answers made (RFC 3261 §13.2.2.4)
+	number     int // place in activeCall.tried, from 1
+	index      int // of the target in the plan
+	target     routing.Target
+	addresses  []resolve.Target // left to try
+	leg        *leg
+	invite     *transaction.Client
+	open       bool // the INVITE has no final answer yet
+	uri        string
+	body       []byte // the description offered; nil for a late offer
+	early      []byte // what the caller was given of its early answer
+	said       []byte // its early answer itself, where the caller is given nothing before the call is answered
+	challenges int    // that were answered since the target last took the credentials
+	reused     bool   // its flow is a connection that the target opened to us
+	direct     bool   // it must be connected to
+	asIs       bool   // the INVITE goes on the leg's flow whatever its length
+	stop       context.CancelFunc
+	earlies    []*early // the dialogs its reliable provisional answers made
+	agreed     bool     // the session was agreed before the 2xx, by an offer in such an answer
+	forks      []*leg   // the dialogs its 2xx answers made (RFC 3261 §13.2.2.4)
 }
 
 // fork returns the dialog that an earlier 2xx with this To-tag made, nil when there is none.
@@ -222,6 +222,7 @@ func (c *activeCall) newCallee(a *attempt, f transport.Flow) *leg {
 	l := &leg{call: c, tag: c.s.random.token(8), side: c.caller.side.Other(), flow: f, placed: true}
 	l.party = l.side
 	l.mustTLS = f.Proto() == transport.TLS
+	l.account = c.newAccount(a.target.Carrier)
 	l.host, l.peer, l.sips = a.target.Host, a.target.Peer, a.target.SIPS
 	l.policy = call.Leg{
 		SRTP: a.target.SRTP, SecureSignalling: l.mustTLS, Signalling: f.Remote().Addr().Unmap(),
@@ -242,6 +243,9 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	l := a.leg
 	l.seq++
 	a.uri = targetURI(a.target)
+	if credentials == nil {
+		credentials = l.credentialsFor("INVITE", a.uri)
+	}
 	branch := c.s.layer.NewBranch()
 	b := c.inviteRequest(a, branch, credentials)
 	defer c.s.builders.put(b)
@@ -267,6 +271,9 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	if err != nil {
 		c.failTarget(a, outcome{status: 503, ours: true, text: "got no request, because the node has no room for a transaction"})
 		return
+	}
+	if l.account != nil {
+		l.account.invite = credentials
 	}
 	a.invite, a.open = tx, true
 	c.waiting++

@@ -174,7 +174,7 @@ func (c *activeCall) onExchangeAnswer(x *exchange, m *sip.Message) {
 // replyStatus passes the far side's refusal on.
 func (c *activeCall) replyStatus(e event, m *sip.Message) {
 	status := passedOn(m.Status())
-	if status == 401 || status == 407 {
+	if m.Status() == 401 || m.Status() == 407 {
 		status = 488 // the far side's quarrel is with us, not with this side
 	}
 	c.reply(e, status, causeOf(m))

@@ -391,3 +391,120 @@ func TestAddressesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A carrier with a password may ask for it with every request of a call: none of them fails for it, what the other side sent
+// crosses once, and nobody else hears of it. Nonces serve once.
+func TestCarrierChallengesEverything(t *testing.T) {
+	withPassword := func(w *world) {
+		w.oneTarget()
+		w.carriers[0].User, w.carriers[0].Password = "trunk", trunk.NewSecret("hunter2")
+	}
+	nonce := 0
+	challenge := func(stale bool) string {
+		nonce++
+		return fmt.Sprintf("Proxy-Authenticate: Digest realm=\"tel.example\", nonce=\"n%d\", qop=\"auth\", algorithm=MD5, stale=%v", nonce, stale)
+	}
+	proven := func(t *testing.T, m *sip.Message) bool {
+		t.Helper()
+		value := string(m.Lookup("Proxy-Authorization"))
+		return strings.Contains(value, fmt.Sprintf("nonce=\"n%d\"", nonce)) && strings.Contains(value, "uri=\""+string(m.RequestURI().AppendTo(nil))+"\"")
+	}
+	// again challenges a request of the node's and takes it with the answer.
+	again := func(t *testing.T, target *agent, method string) *sip.Message {
+		t.Helper()
+		first := target.want(method)
+		target.respond(first, 407, "", "", challenge(false))
+		if method == "INVITE" {
+			target.want("ACK")
+		}
+		second := target.want(method)
+		if second.CSeq() != first.CSeq()+1 || string(second.Body()) != string(first.Body()) || !proven(t, second) {
+			t.Errorf("%s came again as\n%s", method, second.Bytes())
+		}
+		return second
+	}
+	scenario(t, withPassword, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		target := tel.ring()
+		target.answer(407, "", challenge(false))
+		tel.want("ACK")
+		target = tel.ring()
+		target.answer(422, "", "Min-SE: 2000")
+		tel.want("ACK")
+		if target = tel.ring(); !strings.Contains(string(target.invite.Lookup("Proxy-Authorization")), "nc=00000002") {
+			t.Errorf("after 422 came\n%s", target.invite.Bytes())
+		}
+		target.answer(407, "", challenge(false))
+		tel.want("ACK")
+		target = tel.ring()
+		target.answer(407, "", challenge(true)) // it took too long
+		tel.want("ACK")
+		target = tel.ring()
+		target.answer(183, sdpPlain, append(reliably(1), "Allow: INVITE, UPDATE")...)
+		target.respond(again(t, target, "PRACK"), 200, "", "")
+		caller.want("183")
+		target.answer(200, sdpPlain)
+		if ack := tel.want("ACK"); string(ack.Lookup("Proxy-Authorization")) != string(target.invite.Lookup("Proxy-Authorization")) {
+			t.Errorf("the ACK has %q, its INVITE %q", ack.Lookup("Proxy-Authorization"), target.invite.Lookup("Proxy-Authorization"))
+		}
+		caller.answered()
+		caller.ack("")
+		caller.request("INFO", "")
+		target.respond(again(t, target, "INFO"), 200, "", "")
+		caller.want("200")
+		caller.request("UPDATE", sdpPlain)
+		target.respond(again(t, target, "UPDATE"), 200, "", sdpPlain, "Contact: "+target.contact)
+		caller.want("200")
+		caller.request("INVITE", sdpPlain)
+		caller.want("100")
+		re := again(t, target, "INVITE")
+		target.respond(re, 200, "", sdpPlain, "Contact: "+target.contact)
+		if ack := target.want("ACK"); string(ack.Lookup("Proxy-Authorization")) != string(re.Lookup("Proxy-Authorization")) {
+			t.Error("the ACK of the re-INVITE has other credentials")
+		}
+		caller.sendAck(caller.want("200"), "")
+		caller.request("BYE", "")
+		caller.want("200")
+		target.respond(again(t, target, "BYE"), 200, "", "")
+		target.quiet()
+		r.wantRecord(call.ReasonHangup, 200, "customer")
+	})
+	scenario(t, withPassword, func(r *rig) { // one that takes no answer
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		target := connect(caller, tel, sdpPlain)
+		for method, status := range map[string]string{"INFO": "403", "UPDATE": "488"} {
+			sdp := ""
+			if method == "UPDATE" {
+				sdp = sdpPlain
+			}
+			caller.request(method, sdp)
+			for range 2 {
+				target.respond(target.want(method), 407, "", "", challenge(false))
+			}
+			target.quiet()
+			if m := caller.want(status); m.Lookup("Proxy-Authenticate") != nil {
+				t.Errorf("the caller got\n%s", m.Bytes())
+			}
+		}
+		for range 2 { // a nonce that is always stale
+			caller.request("INFO", "")
+			for range maxChallenges + 1 {
+				target.respond(target.want("INFO"), 407, "", "", challenge(true))
+			}
+			caller.want("403")
+		}
+		hangUp(caller, target)
+	})
+	scenario(t, (*world).oneTarget, func(r *rig) { // one that gave us none
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain)
+		target := connect(caller, tel, sdpPlain)
+		caller.request("INFO", "")
+		target.respond(target.want("INFO"), 401, "", "", "WWW-Authenticate: Digest realm=\"tel.example\", nonce=\"x\"")
+		caller.want("403")
+		hangUp(caller, target)
+	})
+}

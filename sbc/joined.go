@@ -189,6 +189,7 @@ func (l *leg) take(from *leg) {
 	l.origin, l.open = nil, true
 	l.policy, l.mustTLS, l.sips, l.host, l.peer, l.placed = from.policy, from.mustTLS, from.sips, from.host, from.peer, from.placed
 	l.flow, l.held, l.dialog, l.session, l.seq = from.flow, from.held, from.dialog, from.session, from.seq
+	l.account = from.account
 	l.record = from.record
 }
 

@@ -57,6 +57,9 @@ type leg struct {
 	// byeFrom is the other side's BYE, for the headers that cross; nil where the node hangs up.
 	byeFrom *sip.Message
 
+	// account is the node's with the carrier at the other end, nil for none.
+	account *carrierAccount
+
 	// seq is the CSeq number of our last INVITE on this leg. unacked is that of a 2xx that still wants its ACK, 0 for
 	// none: a late offer is acknowledged only once its answer is here.
 	seq, unacked uint32

@@ -141,9 +141,7 @@ func (c *activeCall) inviteRequest(a *attempt, branch string, credentials *autho
 	if _, ok := trunk.ParseNumber(c.plan.From); ok && (!c.plan.Private || a.target.Carrier != nil) {
 		b.Header("P-Asserted-Identity", identity)
 	}
-	if credentials != nil {
-		b.Header(credentials.name, credentials.value)
-	}
+	credentials.write(b)
 	if a.target.Connector != nil {
 		b.Header("X-VoiceConnector-ID", a.target.Connector.ID)
 	}

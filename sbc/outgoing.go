@@ -68,6 +68,9 @@ func (c *activeCall) writeAck(b *sip.Builder, l *leg, f transport.Flow, seq uint
 		return nil
 	}
 	b.HeaderUint("Max-Forwards", hops)
+	if l.account != nil {
+		l.account.invite.write(b)
+	}
 	return withBody(b, sdp).Bytes()
 }
 
@@ -84,6 +87,10 @@ type outbound struct {
 	flow  transport.Flow // to send on; zero for the leg's way
 	asIs  bool           // it goes out whatever its length
 	final bool           // the final answer was posted; only events of its transaction touch it, which come one at a time
+	// proof goes with it, nil for what its carrier takes without; challenges counts those that were answered.
+	proof      *authorization
+	challenges int
+	cancelled  bool
 }
 
 // finish hands the final answer over.
@@ -95,6 +102,7 @@ func (o *outbound) finish(m *sip.Message) {
 
 // cancel asks for an INVITE to be given up; its final answer still comes.
 func (o *outbound) cancel() {
+	o.cancelled = true
 	if o.tx != nil {
 		o.tx.Cancel("")
 	}
@@ -127,6 +135,10 @@ func (c *activeCall) send(o *outbound) {
 		b.Header("Supported", c.options(l))
 		l.session.writeRequest(b, c.s.limits.Session, true)
 	}
+	if uri, err := l.dialog.RequestURI(); err == nil && o.proof == nil {
+		o.proof = l.credentialsFor(o.method, uri)
+	}
+	o.proof.write(b)
 	o.fill(b)
 	if b.Err() != nil {
 		c.unsent(o, b.Err())
@@ -145,7 +157,10 @@ func (c *activeCall) send(o *outbound) {
 		c.unsent(o, err)
 		return
 	}
-	o.tx = tx
+	if l.account != nil && o.method == "INVITE" {
+		l.account.invite = o.proof
+	}
+	o.tx, o.proof = tx, nil
 }
 
 // unsent ends a request that could not even be sent.

@@ -25,13 +25,13 @@ func (d *Dialog) Ack(b *sip.Builder, via []byte, seq uint32) error {
 }
 
 func (d *Dialog) write(b *sip.Builder, method string, via []byte, seq uint32) error {
-	uri, routes := d.Target, d.Routes
+	uri, err := d.RequestURI()
+	if err != nil {
+		return err
+	}
+	routes := d.Routes
 	if d.strictRoute {
-		hop, err := d.firstHop()
-		if err != nil {
-			return err
-		}
-		uri, routes = text(hop), routes[1:]
+		routes = routes[1:]
 	}
 	b.Request(method, []byte(uri))
 	if len(via) > 0 {
@@ -64,6 +64,18 @@ func (d *Dialog) NextHop() (sip.URI, error) {
 		return sip.URI{}, err
 	}
 	return *hop, nil
+}
+
+// RequestURI returns the Request-URI that the next request will have.
+func (d *Dialog) RequestURI() (string, error) {
+	if !d.strictRoute {
+		return d.Target, nil
+	}
+	hop, err := d.firstHop()
+	if err != nil {
+		return "", err
+	}
+	return text(hop), nil
 }
 
 // firstHop is the first route's URI in the form a Request-URI may have: without headers and the method parameter
