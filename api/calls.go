@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 
 	v1 "carillon/api/v1"
 	"carillon/call"
@@ -17,7 +18,15 @@ func listCalls(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := CallFilter{Account: account, ConnectorID: r.query.Get(v1.QueryConnector)}
+	filter := CallFilter{
+		Account: account, ConnectorID: r.query.Get(v1.QueryConnector), Number: r.query.Get(v1.QueryNumber), Reason: r.query.Get(v1.QueryReason),
+	}
+	if _, known := call.ParseReason(filter.Reason); filter.Reason != "" && !known {
+		return nil, trunk.Errorf(trunk.Invalid, "No call ends with the reason %q; one is %s.", filter.Reason, nearReason(filter.Reason))
+	}
+	if filter.Since, err = r.timeQuery(v1.QuerySince); err != nil {
+		return nil, err
+	}
 	ctx, cancel := r.bounded()
 	defer cancel()
 	records, next, err := r.server.config.Calls.List(ctx, filter, limit, after)
@@ -32,6 +41,17 @@ func listCalls(r *request) (any, error) {
 		answer.NextToken = new(r.token(r.row.name, next))
 	}
 	return answer, nil
+}
+
+// nearReason returns a reason that somebody may have meant who knows a part of its name or spells it otherwise.
+func nearReason(text string) call.Reason {
+	text = strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(text))
+	for _, known := range call.Reasons() {
+		if strings.Contains(known.String(), text) {
+			return known
+		}
+	}
+	return call.ReasonMediaNotEncrypted
 }
 
 func getCall(r *request) (any, error) {

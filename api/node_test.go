@@ -239,11 +239,13 @@ func (n *node) create(t testing.TB, account string, encrypted bool) string {
 
 // fakeCalls holds records, newest first; a cursor is the id of the last one given.
 type fakeCalls struct {
+	asked   CallFilter
 	records []call.Record
 	err     error
 }
 
 func (f *fakeCalls) List(_ context.Context, filter CallFilter, limit int, after string) ([]call.Record, string, error) {
+	f.asked = filter
 	var found []call.Record
 	seen := after == ""
 	for _, r := range f.records {

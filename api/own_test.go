@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "carillon/api/v1"
 	"carillon/api/wire"
@@ -403,6 +404,15 @@ func TestCalls(t *testing.T) {
 	n.as(t, reader, "GET", v1.Calls+"?account=x", "").want(t, 400)
 	n.as(t, reader, "GET", v1.Calls+"?max-results=1001", "").want(t, 400)
 	n.as(t, reader, "GET", v1.Calls+"?next-token=call-0", "").want(t, 400)
+	n.as(t, reader, "GET", v1.Calls+"?number=%2B12065550100&reason=media_not_encrypted&since=2026-11-28T09:00:00Z&connector=abc", "").want(t, 200)
+	want := CallFilter{Account: accountA, ConnectorID: "abc", Number: "+12065550100", Reason: "media_not_encrypted", Since: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
+	if n.calls.asked != want {
+		t.Errorf("the log is asked for %+v, want %+v", n.calls.asked, want)
+	}
+	if a := n.as(t, reader, "GET", v1.Calls+"?reason=Media-Not", "").want(t, 400); !strings.Contains(string(a.Body), "one is media_not_encrypted.") {
+		t.Errorf("a reason that is none: %s", a.Body)
+	}
+	n.as(t, reader, "GET", v1.Calls+"?since=noon", "").want(t, 400)
 	n.do(t, accountA, "GET", v1.Calls, "").want(t, 403)
 	n.calls.err = trunk.Errorf(trunk.Unavailable, "The log is being opened.")
 	n.as(t, reader, "GET", v1.Calls, "").want(t, 503)

@@ -65,6 +65,10 @@ type Directory interface {
 // CallFilter chooses calls; an empty field chooses all.
 type CallFilter struct {
 	Account, ConnectorID string
+	// Number is the caller's or the called one, Reason the name of a call.Reason.
+	Number, Reason string
+	// Since chooses calls that began then or later.
+	Since time.Time
 }
 
 // Calls is where records of calls are read from.

@@ -36,9 +36,9 @@ func (c *auditListCommand) run(ctx context.Context, s *session) error {
 	setIf(query, v1.QueryOperation, c.Operation)
 	setIf(query, v1.QueryResource, c.Resource)
 	for name, text := range map[string]string{v1.QuerySince: c.Since, v1.QueryUntil: c.Until} {
-		t, err := moment(text, s.clock.Now())
+		t, err := momentFlag(name, text, s.clock.Now())
 		if err != nil {
-			return usage("--%s %q is neither a time such as 2026-11-23T09:30:00Z or 2026-11-23 nor how long ago, such as 24h or 7d.", name, text)
+			return err
 		}
 		setIf(query, name, t)
 	}
@@ -71,6 +71,15 @@ func (c *auditListCommand) run(ctx context.Context, s *session) error {
 		t.add(e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Operation, dash(account), dash(key), dash(source), dash(whatChanged(e)))
 	}
 	return t.print(s.Out)
+}
+
+// momentFlag reads the moment that a flag names.
+func momentFlag(name, text string, now time.Time) (string, error) {
+	t, err := moment(text, now)
+	if err != nil {
+		return "", usage("--%s %q is neither a time such as 2026-11-23T09:30:00Z or 2026-11-23 nor how long ago, such as 24h or 7d.", name, text)
+	}
+	return t, nil
 }
 
 // moment reads a time, a day, which begins at midnight UTC, or how long before now one is; "" stays.

@@ -65,6 +65,18 @@ func TestCall(t *testing.T) {
 	if two := decode[v1.CallList](s, "calls list --max 2"); len(two.Calls) != 2 || two.NextToken == nil || two.Calls[1].Reason != "media_not_encrypted" {
 		t.Errorf("the newest two: %+v", two)
 	}
+	for filter, want := range map[string]int{
+		"--number +19995550108": 1, "--number " + list.Calls[0].From: 8, "--number +19995550109": 0, "--reason media_not_encrypted": 1,
+		"--since 1h": 8, "--since 2100-01-01": 0, "--reason media_not_encrypted --number +19995550108": 0,
+	} {
+		if got := decode[v1.CallList](s, "calls list "+filter); len(got.Calls) != want {
+			t.Errorf("calls list %s: %d calls, want %d", filter, len(got.Calls), want)
+		}
+	}
+	s.refuse("calls list --reason media-not-encrypted", 2, "one is media_not_encrypted.")
+	s.refuse("calls list --since yesterday", 2, "--since")
+	s.refuse("calls list --connector abcdefghijklmnopqrstuv", 1, "There is no Voice Connector abcdefghijklmnopqrstuv")
+	s.expect("calls list --connector "+s.connector(true), "ID") // one without calls
 	s.expect("calls list", "signalling_not_encrypted", "tls+srtp")
 	s.refuse("calls show 00000000-0000-0000-0000-000000000000", 1, "no call of that id")
 }

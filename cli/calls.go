@@ -12,10 +12,11 @@ import (
 
 	v1 "carillon/api/v1"
 	"carillon/call"
+	"carillon/trunk"
 )
 
 type callsCommand struct {
-	List callsListCommand `cmd:"" help:"List calls, the one that ended last first."`
+	List callsListCommand `cmd:"" help:"List calls that have ended, the last one first; carillon_calls_active of the metrics counts those that are up."`
 	Show callsShowCommand `cmd:"" help:"Show the record of a call: who, where, how long, and what was encrypted."`
 }
 
@@ -23,6 +24,9 @@ type callsListCommand struct {
 	nodeFlags
 	Connector string `placeholder:"VCID" help:"Only those of a connector."`
 	Account   string `placeholder:"ID" help:"Only those of an account."`
+	Number    string `placeholder:"NUMBER" help:"Only those from a number or to it, as a record has it: +12065550100."`
+	Reason    string `placeholder:"NAME" help:"Only those that ended so, for example media_not_encrypted."`
+	Since     string `placeholder:"TIME" help:"Only those that began from then on: a time such as 2026-11-23T09:30:00Z, a day, or how long ago, such as 24h or 7d."`
 	Max       int    `default:"20" placeholder:"N" help:"How many, at most."`
 }
 
@@ -30,13 +34,20 @@ func (c *callsListCommand) run(ctx context.Context, s *session) error {
 	if c.Max < 1 {
 		return usage("--max is at least 1.")
 	}
+	since, err := momentFlag(v1.QuerySince, c.Since, s.clock.Now())
+	if err != nil {
+		return err
+	}
 	node, err := c.connect(s)
 	if err != nil {
 		return err
 	}
 	query := url.Values{}
-	setIf(query, v1.QueryConnector, c.Connector)
-	setIf(query, v1.QueryAccount, c.Account)
+	for name, value := range map[string]string{
+		v1.QueryConnector: c.Connector, v1.QueryAccount: c.Account, v1.QueryNumber: c.Number, v1.QueryReason: c.Reason, v1.QuerySince: since,
+	} {
+		setIf(query, name, value)
+	}
 	all := v1.CallList{Calls: []v1.Call{}}
 	err = pages(ctx, node, v1.Calls, query, c.Max, func(page v1.CallList) (int, *string) {
 		all.Calls, all.NextToken = append(all.Calls, page.Calls...), page.NextToken
@@ -44,6 +55,14 @@ func (c *callsListCommand) run(ctx context.Context, s *session) error {
 	})
 	if err != nil {
 		return err
+	}
+	if len(all.Calls) == 0 && c.Connector != "" {
+		// A connector that is gone has records still; one that never was is a slip. Who may not ask has an empty list.
+		var settings v1.Settings
+		err := node.own(ctx, http.MethodGet, v1.Connectors+"/"+url.PathEscape(c.Connector)+"/settings", nil, &settings)
+		if err = noConnector(err, c.Connector); trunk.KindOf(err) == trunk.NotFound {
+			return err
+		}
 	}
 	if c.JSON {
 		return printJSON(s.Out, all)

@@ -224,7 +224,7 @@ type calls struct{ log *cdr.Log }
 
 // List implements api.Calls.
 func (c calls) List(_ context.Context, f api.CallFilter, limit int, after string) ([]call.Record, string, error) {
-	page, err := c.log.List(cdr.Filter{Account: f.Account, ConnectorID: f.ConnectorID}, limit, after)
+	page, err := c.log.List(cdr.Filter{Account: f.Account, ConnectorID: f.ConnectorID, Number: f.Number, Reason: f.Reason, Since: f.Since}, limit, after)
 	return page.Records, page.Next, err
 }
 

@@ -34,6 +34,8 @@ const (
 	QueryToken     = "next-token"  // NextToken of the page before
 	QueryOperation = "operation"   // name of an operation, with or without its service
 	QueryResource  = "resource"    // id or ARN of what was written
+	QueryNumber    = "number"      // the caller's or the called number, whole
+	QueryReason    = "reason"      // name of a reason, as a record has it
 	QuerySince     = "since"       // RFC 3339, included
 	QueryUntil     = "until"       // RFC 3339, included
 )
