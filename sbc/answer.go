@@ -25,7 +25,9 @@ func (c *activeCall) onResponse(e event) {
 		c.settle(a)
 	}
 	current := c.phase == dialling && a == c.attempt
-	c.heard(a, e.flow, status)
+	if !a.silent { // one that answers too late is as good as silent
+		c.heard(a, e.flow, status)
+	}
 	switch {
 	case status/100 == 2 && a.fork(e.msg.To().Tag()) != nil:
 		a.fork(e.msg.To().Tag()).repeatAck()
@@ -97,6 +99,9 @@ func (c *activeCall) ackAndBye(a *attempt, e event) {
 // onProvisional passes ringing and early media on. Whichever fork of the far side they come from, the caller sees one
 // dialog.
 func (c *activeCall) onProvisional(a *attempt, e event) {
+	if a.stopping {
+		return
+	}
 	// Also a 100 starts the ring time: the transaction waits for ever once it has any answer.
 	if _, runs := c.timers[timerRing]; !runs {
 		c.after(timerRing, c.s.limits.Ring)
@@ -164,6 +169,10 @@ func (c *activeCall) earlyMedia(a *attempt, sdp []byte) []byte {
 // onSuccess joins the legs: the answer goes to the caller and the target gets its ACK, at once where its description
 // answered ours, else when the caller's ACK brings the answer.
 func (c *activeCall) onSuccess(a *attempt, e event) {
+	if a.stopping { // it was answered before our CANCEL came
+		a.stopping = false
+		c.stopTimer(timerStop)
+	}
 	if c.holdAnswer(a, e) {
 		return
 	}
@@ -245,6 +254,10 @@ func (c *activeCall) negotiate(a *attempt, sdp []byte) ([]byte, *call.Refusal) {
 // onFailure takes a final answer other than 2xx.
 func (c *activeCall) onFailure(a *attempt, e event) {
 	c.stopTimer(timerRing)
+	if a.stopping {
+		c.rungOut(a)
+		return
+	}
 	status := e.msg.Status()
 	if a.challenges < maxChallenges {
 		if credentials := c.answerChallenge(a.leg, e.msg, "INVITE", a.uri, a.challenges > 0); credentials != nil {

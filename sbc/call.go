@@ -82,6 +82,7 @@ type timerName uint8
 
 const (
 	timerRing timerName = iota
+	timerStop
 	timerDuration
 	timerExchange
 	timerReliable
@@ -210,6 +211,8 @@ func (c *activeCall) handle(e event) {
 		c.onFound(e)
 	case evResponse:
 		c.onResponse(e)
+	case evSilent:
+		c.onSilent(e)
 	case evSilentEnd:
 		c.onSilentEnd(e)
 	case evRequest:
@@ -313,8 +316,9 @@ func (c *activeCall) onTimer(e event) {
 	delete(c.timers, e.timer)
 	switch e.timer {
 	case timerRing:
-		c.giveUp(c.attempt, outcome{status: 408, ours: true, text: "rang for longer than the ring time"})
-		c.next()
+		c.stopRinging(c.attempt)
+	case timerStop:
+		c.rungOut(c.attempt)
 	case timerDuration:
 		c.end(call.Refuse(call.ReasonMaxDuration, ""), "node")
 	case timerExchange:

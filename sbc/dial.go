@@ -27,6 +27,8 @@ type attempt struct {
 	early      []byte // what the caller was given of its early answer
 	said       []byte // its early answer itself, where the caller is given nothing before the call is answered
 	challenges int    // that were answered since the target last took the credentials
+	silent     bool   // it had no answer in its time, and may still have one
+	stopping   bool   // it rang for too long and was cancelled
 	reused     bool   // its flow is a connection that the target opened to us
 	direct     bool   // it must be connected to
 	asIs       bool   // the INVITE goes on the leg's flow whatever its length
@@ -262,7 +264,7 @@ func (c *activeCall) sendInvite(a *attempt, credentials *authorization) {
 	number, final := a.number, false // only the transaction's events touch final, which come one at a time
 	tx, err := c.s.layer.Start(transaction.Outgoing{
 		Flow: l.flow, Bytes: out, Method: sip.Invite, Branch: branch,
-		Timers: &transaction.Timers{B: c.s.limits.TargetSilent},
+		Timers: &transaction.Timers{B: c.s.limits.TargetSilent, Late: c.s.layer.Timers().B},
 		OnEvent: func(e transaction.Event) {
 			c.onInviteEvent(number, e, final)
 			final = final || e.Kind == transaction.Response && e.Message.Status() >= 200
@@ -292,6 +294,8 @@ func (c *activeCall) onInviteEvent(number int, e transaction.Event, again bool) 
 		if !c.mailbox.put(event{kind: evResponse, attempt: number, flow: e.Flow, msg: e.Message.Clone(), again: again}) {
 			c.s.stats.Strays.Add(1) // of a fork that answers when all is over; its sender gives up without an ACK
 		}
+	case transaction.Silent:
+		c.mailbox.put(event{kind: evSilent, attempt: number})
 	case transaction.Timeout, transaction.TransportError:
 		c.mailbox.put(event{kind: evSilentEnd, attempt: number, err: e.Err})
 	}
@@ -305,6 +309,19 @@ func (c *activeCall) settle(a *attempt) {
 	}
 }
 
+// onSilent gives up a target that has not answered at all. Its INVITE goes on listening: a phone that rings late is told to
+// stop, and one that answers late is hung up on.
+func (c *activeCall) onSilent(e event) {
+	a := c.tried[e.attempt-1]
+	a.silent = true
+	if c.phase != dialling || a != c.attempt {
+		return
+	}
+	// A firewall that has forgotten the connection would swallow the next call's INVITE, too.
+	a.leg.flow.Retire()
+	c.failTarget(a, outcome{status: 408, ours: true, text: "did not answer at all"})
+}
+
 // onSilentEnd takes the end of an INVITE that brought no final answer.
 func (c *activeCall) onSilentEnd(e event) {
 	a := c.tried[e.attempt-1]
@@ -312,13 +329,14 @@ func (c *activeCall) onSilentEnd(e event) {
 	if c.phase != dialling || a != c.attempt {
 		return
 	}
-	if e.err != nil {
+	switch {
+	case a.stopping:
+		c.rungOut(a)
+	case e.err != nil:
 		c.failTarget(a, outcome{text: "lost its connection"})
-		return
+	default:
+		c.failTarget(a, outcome{status: 408, ours: true, text: "did not answer at all"})
 	}
-	// A firewall that has forgotten the connection would swallow the next call's INVITE, too.
-	a.leg.flow.Retire()
-	c.failTarget(a, outcome{status: 408, ours: true, text: "did not answer at all"})
 }
 
 // failTarget notes that a target failed and goes on: to its next address, else to the next target.
@@ -368,11 +386,29 @@ func (c *activeCall) noteAttempt(a *attempt, o outcome) {
 	c.best = better(c.best, o)
 }
 
-// giveUp cancels a target that is still ringing. Its late answer is taken care of by onLateAnswer.
-func (c *activeCall) giveUp(a *attempt, o outcome) {
-	c.noteAttempt(a, o)
+// stopRinging cancels a target that rings for too long. The next one waits until it says that it has stopped, for two
+// phones must not ring at once; should it be answered in that moment, it has the call.
+func (c *activeCall) stopRinging(a *attempt) {
+	a.stopping = true
+	a.invite.Cancel("")
+	if a.index+1 == len(c.plan.Targets) {
+		c.rungOut(a) // nobody else is to ring
+		return
+	}
+	c.after(timerStop, c.s.limits.TargetSilent)
+}
+
+// rungOut goes on to the next target. One that has not said that it stopped is not waited for: its late answer is taken
+// care of by ackAndBye.
+func (c *activeCall) rungOut(a *attempt) {
+	c.stopTimer(timerStop)
+	c.noteAttempt(a, outcome{status: 408, ours: true, text: "rang for longer than the ring time"})
 	c.failExchange()
-	c.abandon(a, "")
+	if c.offered { // as in failTarget
+		c.exhausted()
+		return
+	}
+	c.next()
 }
 
 func (c *activeCall) abandon(a *attempt, reason string) {

@@ -111,8 +111,8 @@ func TestFailoverWithoutAnswer(t *testing.T) {
 		cancelled bool
 	}{
 		"silence":            {trunk.UDP, func(*rig, *peer) { time.Sleep(3500 * time.Millisecond) }, 3500 * time.Millisecond, false},
-		"only a 100":         {trunk.UDP, func(_ *rig, p *peer) { p.ring().answer(100, ""); time.Sleep(180 * time.Second) }, 180 * time.Second, true},
-		"rings too long":     {trunk.UDP, func(_ *rig, p *peer) { p.ring().answer(180, ""); time.Sleep(180 * time.Second) }, 180 * time.Second, true},
+		"only a 100":         {trunk.UDP, func(_ *rig, p *peer) { p.ring().answer(100, ""); time.Sleep(183500 * time.Millisecond) }, 183500 * time.Millisecond, true},
+		"rings too long":     {trunk.UDP, func(_ *rig, p *peer) { p.ring().answer(180, ""); time.Sleep(183500 * time.Millisecond) }, 183500 * time.Millisecond, true},
 		"lost connection":    {trunk.TCP, func(r *rig, p *peer) { p.ring(); r.layer.Closed(p.near.Flow(), nil) }, 0, false},
 		"refused connection": {trunk.TLS, func(*rig, *peer) {}, 0, false},
 		"black hole":         {trunk.TLS, func(*rig, *peer) { time.Sleep(4 * time.Second) }, 4 * time.Second, false},
@@ -196,6 +196,9 @@ func TestEachTargetHasItsRingTime(t *testing.T) {
 		first := tel.ring()
 		first.answer(180, "")
 		time.Sleep(180 * time.Second)
+		tel.respond(tel.want("CANCEL"), 200, first.tag, "")
+		first.answer(487, "")
+		tel.want("ACK")
 		second := backup.ring()
 		second.answer(180, "")
 		time.Sleep(179 * time.Second)

@@ -57,6 +57,7 @@ const (
 	evRegained                         // there is another connection to the caller, or there is none
 	evFound                            // the target's addresses are known and a flow is open
 	evResponse                         // a target answered its INVITE
+	evSilent                           // a target has not answered its INVITE for so long that another is tried
 	evSilentEnd                        // a target's INVITE ended without a final answer
 	evRequest                          // a request inside one of the dialogs
 	evAck                              // the ACK of a 2xx

@@ -24,6 +24,7 @@ type Client struct {
 	state    state
 	cancel   cancelState
 	left     bool  // by its user
+	late     bool  // B is over, and Timers.Late runs
 	repeat   int64 // when to repeat request, on the table's scale
 	interval int64
 	end      int64 // when the state ends
@@ -193,11 +194,18 @@ func (c *Client) expire(now int64) {
 	switch {
 	case c.state == stateTerminated:
 		c.mu.Unlock()
+	case now >= c.end && c.mayListen():
+		c.late, c.cancel, c.repeat = true, max(c.cancel, cancelWanted), never
+		c.endAt(now + int64(c.timers.Late))
+		c.layer.stats.Timeouts.Add(1)
+		c.drop(c.post(c, output{flow: c.flow, kind: Silent}))
 	case now >= c.end:
 		kind := Kind(0)
 		if c.state <= stateProceeding {
 			kind = Timeout
-			c.layer.stats.Timeouts.Add(1)
+			if !c.late {
+				c.layer.stats.Timeouts.Add(1)
+			}
 		}
 		c.terminate()
 		c.drop(c.post(c, output{flow: c.flow, kind: kind}))
@@ -210,6 +218,11 @@ func (c *Client) expire(now int64) {
 		c.layer.clients.wake(c, min(c.repeat, c.end))
 		c.mu.Unlock()
 	}
+}
+
+// mayListen reports whether an INVITE that had no response goes on listening. It is called with the lock held.
+func (c *Client) mayListen() bool {
+	return c.method == sip.Invite && c.state == stateTrying && !c.late && c.timers.Late > 0
 }
 
 // nextInterval is timer A, which doubles without bound, or E, which stops at T2 and starts there

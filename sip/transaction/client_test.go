@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -292,4 +293,48 @@ func TestBranchesDiffer(t *testing.T) {
 		}
 		seen[b] = true
 	}
+}
+
+// An INVITE that its user no longer waits for goes on listening: whoever rings late is told to stop, and whoever answers
+// late is heard. Nothing is repeated any more.
+func TestLateAnswers(t *testing.T) {
+	for _, st := range []struct {
+		name  string
+		codes []int // that come 1 s after B
+		sent  []string
+		told  []string
+	}{
+		{"nothing", nil, nil, []string{"32s Timeout"}},
+		{"180 and then 487", []int{180, 487}, []string{"4.5s CANCEL", "4.5s ACK"}, []string{"4.5s 180", "4.5s 487"}},
+		{"200", []int{200}, nil, []string{"4.5s 200"}},
+		{"486", []int{486}, []string{"4.5s ACK"}, []string{"4.5s 486"}},
+	} {
+		t.Run(st.name, func(t *testing.T) {
+			h := newHarness(t, transport.UDP, Timers{})
+			h.start("INVITE", &Timers{B: 3500 * ms, Late: 28500 * ms})
+			h.clock.Advance(4500 * ms)
+			for _, code := range st.codes {
+				h.answer(code)
+			}
+			sent := append([]string{"0s INVITE", "500ms INVITE", "1.5s INVITE"}, st.sent...)
+			if got := h.near.Log(); !slices.Equal(got, sent) {
+				t.Errorf("sent %q, want %q", got, sent)
+			}
+			h.clock.Advance(time.Minute)
+			h.wantTold(append([]string{"3.5s Silent"}, st.told...)...)
+			h.wantEmpty()
+		})
+	}
+}
+
+// A CANCEL asked for before anything came goes out with what comes late.
+func TestCancelWaitsForLateAnswer(t *testing.T) {
+	h := newHarness(t, transport.TLS, Timers{})
+	h.start("INVITE", &Timers{B: 3500 * ms, Late: 28500 * ms}).Cancel("")
+	h.clock.Advance(4500 * ms)
+	h.answer(180)
+	h.wantSent("0s INVITE", "4.5s CANCEL")
+	h.clock.Advance(time.Minute)
+	h.wantTold("3.5s Silent", "4.5s 180", "36.5s Timeout")
+	h.wantEmpty()
 }

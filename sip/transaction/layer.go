@@ -89,6 +89,9 @@ const (
 	Response Kind = iota + 1
 	// Timeout: no response in time (timers B, F), none after CANCEL, or no ACK for a failure (timer H).
 	Timeout
+	// Silent: an INVITE had no response within timer B and Timers.Late goes on. Any event may follow;
+	// Timeout or TransportError is the last.
+	Silent
 	// TransportError: the message could not be sent, or the connection is gone; Event.Err says why.
 	// A client transaction is over with it. A server transaction is not: see Server.MoveTo.
 	TransportError
@@ -109,6 +112,8 @@ func (k Kind) String() string {
 		return "Response"
 	case Timeout:
 		return "Timeout"
+	case Silent:
+		return "Silent"
 	case TransportError:
 		return "TransportError"
 	case Cancelled:

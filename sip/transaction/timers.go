@@ -19,6 +19,9 @@ type Timers struct {
 	K time.Duration // non-INVITE client, absorbing repeated responses: T4
 	L time.Duration // INVITE server after 2xx: 64*T1
 	M time.Duration // INVITE client after 2xx: 64*T1
+	// Late is how long an INVITE client goes on listening after B: 0, not at all. It repeats nothing
+	// then; a late provisional response brings a CANCEL, a late 2xx is its user's to end.
+	Late time.Duration
 	// Cancelled is how long an INVITE client waits for its final response after CANCEL: 64*T1
 	// (RFC 3261 §9.1).
 	Cancelled time.Duration
@@ -70,6 +73,7 @@ func (t Timers) over(base Timers) Timers {
 	or(&t.L, base.L)
 	or(&t.M, base.M)
 	or(&t.Cancelled, base.Cancelled)
+	or(&t.Late, base.Late)
 	return t
 }
 
