@@ -131,11 +131,14 @@ func printCall(s *session, r v1.Call) error {
 	for _, a := range r.Attempts {
 		rows = append(rows, [2]string{"tried", tried(a)})
 	}
-	rows = append(rows, legRows("customer leg", r.Customer)...)
+	// A phone proves itself by its address or its password; that it has no certificate, as most have none, is no fault.
+	strange := map[bool]string{true: "no verified client certificate", false: "peer not verified"}
+	outbound := r.Direction == call.Outbound.String()
+	rows = append(rows, legRows("customer leg", r.Customer, strange[outbound])...)
 	if r.Remaining != nil {
-		rows = append(rows, legRows("remaining leg", *r.Remaining)...)
+		rows = append(rows, legRows("remaining leg", *r.Remaining, strange[false])...)
 	}
-	rows = append(rows, legRows("carrier leg", r.CarrierLeg)...)
+	rows = append(rows, legRows("carrier leg", r.CarrierLeg, strange[!outbound])...)
 	for _, row := range rows {
 		if row[1] == "" {
 			continue
@@ -186,7 +189,8 @@ func quality(m call.LegReport) string {
 	return strings.Join(parts, ", ")
 }
 
-func legRows(name string, l call.LegRecord) [][2]string {
+// legRows describes a leg; strange is what is said of a peer whose certificate does not prove who it is.
+func legRows(name string, l call.LegRecord, strange string) [][2]string {
 	if l.Transport == "" {
 		return nil
 	}
@@ -195,7 +199,11 @@ func legRows(name string, l call.LegRecord) [][2]string {
 		signalling += " " + l.Remote.String()
 	}
 	if l.TLSVersion != "" {
-		signalling += ", " + l.TLSVersion + " " + l.Cipher + ", peer " + strings.ReplaceAll(string(l.Peer), "_", " ")
+		peer := "peer " + strings.ReplaceAll(string(l.Peer), "_", " ")
+		if l.Peer == call.PeerNotVerified {
+			peer = strange
+		}
+		signalling += ", " + l.TLSVersion + " " + l.Cipher + ", " + peer
 	}
 	rows := [][2]string{{name, signalling}}
 	m := l.Media
@@ -208,8 +216,35 @@ func legRows(name string, l call.LegRecord) [][2]string {
 	}
 	return append(rows,
 		[2]string{"  media", media + " " + m.Codec},
+		[2]string{"  addresses", addresses(m)},
 		[2]string{"  packets", fmt.Sprintf("%d received, %d sent, %d lost, jitter %s", m.PacketsReceived, m.PacketsSent, m.Lost, micros(m.JitterMicros))},
+		[2]string{"", strangers(m)},
 		[2]string{"  quality", quality(m)},
 		[2]string{"  protection", fmt.Sprintf("sent encrypted %d, received and verified %d, wrong tags %d, replays %d, plain dropped %d, plain sent %d", m.Protected, m.Unprotected, m.AuthFailures, m.Replays, m.PlainDropped, m.PlainSent)},
 	)
+}
+
+// addresses says between which addresses media went; the peer's is not every reader's to know.
+func addresses(m call.LegReport) string {
+	var parts []string
+	for _, end := range []struct {
+		name string
+		at   netip.AddrPort
+	}{{"node", m.Local}, {"peer", m.Remote}} {
+		if end.at.IsValid() {
+			parts = append(parts, end.name+" "+end.at.String())
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// strangers says how many packets nobody heard because of where they came from: with all of them the call is silent one way.
+func strangers(m call.LegReport) string {
+	switch {
+	case m.WrongSource == 0:
+		return ""
+	case m.Remote.IsValid():
+		return fmt.Sprintf("%d dropped: they came from another address than %s", m.WrongSource, m.Remote)
+	}
+	return fmt.Sprintf("%d dropped: they came from another address than the peer's", m.WrongSource)
 }

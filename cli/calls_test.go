@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"bytes"
+	"net/netip"
+	"strings"
 	"testing"
 
+	v1 "carillon/api/v1"
 	"carillon/call"
 )
 
@@ -36,5 +40,49 @@ func TestQualityOfALeg(t *testing.T) {
 		if got := quality(tt.leg); got != tt.want {
 			t.Errorf("quality(%+v) = %q; want %q", tt.leg, got, tt.want)
 		}
+	}
+}
+
+// TestShowExplainsSilence: a phone that sends from another address than it signalled is not heard, and the record must say
+// so and between which addresses. A phone without a certificate is no peer that failed to prove itself.
+func TestShowExplainsSilence(t *testing.T) {
+	record := v1.Call{
+		Direction: call.Outbound.String(),
+		Customer: call.LegRecord{
+			Transport: "tls", TLSVersion: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Peer: call.PeerNotVerified,
+			Media: call.LegReport{
+				Profile: "RTP/AVP", Codec: "PCMU/8000", WrongSource: 104,
+				Local: netip.MustParseAddrPort("203.0.113.7:20000"), Remote: netip.MustParseAddrPort("192.0.2.2:34994"),
+			},
+		},
+		CarrierLeg: call.LegRecord{
+			Transport: "tls", TLSVersion: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Peer: call.PeerNotVerified,
+			Media: call.LegReport{Profile: "RTP/AVP", Codec: "PCMU/8000", PacketsReceived: 7, WrongSource: 3, Local: netip.MustParseAddrPort("203.0.113.7:20002")},
+		},
+	}
+	show := func() string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := printCall(&session{Streams: Streams{Out: &out}}, record); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	shown := show()
+	for _, want := range []string{
+		"customer leg     tls, TLS 1.3 TLS_AES_128_GCM_SHA256, no verified client certificate\n",
+		"  addresses      node 203.0.113.7:20000, peer 192.0.2.2:34994\n",
+		" 104 dropped: they came from another address than 192.0.2.2:34994\n",
+		"carrier leg      tls, TLS 1.3 TLS_AES_128_GCM_SHA256, peer not verified\n",
+		"  addresses      node 203.0.113.7:20002\n",
+		" 3 dropped: they came from another address than the peer's\n",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %q in\n%s", want, shown)
+		}
+	}
+	record.Direction, record.Customer.Media.WrongSource, record.CarrierLeg.Media.WrongSource = call.Inbound.String(), 0, 0
+	if shown = show(); strings.Contains(shown, "dropped:") || !strings.Contains(shown, "customer leg     tls, TLS 1.3 TLS_AES_128_GCM_SHA256, peer not verified\n") {
+		t.Errorf("an inbound call without strange packets:\n%s", shown)
 	}
 }

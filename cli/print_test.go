@@ -29,7 +29,7 @@ func TestTableHasNoHoles(t *testing.T) {
 // TestProtectionReads: both directions of an encrypted leg are said to be encrypted.
 func TestProtectionReads(t *testing.T) {
 	leg := call.LegRecord{Transport: "tls", Media: call.LegReport{Profile: "RTP/SAVP", Protected: 149, Unprotected: 151, PlainDropped: 2}}
-	rows := legRows("customer leg", leg)
+	rows := legRows("customer leg", leg, "")
 	want := "sent encrypted 149, received and verified 151, wrong tags 0, replays 0, plain dropped 2, plain sent 0"
 	if got := rows[len(rows)-1][1]; got != want {
 		t.Errorf("got %s, want %s", got, want)
