@@ -50,6 +50,18 @@ type Attempt struct {
 	Cause string `json:"cause,omitempty"`
 }
 
+// FailedTransfer is a transfer that a call's customer asked for and that did not come about: the call went on.
+type FailedTransfer struct {
+	// At is when that was clear.
+	At time.Time `json:"at"`
+	// To is the number it was to lead to, or what stood in its place; may be empty.
+	To string `json:"to,omitempty"`
+	// Status is the SIP status that the customer was told, Sentence why and Fix what changes it.
+	Status   int    `json:"status"`
+	Sentence string `json:"sentence"`
+	Fix      string `json:"fix,omitempty"`
+}
+
 // Record is the one durable account of a call.
 type Record struct {
 	// ID is the call.
@@ -100,6 +112,8 @@ type Record struct {
 	// gone over into; empty for others.
 	TransferOf    ID `json:"transfer_of,omitempty"`
 	TransferredTo ID `json:"transferred_to,omitempty"`
+	// FailedTransfers are those that the customer asked for in vain, the first few of them.
+	FailedTransfers []FailedTransfer `json:"failed_transfers,omitempty"`
 	// Remaining is the leg of the party that stayed when the customer's side transferred its call: it has the customer's
 	// place in this one, in which the customer has no leg.
 	Remaining *LegRecord `json:"remaining_leg,omitempty"`

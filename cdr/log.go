@@ -332,7 +332,8 @@ func (l *Log) Append(r call.Record) error {
 // Submit is Append for those who cannot wait: done is called with what Append would return, possibly before Submit
 // returns. It must not wait for the log.
 func (l *Log) Submit(r call.Record, done func(error)) {
-	r.Attempts = slices.Clone(r.Attempts) // the record is read again when the caller has gone on
+	// The record is read again when the caller has gone on.
+	r.Attempts, r.FailedTransfers = slices.Clone(r.Attempts), slices.Clone(r.FailedTransfers)
 	req, err := newRequest(&r)
 	if err != nil {
 		l.stats.refused.Add(1)

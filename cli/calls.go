@@ -128,6 +128,10 @@ func printCall(s *session, r v1.Call) error {
 		{"status", strconv.Itoa(r.Status)}, {"reason", r.Reason}, {"why", r.Sentence}, {"what changes it", r.Fix}, {"hung up by", r.HungUpBy},
 		{"transfer of", string(r.TransferOf)}, {"transferred to", string(r.TransferredTo)},
 	}
+	for _, f := range r.FailedTransfers {
+		text := fmt.Sprintf("%s to %s: %d %s", stamp(f.At), dash(f.To), f.Status, strings.TrimSpace(f.Sentence+" "+f.Fix))
+		rows = append(rows, [2]string{"not transferred", text})
+	}
 	for _, a := range r.Attempts {
 		rows = append(rows, [2]string{"tried", tried(a)})
 	}

@@ -69,6 +69,8 @@ type activeCall struct {
 	// handover is the transfer that is under way, and given what it was once one side has gone over into another call.
 	handover, given *handover
 	reporting       int // subscriptions whose last report has no answer yet
+	// untransferred are the transfers that did not come about, by the call.Side that asked for them.
+	untransferred [2][]call.FailedTransfer
 	// joined is the leg in whose place the call's own caller comes, nil where a target is dialled. It is another call's:
 	// only its call and its tag are looked at here.
 	joined   *leg

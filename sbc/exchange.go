@@ -135,6 +135,9 @@ func (c *activeCall) onDropped(e event) {
 // replyVerdict refuses an in-dialog request with a row of the table.
 func (c *activeCall) replyVerdict(e event, v verdict) {
 	b := c.replyTo(e, v.status, v.phrase)
+	if v.status == 405 {
+		b.Header("Allow", c.allow(e.leg))
+	}
 	c.s.explain(b, v, v.reasonHeader())
 	c.respond(e, withoutBody(b))
 }

@@ -93,10 +93,11 @@ func (c *activeCall) executeRefer(e event) {
 		c.s.stats.refused(refusal.Reason)
 		c.s.sampleRefusal(a, v)
 		c.s.recordRefusal(a, v)
+		c.noteTransfer(e.leg, routing.Printable(a.facts.User), v)
 		c.tell(progress, v, true)
 		return
 	}
-	c.handover = &handover{to: to, leaves: e.leg, stays: stays, progress: progress}
+	c.handover = &handover{to: to, leaves: e.leg, stays: stays, progress: progress, number: a.plan.To}
 	c.log.Info("transfer", "side", e.leg.party.String(), "to", string(to.id))
 	to.guard(event{}, to.start)
 	to.work()

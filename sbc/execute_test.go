@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -236,8 +237,14 @@ func TestTransferIsAdmittedLikeACall(t *testing.T) {
 				}
 				stays.quiet()
 				hangUp(caller, stays)
-				if _, ok := r.byReason(2)[c.reason.String()]; !ok {
+				records := r.byReason(2)
+				if _, ok := records[c.reason.String()]; !ok {
 					t.Errorf("records are %+v", r.records.list())
+				}
+				status, _, _ := strings.Cut(c.status, " ")
+				failed := records["hangup"].FailedTransfers
+				if len(failed) != 1 || fmt.Sprint(failed[0].Status) != status || failed[0].Sentence == "" || !strings.Contains(c.referTo, failed[0].To) {
+					t.Errorf("the call that goes on has the failed transfers %+v", failed)
 				}
 			})
 		})
@@ -323,6 +330,9 @@ func TestTransferIsTheCustomers(t *testing.T) {
 		refused := target.want("403")
 		if !strings.Contains(string(refused.Lookup("Warning")), "only a connector's own customer") {
 			t.Errorf("refused with\n%s", refused.Bytes())
+		}
+		if strings.Contains(string(refused.Lookup("Warning")), "carillon connector") {
+			t.Errorf("a carrier is told of a setting:\n%s", refused.Bytes())
 		}
 		for _, wrong := range []string{"Refer-To: <http://x.example>", "Refer-To: nonsense", "X-None: 1", "Refer-To: <sip:" + newNumber + "@x;method=BYE>"} {
 			caller.request("REFER", "", wrong, "Contact: "+caller.contact)

@@ -229,9 +229,11 @@ func (c *activeCall) written(u *unwritten) {
 func (c *activeCall) split() []call.Record {
 	inside := c.plan.Inside
 	if inside == nil {
+		c.rec.FailedTransfers = c.untransferred[call.Customer]
 		return []call.Record{c.rec}
 	}
 	first, second := c.rec, c.insideRecord()
+	first.FailedTransfers, second.FailedTransfers = c.untransferred[call.Customer], c.untransferred[call.Carrier]
 	if h := c.given; h != nil && inside.Account != first.Account { // the new call belongs to whoever transferred this one
 		if h.leaves == c.caller == (c.plan.Direction == call.Outbound) {
 			second.TransferredTo = ""

@@ -11,7 +11,7 @@ import (
 	"carillon/trunk"
 )
 
-// maxTransfers bounds the REFERs of one call whose progress is carried back, or reported.
+// maxTransfers bounds the REFERs of one call whose progress is carried back, or reported, and the failed ones in its record.
 const maxTransfers = 8
 
 // relays reports whether REFER, and what it says of dialogs to be replaced, may cross in this call.
@@ -27,12 +27,8 @@ func (c *activeCall) onRefer(e event) {
 		c.executeRefer(e)
 		return
 	}
-	if c.plan.Connector.Settings.Transfers == trunk.ExecuteTransfers {
-		c.replyVerdict(e, judge(call.Refuse(call.ReasonTransferNotAllowed, customersOnly)))
-		return
-	}
 	if !c.relays() {
-		c.reply(e, 405, "")
+		c.refuseRefer(e, c.noTransfers(e.leg))
 		return
 	}
 	to := e.leg.other()
@@ -46,7 +42,7 @@ func (c *activeCall) onRefer(e event) {
 		return
 	}
 	if refusal := c.mayRefer(e); refusal != nil {
-		c.replyVerdict(e, judge(refusal))
+		c.refuseRefer(e, judge(refusal))
 		return
 	}
 	if len(c.transfers) == maxTransfers {
@@ -68,6 +64,53 @@ func (c *activeCall) onRefer(e event) {
 		c.transfers = map[uint32]uint32{}
 	}
 	c.transfers[to.dialog.LocalSeq] = e.msg.CSeq()
+}
+
+// noTransfers is the verdict on a REFER that is neither executed nor relayed.
+func (c *activeCall) noTransfers(l *leg) verdict {
+	owner := c.ownerOf(l)
+	why := "the connector's setting transfers is refuse"
+	switch {
+	case owner == nil:
+		why = customersOnly
+	case owner.Settings.Transfers == trunk.RelayTransfers:
+		why = "the call's other side takes no transfers"
+	}
+	v := judge(call.Refuse(call.ReasonTransferNotAllowed, why))
+	if owner == nil {
+		v.fix = "" // no setting makes transfers the far side's
+	}
+	if owner != nil || c.plan.Connector.Settings.Transfers != trunk.ExecuteTransfers {
+		v.status = 405 // REFER is for nobody here
+	}
+	return v
+}
+
+// refuseRefer answers a REFER that asks for what may not be. Its sender is in a dialog and no stranger.
+func (c *activeCall) refuseRefer(e event, v verdict) {
+	target, _ := referred(e.msg)
+	to := routing.Printable(userOf(&target))
+	c.s.stats.ReferRefusals.Add(1)
+	if c.s.logBudget.take(c.s.clock.Now(), maxRefusalRecords) {
+		c.log.Info("refused", "method", "REFER", "reason", v.reason.String(), "status", v.status, "side", e.leg.party.String(), "to", to,
+			"sentence", v.sentence)
+	}
+	c.noteTransfer(e.leg, to, v)
+	c.replyVerdict(e, v)
+}
+
+// noteTransfer keeps a transfer that did not come about for the record of the connector whose customer asked for it.
+func (c *activeCall) noteTransfer(l *leg, to string, v verdict) {
+	if c.ownerOf(l) == nil {
+		return // the far side's affair
+	}
+	if len(c.untransferred[l.side]) == maxTransfers {
+		c.s.stats.Unrecorded.Add(1)
+		return
+	}
+	c.untransferred[l.side] = append(c.untransferred[l.side], call.FailedTransfer{
+		At: c.s.clock.Now(), To: to, Status: v.status, Sentence: v.sentence, Fix: v.fix,
+	})
 }
 
 // mayRefer judges the number to which a customer sends a carrier on. The carrier places that call by itself, and the

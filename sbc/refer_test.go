@@ -1,9 +1,11 @@
 package sbc
 
 import (
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"carillon/sip"
@@ -59,14 +61,52 @@ func TestReferIsRelayed(t *testing.T) {
 
 func TestReferIsRefused(t *testing.T) {
 	scenario(t, (*world).encrypted, func(r *rig) {
+		var log lockedLog
+		r.sbc.log = slog.New(slog.NewTextHandler(&log, nil))
 		tel := r.tel()
 		caller := r.customer(transport.TLS).outboundCall(sdpSecure)
 		target := connect(caller, tel, sdpPlain)
 		caller.request("REFER", "", "Refer-To: <sip:+12125550177@x.example>", "Contact: "+caller.contact)
-		wantHeaders(t, "the 405", caller.want("405"), "Allow: "+allowed)
+		wantHeaders(t, "the 405", caller.want("405"), "Allow: "+allowed, "Warning: 399 "+nodeName+` "The call may not be transferred from this side, and its`+
+			` dialogs not be replaced: the connector's setting transfers is refuse. The operator has the node do the transfers of the connector's customer: `+
+			`carillon connector set ID transfers=execute."`)
 		target.quiet()
+		target.request("REFER", "", "Refer-To: <sip:+12125550178@x.example>", "Contact: "+target.contact)
+		if m := target.want("405"); strings.Contains(string(m.Lookup("Warning")), "setting") {
+			t.Errorf("a carrier is told of a setting:\n%s", m.Bytes())
+		}
+		if got, want := log.String(), "msg=refused call="; strings.Count(got, want) != 2 || !strings.Contains(got, "method=REFER reason=transfer_not_allowed status=405 side=customer to=+12125550177 ") {
+			t.Errorf("the log says %q", got)
+		}
+		for range maxTransfers {
+			caller.request("REFER", "", "Refer-To: <sip:+12125550177@x.example>", "Contact: "+caller.contact)
+			caller.want("405")
+		}
+		if s := r.sbc.Stats(); s.ReferRefusals.Load() != 2+maxTransfers || s.Unrecorded.Load() != 1 {
+			t.Errorf("%d are counted and %d unrecorded", s.ReferRefusals.Load(), s.Unrecorded.Load())
+		}
 		hangUp(caller, target)
-		r.record()
+		failed := r.record().FailedTransfers
+		if len(failed) != maxTransfers || failed[0].To != "+12125550177" || failed[0].Status != 405 || failed[0].Fix == "" {
+			t.Errorf("the record has the failed transfers %+v", failed)
+		}
+	})
+	scenario(t, nil, func(r *rig) { // the other account's record has none of them
+		pbx := r.peer(transport.UDP, pbxIP+":5060")
+		caller := r.customer(transport.UDP).dial("sip:"+otherNumber+"@"+host, ownNumber, sdpPlain)
+		target := connect(caller, pbx, sdpPlain)
+		caller.request("REFER", "", "Refer-To: <sip:+12125550177@x.example>", "Contact: "+caller.contact)
+		caller.want("405")
+		target.request("REFER", "", "Refer-To: <sip:+12125550178@x.example>", "Contact: "+target.contact)
+		target.want("405")
+		hangUp(caller, target)
+		synctest.Wait()
+		for _, rec := range r.records.list() {
+			want := map[string]string{account: "+12125550177", otherAccount: "+12125550178"}[rec.Account]
+			if f := rec.FailedTransfers; len(f) != 1 || f[0].To != want {
+				t.Errorf("the record of %s has %+v, want %s", rec.Account, f, want)
+			}
+		}
 	})
 	for _, referTo := range []string{
 		"Refer-To: <sip:alice@x.example>", "Refer-To: <http://x.example>", "Refer-To: nonsense", "X-None: 1",

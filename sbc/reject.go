@@ -97,7 +97,7 @@ var rejections = map[call.Reason]rejection{
 		"See what was tried in the call's record: carillon calls show."},
 	call.ReasonTransferNotAllowed: {403, "", 21, 399, false,
 		"The call may not be transferred from this side, and its dialogs not be replaced: %s.",
-		"Have the node do the connector's transfers: carillon connector set ID transfers=execute."},
+		"The operator has the node do the transfers of the connector's customer: carillon connector set ID transfers=execute."},
 	call.ReasonDialogUnknown: {481, "", 31, 399, false,
 		"Replaces names no call of this connector on this node. %s",
 		"Transfer to a call of the same connector that is up, through the node that holds both."},

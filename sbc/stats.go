@@ -28,6 +28,7 @@ type Stats struct {
 	Regained      atomic.Uint64 // callers that were answered over another connection, because theirs was gone
 	Transfers     atomic.Uint64 // calls begun because a customer transferred one
 	TransferFails atomic.Uint64 // transfers after which the call went on as it was, or ended
+	ReferRefusals atomic.Uint64 // REFERs that the connector's setting, or a rule for numbers, does not let a call's side send
 	Transferred   atomic.Uint64 // parties that went over from one call into another
 
 	refusals [256]atomic.Uint64

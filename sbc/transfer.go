@@ -62,8 +62,9 @@ type handover struct {
 	gone bool
 	// ended is the verdict on the new call, which ended while the party was asked.
 	ended *verdict
-	// progress is whom the progress is told, nil where nobody asked by REFER.
+	// progress is whom the progress is told, nil where nobody asked by REFER; number is the one that was asked for then.
 	progress *subscription
+	number   string
 }
 
 // onNews takes an event from another call.
@@ -248,6 +249,10 @@ func (c *activeCall) failHandover(h *handover, v verdict) {
 		h.to.mailbox.put(event{kind: evNotJoined, news: &news{from: c, verdict: v}})
 	}
 	c.s.stats.TransferFails.Add(1)
+	c.log.Info("transfer failed", "side", h.leaves.party.String(), "to", string(h.to.id), "status", v.status, "why", v.sentence)
+	if h.progress != nil {
+		c.noteTransfer(h.leaves, h.number, v)
+	}
 	c.tell(h.progress, v, true)
 	if h.gone {
 		c.hangUp(h.stays, v.reasonHeader())

@@ -56,9 +56,16 @@ func TestTransferorHangsUpAtOnce(t *testing.T) {
 		who.want("200")
 		target.answer(486, "")
 		target.want("ACK")
-		who.reported("486 Busy Here", true)
+		told := who.reported("486 Busy Here", true)
+		if got, want := string(told.Body()), `"The far side refused the call: answered 486 Busy Here."`+"\r\n"; !strings.HasSuffix(got, want) {
+			t.Errorf("told %q, want %s", got, want)
+		}
 		stays.bye()
-		if rec := r.byReason(2)["hangup"]; rec.HungUpBy != "customer" || rec.TransferredTo != "" {
+		rec := r.byReason(2)["hangup"]
+		if f := rec.FailedTransfers; len(f) != 1 || f[0].To != newNumber || f[0].Status != 486 || f[0].Sentence != "The far side refused the call: answered 486 Busy Here." {
+			t.Errorf("the record has the failed transfers %+v", f)
+		}
+		if rec.HungUpBy != "customer" || rec.TransferredTo != "" {
 			t.Errorf("the record is %+v", rec)
 		}
 	})

@@ -57,6 +57,8 @@ func callMetrics() []metric {
 		counter("carillon_transfers_total", "Calls begun because a customer transferred one.", func(n *Node) uint64 { return n.sbc.Stats().Transfers.Load() }),
 		counter("carillon_transfers_failed_total", "Transfers after which the call went on as it was, or ended.",
 			func(n *Node) uint64 { return n.sbc.Stats().TransferFails.Load() }),
+		counter("carillon_transfers_refused_total", "REFERs answered with a refusal, because of the connector's setting or of the number, which began no call.",
+			func(n *Node) uint64 { return n.sbc.Stats().ReferRefusals.Load() }),
 		counter("carillon_transferred_parties_total", "Parties that went over from one call into another.",
 			func(n *Node) uint64 { return n.sbc.Stats().Transferred.Load() }),
 		counter("carillon_call_mailbox_full_total", "Requests inside a call refused because too many waited for it.",
