@@ -59,6 +59,43 @@ func TestReferIsRelayed(t *testing.T) {
 	})
 }
 
+// A carrier that asks for its password with a REFER reports on the one that had it.
+func TestReferIsChallenged(t *testing.T) {
+	scenario(t, func(w *world) {
+		relays(w)
+		w.carriers[0].User, w.carriers[0].Password = "trunk", trunk.NewSecret("hunter2")
+	}, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.TLS).outboundCall(sdpSecure)
+		target := connect(caller, tel, sdpPlain)
+		sent := caller.request("REFER", "", "Refer-To: <sip:+12125550177@x.example>", "Contact: "+caller.contact)
+		target.respond(target.want("REFER"), 401, "", "", "WWW-Authenticate: Digest realm=\"tel.example\", nonce=\"n\"")
+		refer := target.want("REFER")
+		if !strings.Contains(header(refer, "Authorization"), `username="trunk"`) {
+			t.Errorf("the REFER came again as\n%s", refer.Bytes())
+		}
+		target.respond(refer, 202, "", "", "Contact: "+target.contact)
+		caller.want("202")
+		for _, id := range []uint32{refer.CSeq() - 1, refer.CSeq()} {
+			target.req.CSeq++
+			n := target.inside("NOTIFY", "SIP/2.0 200 OK\r\n")
+			n.ContentType = "message/sipfrag;version=2.0"
+			n.Headers = append(n.Headers, "Event: refer;id="+strconv.Itoa(int(id)), "Subscription-State: terminated", "Contact: "+target.contact)
+			target.send(n.Bytes())
+			if id != refer.CSeq() {
+				target.want("481")
+				continue
+			}
+			got := caller.want("NOTIFY")
+			wantHeaders(t, "the NOTIFY", got, "Event: refer;id="+strconv.Itoa(int(sent.CSeq)))
+			caller.respond(got, 200, "", "")
+			target.want("200")
+		}
+		hangUp(caller, target)
+		r.record()
+	})
+}
+
 func TestReferIsRefused(t *testing.T) {
 	scenario(t, (*world).encrypted, func(r *rig) {
 		var log lockedLog
