@@ -51,6 +51,9 @@ func (f *Framer) Write(p []byte) (int, error) {
 // Like Write it overwrites the messages that Next returned before.
 func (f *Framer) Fill(r io.Reader) (int, error) {
 	f.compact()
+	if len(f.buf) == 0 && cap(f.buf) > keptFill {
+		f.buf = nil
+	}
 	if cap(f.buf)-len(f.buf) < minFill {
 		f.buf = append(make([]byte, 0, 2*cap(f.buf)+minFill), f.buf...)
 	}
@@ -59,8 +62,13 @@ func (f *Framer) Fill(r io.Reader) (int, error) {
 	return n, err
 }
 
-// minFill is the least Fill asks for.
-const minFill = 4096
+const (
+	// minFill is the least Fill asks for.
+	minFill = 4096
+	// keptFill is the most memory that is kept between messages: one long message on each of ten thousand connections,
+	// which then say no more, would else hold a gigabyte.
+	keptFill = 16 << 10
+)
 
 // Next returns the next whole message, its end being where Content-Length says.
 // ok is false where more octets are needed. Call it until it has no more before

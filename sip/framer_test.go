@@ -170,3 +170,26 @@ func TestFramerFill(t *testing.T) {
 		t.Errorf("the buffer grew to %d for messages of %d", cap(f.buf), len(one))
 	}
 }
+
+// A long message must not leave its memory with a connection that then waits.
+func TestFramerGivesLongBuffersBack(t *testing.T) {
+	const head = "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 60000\r\n\r\n"
+	var f Framer
+	in := strings.NewReader(head + strings.Repeat("x", 60000))
+	whole := false
+	for !whole {
+		if _, err := f.Fill(in); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if _, whole, err = f.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Fill(strings.NewReader("OPT")); err != nil || string(f.Peek()) != "OPT" {
+		t.Fatalf("after it came %q, %v", f.Peek(), err)
+	}
+	if n := cap(f.buf); n > keptFill {
+		t.Errorf("%d octets are kept, want %d at most", n, keptFill)
+	}
+}
