@@ -126,6 +126,9 @@ func rtcpAddress(m *sdp.Media) netip.AddrPort {
 	return netip.AddrPortFrom(m.Addr, m.Port+1)
 }
 
+// maxLoggedRefusals bounds the log lines about the addresses of one call, whose sides may describe others fifty times a second.
+const maxLoggedRefusals = 5
+
 // judge applies the rule of egress to the described addresses.
 func (s *Session) judge(r *remote, policy call.Leg) *call.Refusal {
 	if r.hold {
@@ -154,7 +157,9 @@ func (s *Session) judge(r *remote, policy call.Leg) *call.Refusal {
 			r.rtcp = netip.AddrPort{}
 		default:
 			// Which rule fired is for the operator; a stranger could map the inside with it.
-			s.plane.cfg.Logger.Info("refuse media address", "call", s.id, "error", err)
+			if s.refusals++; s.refusals <= maxLoggedRefusals {
+				s.plane.cfg.Logger.Info("refuse media address", "call", s.id, "error", err)
+			}
 			return &call.Refusal{Reason: call.ReasonBadDescription, Detail: "its media address is not one that this node sends to",
 				Fix: "Describe an address that the node can reach. The node's log says which rule forbids this one;" +
 					" an operator changes it with --allow-private, or --allow-loopback for tests on one machine."}

@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"runtime"
@@ -211,6 +212,25 @@ func TestForbiddenAddressesSoundAlike(t *testing.T) {
 			t.Errorf("%s: %+v", address, refusal)
 		}
 		s.Close()
+	}
+}
+
+// A side that describes one forbidden address after the other must not fill the log.
+func TestForbiddenAddressesAreLoggedInMeasure(t *testing.T) {
+	var out strings.Builder
+	p := newPlane(t, func(c *Config) {
+		c.Egress, c.Logger = egress.Policy{}, slog.New(slog.NewTextHandler(&out, nil))
+	})
+	s := open(t, p, call.Customer, plainLeg)
+	for range 10 * maxLoggedRefusals {
+		_, refusal := s.Offer(call.Customer, []byte("v=0\r\nc=IN IP4 224.2.1.1\r\nm=audio 4000 RTP/AVP 0\r\n"), plainLeg)
+		if reason(refusal) != call.ReasonBadDescription {
+			t.Fatalf("the offer: %v", refusal)
+		}
+	}
+	s.Close()
+	if n := strings.Count(out.String(), "refuse media address"); n != maxLoggedRefusals {
+		t.Errorf("%d lines are logged, want %d", n, maxLoggedRefusals)
 	}
 }
 

@@ -36,6 +36,8 @@ type Session struct {
 	settled bool
 	timer   clock.Timer
 	silent  bool
+	// refusals counts addresses that were refused.
+	refusals int
 
 	// guard stands in for the single relay thread where a session's sockets are read by several goroutines.
 	guard sync.Mutex

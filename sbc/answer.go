@@ -90,7 +90,7 @@ func (c *activeCall) ackAndBye(a *attempt, e event) {
 	l.held, l.ack = false, nil
 	l.acking, l.behindAck = false, nil // what waits there is another dialog's, and is sent once
 	if err := a.establish(&l, e); err != nil {
-		c.log.Info("late answer makes no dialog", "error", err)
+		c.note("late answer makes no dialog", "error", err)
 		return
 	}
 	c.sendBye(&l, "")
@@ -159,7 +159,7 @@ func (c *activeCall) earlyMedia(a *attempt, sdp []byte) []byte {
 	answer, refusal := c.media.Answer(a.leg.side, sdp)
 	if refusal != nil {
 		// Early media that breaks the promise is not passed on; the final answer decides.
-		c.log.Info("early media refused", "reason", refusal.Reason.String())
+		c.note("early media refused", "reason", refusal.Reason.String())
 		return nil
 	}
 	a.early, a.leg.described = answer, sdp

@@ -65,6 +65,7 @@ type activeCall struct {
 	held       *attempt
 	heldAnswer event
 	finished   bool
+	noted      int  // lines written by note
 	hidden     bool // from the server
 	// handover is the transfer that is under way, and given what it was once one side has gone over into another call.
 	handover, given *handover

@@ -2,8 +2,11 @@ package sbc
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -310,3 +313,37 @@ func TestRequestWithUnwritableOption(t *testing.T) {
 		r.record()
 	})
 }
+
+// What a target can do again and again is logged a few times.
+func TestNotesAreBounded(t *testing.T) {
+	scenario(t, (*world).oneTarget, func(r *rig) {
+		var lines atomic.Int64
+		r.sbc.log = slog.New(counting{&lines})
+		tel := r.tel()
+		caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+		caller.want("100")
+		target := tel.ring()
+		for range 3 * maxNotes {
+			target.answer(183, sdpBad)
+			time.Sleep(100 * time.Millisecond)
+		}
+		caller.clear()
+		target.answer(486, "")
+		target.want("ACK")
+		caller.refused("486")
+		if n := lines.Load(); n < maxNotes || n > maxNotes+5 {
+			t.Errorf("%d lines are logged of one call, want about %d", n, maxNotes)
+		}
+	})
+}
+
+// counting is a log that counts its lines.
+type counting struct{ lines *atomic.Int64 }
+
+func (counting) Enabled(context.Context, slog.Level) bool { return true }
+func (c counting) Handle(context.Context, slog.Record) error {
+	c.lines.Add(1)
+	return nil
+}
+func (c counting) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c counting) WithGroup(string) slog.Handler      { return c }

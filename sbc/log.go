@@ -31,3 +31,18 @@ func (h *named) WithGroup(name string) slog.Handler {
 func logOf(l *slog.Logger, call, connector string) *slog.Logger {
 	return slog.New(&named{l.Handler(), []slog.Attr{slog.String("call", call), slog.String("connector", connector)}})
 }
+
+// maxNotes bounds the lines about one call of those that its sides can bring about again and again.
+const maxNotes = 20
+
+// note writes such a line, and at the bound that it is the last. A side that answers fifty times a second with what cannot be
+// used must not fill the disk.
+func (c *activeCall) note(text string, args ...any) {
+	if c.noted == maxNotes {
+		return
+	}
+	if c.noted++; c.noted == maxNotes {
+		args = append(args, "more", "not logged for this call")
+	}
+	c.log.Info(text, args...)
+}

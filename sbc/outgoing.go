@@ -64,7 +64,7 @@ func (c *activeCall) sendAck(l *leg, seq uint32, sdp []byte) {
 // writeAck writes the ACK of a 2xx; nil when it cannot be written.
 func (c *activeCall) writeAck(b *sip.Builder, l *leg, f transport.Flow, seq uint32, sdp []byte) []byte {
 	if err := l.dialog.Ack(b, []byte(c.s.via(f, c.s.layer.NewBranch())), seq); err != nil {
-		c.log.Info("write ACK", "error", err)
+		c.note("write ACK", "error", err)
 		return nil
 	}
 	b.HeaderUint("Max-Forwards", hops)
@@ -165,7 +165,7 @@ func (c *activeCall) send(o *outbound) {
 
 // unsent ends a request that could not even be sent.
 func (c *activeCall) unsent(o *outbound, err error) {
-	c.log.Info("send request", "method", o.method, "side", o.leg.side.String(), "error", err)
+	c.note("send request", "method", o.method, "side", o.leg.side.String(), "error", err)
 	c.mailbox.put(event{kind: evAnswered, request: o})
 }
 
@@ -216,7 +216,7 @@ func (c *activeCall) onReconnected(e event) {
 	c.pending--
 	o := e.request
 	if e.err != nil {
-		c.log.Info("reconnect", "side", o.leg.side.String(), "error", e.err)
+		c.note("reconnect", "side", o.leg.side.String(), "error", e.err)
 		o.finish(nil)
 		return
 	}

@@ -103,7 +103,7 @@ func (c *activeCall) newEarly(a *attempt, e event) *early {
 		l = new(*a.leg)
 	}
 	if err := a.begin(l, e); err != nil {
-		c.log.Info("provisional answer makes no dialog", "error", err)
+		c.note("provisional answer makes no dialog", "error", err)
 		return nil
 	}
 	l.session.update = l.session.update || takes(e.msg, "UPDATE")

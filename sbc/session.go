@@ -213,7 +213,7 @@ func (c *activeCall) refreshByOffer(l *leg) {
 	sdp, refusal := c.media.Offer(far.side, far.described, l.policy)
 	if refusal != nil {
 		c.media.Reject()
-		c.log.Info("refresh of the session", "side", l.side.String(), "reason", refusal.Reason.String())
+		c.note("refresh of the session", "side", l.side.String(), "reason", refusal.Reason.String())
 		return // the expiry ends the call if nobody else refreshes
 	}
 	x := &exchange{from: far, to: l, method: "INVITE", own: true}
