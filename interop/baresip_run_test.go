@@ -236,13 +236,43 @@ func (b *baresip) stop() {
 	}
 }
 
+// hears waits until baresip has heard that much: it writes what it decodes at once.
+func (b *baresip) hears(atLeast time.Duration) {
+	b.t.Helper()
+	want := headerSize + samplesSize(atLeast)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var size int64
+		for _, file := range b.recordings() {
+			if info, err := os.Stat(file); err == nil {
+				size += info.Size()
+			}
+		}
+		if size >= want {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("baresip heard %d octets in 20 s, want %d; log:\n%s", size, want, b.log.tail(6000))
+		}
+	}
+}
+
+// recordings are the files of what baresip heard, one for each call.
+func (b *baresip) recordings() []string {
+	b.t.Helper()
+	files, err := filepath.Glob(filepath.Join(b.dir, "dump-*-dec.wav"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return files
+}
+
 // heard ends baresip and judges what it heard: the other's tone for about as long as the call was, and not its own.
 func (b *baresip) heard(other, own float64, atLeast time.Duration) {
 	b.t.Helper()
 	b.stop()
-	files, err := filepath.Glob(filepath.Join(b.dir, "dump-*-dec.wav"))
-	if err != nil || len(files) != 1 {
-		b.t.Fatalf("%d recordings (%v), want 1; log:\n%s", len(files), err, b.log.tail(6000))
+	files := b.recordings()
+	if len(files) != 1 {
+		b.t.Fatalf("%d recordings, want 1; log:\n%s", len(files), b.log.tail(6000))
 	}
 	samples, err := readWAV(files[0])
 	if err != nil {

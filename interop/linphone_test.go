@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,8 @@ type linphone struct {
 	in   io.WriteCloser
 	out  *syncBuffer
 	done chan error
+	// recording is the file of what it hears.
+	recording string
 }
 
 // startLinphone runs a phone of the connector over TLS, set up as docs/phones.md says, with SRTP or without.
@@ -48,7 +51,7 @@ func startLinphone(t *testing.T, n *process, vc connector, encryption string) *l
 	}
 	cmd := exec.Command(program, "-c", file)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "TERM=dumb")
-	p := &linphone{t: t, out: &syncBuffer{}, done: make(chan error, 1)}
+	p := &linphone{t: t, out: &syncBuffer{}, done: make(chan error, 1), recording: filepath.Join(dir, "heard.wav")}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
 	var err error
 	if p.in, err = cmd.StdinPipe(); err != nil {
@@ -68,6 +71,7 @@ func startLinphone(t *testing.T, n *process, vc connector, encryption string) *l
 		t.Fatal(err)
 	}
 	p.say("play " + tone)
+	p.say("record " + p.recording)
 	return p
 }
 
@@ -91,6 +95,29 @@ func (p *linphone) wait(what string) {
 			p.t.Fatalf("linphone never said %q:\n%s", what, p.out)
 		}
 	}
+}
+
+// hears waits until linphone has heard that much more: it writes what it decodes as it goes.
+func (p *linphone) hears(more time.Duration) {
+	p.t.Helper()
+	before := p.recorded()
+	for deadline := time.Now().Add(20 * time.Second); p.recorded() < before+samplesSize(more); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("linphone recorded %d octets, then %d:\n%s", before, p.recorded(), p.out)
+		}
+	}
+}
+
+func (p *linphone) recorded() int64 {
+	p.t.Helper()
+	info, err := os.Stat(p.recording)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		p.t.Fatalf("linphone: %v\n%s", err, p.out)
+	}
+	return info.Size()
 }
 
 // TestLinphone: an encrypted call to the lab's echo, and the same without SRTP, which is refused.
@@ -117,7 +144,7 @@ func TestLinphone(t *testing.T) {
 					p.say(change)
 					p.wait(map[string]string{"pause": "Call 1 with sip:" + labEcho + "@" + vc.Host + " is now paused", "resume": "Resuming call 1"}[change])
 				}
-				time.Sleep(talk) // of audio after hold, which is what the call is for
+				p.hears(heard) // after hold, which is what the call is for
 				p.say("terminate")
 			}
 			r := n.records(t, vc, 1)[0]

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	voice "github.com/aws/aws-sdk-go-v2/service/chimesdkvoice"
@@ -92,7 +91,7 @@ func TestSDKv2Story(t *testing.T) {
 	phone := startBaresip(t, baresipConfig{account: customerAccount(vc, "tls", "srtp-mand") + ";answermode=auto", tone: customerTone})
 	phone.command("dial", "sip:"+labEcho+"@"+vc.Host)
 	phone.wait("CALL_ESTABLISHED")
-	time.Sleep(talk)
+	phone.hears(heard)
 	phone.command("hangup", "")
 	phone.wait("CALL_CLOSED")
 	phone.heard(customerTone, carrierTone, heard)
@@ -116,7 +115,7 @@ func TestSDKv2Story(t *testing.T) {
 	n.carrierFor(t, far.target("udp"), "off", caller)
 	far.command("dial", "sip:"+vc.number+"@"+n.SIP.UDP)
 	called.wait("CALL_ESTABLISHED")
-	time.Sleep(talk)
+	called.hears(heard)
 	far.command("hangup", "")
 	called.wait("CALL_CLOSED")
 	called.heard(carrierTone, customerTone, heard)

@@ -6,10 +6,17 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"time"
 )
 
 // sampleRate is that of G.711.
 const sampleRate = 8000
+
+// samplesSize is what a time takes in a WAV file of 16 bits, in octets.
+func samplesSize(d time.Duration) int64 { return int64(2 * sampleRate * d / time.Second) }
+
+// headerSize is what a WAV file of 16 bits has before its samples, in octets.
+const headerSize = 44
 
 // writeTone writes a WAV file of a sine at half of full scale.
 func writeTone(file string, hertz float64, seconds int) error {
