@@ -428,7 +428,7 @@ func TestCallsHideNetworks(t *testing.T) {
 	}
 	record := call.Record{
 		ID: "outbound", Account: accountA, Direction: "Outbound", Carrier: "north", CarrierLeg: leg, Customer: leg,
-		Attempts: []call.Attempt{{Target: far, Status: 200}},
+		Attempts: []call.Attempt{{Target: far, ConnectorID: "abcdefghijkl1234567890", Status: 200}},
 	}
 	inbound, inside := record, record
 	inbound.ID, inbound.Direction, inside.ID, inside.Inside = "inbound", "Inbound", "inside", "abcdefghijkl1234567890"

@@ -42,6 +42,8 @@ type LegRecord struct {
 type Attempt struct {
 	// Target is the target as configured, for example "sip:203.0.113.9:5061;transport=tls".
 	Target string `json:"target"`
+	// ConnectorID is the connector whose route it is; empty for a carrier's. The connectors of a group have one each.
+	ConnectorID string `json:"connector_id,omitempty"`
 	// Status is the SIP status it answered, 0 when it answered nothing.
 	Status int `json:"status"`
 	// Error says why it was given up, in one plain sentence; empty for the target that answered.
@@ -153,7 +155,8 @@ func (r Record) WithoutFarEnd() Record {
 	if r.Direction == Outbound.String() { // the targets of an inbound call are the customer's own
 		r.Attempts = slices.Clone(r.Attempts)
 		for i := range r.Attempts {
-			r.Attempts[i].Target, r.Attempts[i].Cause = HiddenTarget, ""
+			a := &r.Attempts[i]
+			a.Target, a.ConnectorID, a.Cause = HiddenTarget, "", ""
 		}
 	}
 	return r

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,8 +133,9 @@ func printCall(s *session, r v1.Call) error {
 		text := fmt.Sprintf("%s to %s: %d %s", stamp(f.At), dash(f.To), f.Status, strings.TrimSpace(f.Sentence+" "+f.Fix))
 		rows = append(rows, [2]string{"not transferred", text})
 	}
+	several := slices.ContainsFunc(r.Attempts, func(a call.Attempt) bool { return a.ConnectorID != r.Attempts[0].ConnectorID })
 	for _, a := range r.Attempts {
-		rows = append(rows, [2]string{"tried", tried(a)})
+		rows = append(rows, [2]string{"tried", tried(a, several)})
 	}
 	// A phone proves itself by its address or its password; that it has no certificate, as most have none, is no fault.
 	strange := map[bool]string{true: "no verified client certificate", false: "peer not verified"}
@@ -154,9 +156,12 @@ func printCall(s *session, r v1.Call) error {
 	return nil
 }
 
-// tried says what became of a target.
-func tried(a call.Attempt) string {
+// tried says what became of a target, and of several connectors which one's it is.
+func tried(a call.Attempt, several bool) string {
 	words := []string{a.Target}
+	if several && a.ConnectorID != "" {
+		words = append(words, "of "+a.ConnectorID)
+	}
 	if a.Status != 0 {
 		words = append(words, strconv.Itoa(a.Status))
 	}

@@ -17,10 +17,34 @@ func TestTried(t *testing.T) {
 	}{
 		{call.Attempt{Target: "sip:a", Status: 200}, "sip:a 200"},
 		{call.Attempt{Target: "sip:a", Status: 486, Error: "answered 486 Busy Here"}, "sip:a 486 answered 486 Busy Here"},
+		{call.Attempt{Target: "sip:a", Status: 200, ConnectorID: "abc"}, "sip:a of abc 200"},
 		{call.Attempt{Target: "sip:a", Error: "could not be reached", Cause: "it is this node itself"}, "sip:a could not be reached: it is this node itself"},
 	} {
-		if got := tried(tt.attempt); got != tt.want {
+		if got := tried(tt.attempt, true); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.attempt, got, tt.want)
+		}
+	}
+}
+
+func TestTriedOfOneConnector(t *testing.T) {
+	if got := tried(call.Attempt{Target: "sip:a", Status: 200, ConnectorID: "abc"}, false); got != "sip:a 200" {
+		t.Errorf("%q names the connector that the record names already", got)
+	}
+}
+
+// TestRehearsedGroup: of several connectors each target names its own.
+func TestRehearsedGroup(t *testing.T) {
+	for several, want := range map[bool]string{
+		true:  "target 1         sip:a of abc srtp off\ntarget 2         sip:b of def srtp off\n",
+		false: "target 1         sip:a srtp off\ntarget 2         sip:b srtp off\n",
+	} {
+		r := v1.Rehearsal{Targets: []call.RehearsedTarget{{URI: "sip:a", SRTP: "off", ConnectorID: "abc"}, {URI: "sip:b", SRTP: "off", ConnectorID: "abc"}}}
+		if several {
+			r.Targets[1].ConnectorID = "def"
+		}
+		var out strings.Builder
+		if err := printRehearsal(&session{Streams: Streams{Out: &out}}, r); err != nil || out.String() != want {
+			t.Errorf("%v: %q, %v; want %q", several, out.String(), err, want)
 		}
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	v1 "carillon/api/v1"
+	"carillon/call"
 	"carillon/lab"
 )
 
@@ -85,8 +87,16 @@ func printRehearsal(s *session, r v1.Rehearsal) error {
 	}
 	line("why", r.Sentence)
 	line("what changes it", r.Fix)
+	several := slices.ContainsFunc(r.Targets, func(t call.RehearsedTarget) bool { return t.ConnectorID != r.Targets[0].ConnectorID })
 	for i, t := range r.Targets {
-		words := []string{t.URI, t.Carrier, "srtp " + t.SRTP}
+		words := []string{t.URI}
+		switch {
+		case t.Carrier != "":
+			words = append(words, t.Carrier)
+		case several && t.ConnectorID != "":
+			words = append(words, "of "+t.ConnectorID)
+		}
+		words = append(words, "srtp "+t.SRTP)
 		if t.Failing {
 			words = append(words, "failed of late")
 		}

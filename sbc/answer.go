@@ -186,11 +186,11 @@ func (c *activeCall) onSuccess(a *attempt, e event) {
 	if refusal != nil {
 		v := judge(refusal)
 		c.sendBye(l, v.reasonHeader())
-		c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: e.msg.Status(), Error: v.sentence})
+		c.record(a, call.Attempt{Status: e.msg.Status(), Error: v.sentence})
 		c.fail(v)
 		return
 	}
-	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: e.msg.Status()})
+	c.record(a, call.Attempt{Status: e.msg.Status()})
 	if a.target.Carrier != nil {
 		c.rec.Carrier, c.rec.Lab = a.target.Carrier.Name, a.target.Carrier.Lab
 	}

@@ -58,6 +58,15 @@ func (c *activeCall) exhausted() {
 	c.refuseCaller(v, "", c.best.answer, "")
 }
 
+// record writes down what became of a target.
+func (c *activeCall) record(a *attempt, what call.Attempt) {
+	what.Target = a.target.String()
+	if a.target.Connector != nil {
+		what.ConnectorID = a.target.Connector.ID
+	}
+	c.rec.Attempts = append(c.rec.Attempts, what)
+}
+
 // attemptList says what became of the targets, of how many the same. It does not say of which: the sentence reaches the
 // caller, and where the other side is, is not for it. The record's attempts name the targets.
 func (c *activeCall) attemptList() string {

@@ -381,7 +381,7 @@ func (c *activeCall) noteAttempt(a *attempt, o outcome) {
 	if o.ours {
 		answered = 0
 	}
-	c.rec.Attempts = append(c.rec.Attempts, call.Attempt{Target: a.target.String(), Status: answered, Error: o.text, Cause: o.cause})
+	c.record(a, call.Attempt{Status: answered, Error: o.text, Cause: o.cause})
 	c.log.Info("target failed", "target", a.target.String(), "status", o.status, "why", o.text)
 	c.best = better(c.best, o)
 }

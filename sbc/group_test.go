@@ -128,6 +128,9 @@ func (r *rig) wantTaken(caller string, m groupMember) {
 	if got.ConnectorID != m.id || got.Account != account || got.RequireEncryption != m.secure || got.Direction != "Inbound" || got.Reason != call.ReasonHangup.String() {
 		r.t.Errorf("the record is of %s, account %s, encryption required %v, %s, %s; want %s", got.ConnectorID, got.Account, got.RequireEncryption, got.Direction, got.Reason, m.id)
 	}
+	if len(got.Attempts) != 2 || got.Attempts[0].ConnectorID == got.Attempts[1].ConnectorID || got.Attempts[1].ConnectorID != m.id {
+		r.t.Errorf("attempts %+v, the last of %s", got.Attempts, m.id)
+	}
 	if len(got.Attempts) != 2 || got.Attempts[0].Status != 503 || got.Attempts[1].Status != 200 || strings.Contains(got.Attempts[1].Target, "tls") != m.secure {
 		r.t.Errorf("attempts %+v", got.Attempts)
 	}
