@@ -13,7 +13,7 @@ import (
 )
 
 // What Debian's linphone-cli 5.1.65 wants, and how the test lives with it: it takes the user of its identity for the
-// digest user, so the credential is the number; it describes IPv6 wherever the machine has any, so that is turned off;
+// digest user, so the credential is the number; it uses IPv6 wherever the machine has any, which the page's line turns off;
 // it prefers Opus, which the lab does not speak, and falls back to PCMU by itself.
 
 // linphone is one run of linphonec, which reads commands and says what happens.
@@ -63,7 +63,7 @@ func startLinphone(t *testing.T, n *process, vc connector, encryption string) *l
 	go func() { p.done <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill() })
 	p.wait("linphonec>")
-	p.say("ipv6 disable")
+	p.say(phonesBlock(t, "linphone", "ipv6 "))
 	p.say("soundcard use files")
 	p.wait("Using wav files")
 	tone := filepath.Join(dir, "tone.wav")

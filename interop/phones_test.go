@@ -3,6 +3,8 @@ package interop
 import (
 	"context"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -61,8 +63,8 @@ func TestPhonesPageBaresip(t *testing.T) {
 	}
 }
 
-// TestPhonesPageSIPp calls with the command of docs/phones.md. The scenario, the transport and one call are given to every
-// SIPp here.
+// TestPhonesPageSIPp calls with the command of docs/phones.md, and plays what the page makes for it. The scenario, the
+// transport and one call are given to every SIPp here.
 func TestPhonesPageSIPp(t *testing.T) {
 	t.Parallel()
 	n := node(t)
@@ -73,8 +75,26 @@ func TestPhonesPageSIPp(t *testing.T) {
 	if !ok || !once {
 		t.Fatalf("the page's command begins or ends otherwise: %s", command)
 	}
-	startSIPp(t, "customer_call", "udp", strings.Fields(rest)...).wait()
-	if r := n.records(t, vc, 1)[0]; r.Status != 200 || r.AuthUser != phoneUser || r.To != labEcho {
+	dir := t.TempDir()
+	make := exec.Command("sh", "-ec", phonesBlock(t, "SIPp", "head "))
+	make.Dir = dir
+	if out, err := make.CombinedOutput(); err != nil {
+		t.Fatalf("the page's command for the tone: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile("testdata/sipp_customer_call.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scenario := strings.ReplaceAll(string(text), `rtp_stream="tone.ul,`, `rtp_stream="`+filepath.Join(dir, "tone.ul")+`,`)
+	if scenario == string(text) {
+		t.Fatal("the scenario plays no tone.ul")
+	}
+	startSIPp(t, scenario, "udp", strings.Fields(rest)...).wait()
+	r := n.records(t, vc, 1)[0]
+	if m := r.Customer.Media; m.Received == 0 {
+		t.Errorf("the page's tone was not heard: %+v", m)
+	}
+	if r.Status != 200 || r.AuthUser != phoneUser || r.To != labEcho {
 		t.Errorf("record %+v", r)
 	}
 }
