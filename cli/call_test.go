@@ -51,6 +51,12 @@ func TestCall(t *testing.T) {
 		t.Errorf("a plain call: %+v", plain)
 	}
 	s.expect("call --to echo --srtp off --assert status=488", "488", "RTP/SAVP")
+	other := script{t, startNode(t)}
+	strange := s.run("call --to echo --ca " + other.ready().CAFile)
+	if want := "The call to " + s.ready().SIP.TLS + " over TLS failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"; strange.status != 1 ||
+		!strings.HasPrefix(strange.err, "carillon: "+want) || !strings.HasSuffix(strange.err, " Give the node's CA with --ca FILE.\n") || strings.Count(strange.err, s.ready().SIP.TLS) != 1 {
+		t.Errorf("a node whose CA is not trusted: %+v, want %q", strange, want)
+	}
 	wrong := s.run("call --to echo --duration 1s --assert srtp=AES_CM_128_HMAC_SHA1_80")
 	if wrong.status != 1 || !strings.Contains(wrong.out, "NOT HELD    srtp=AES_CM_128_HMAC_SHA1_80 (AEAD_AES_128_GCM)") {
 		t.Errorf("an assertion that does not hold: %+v", wrong)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -123,10 +124,24 @@ func placeCall(ctx context.Context, p callPlan) (*outcome, error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, trunk.Errorf(trunk.Unavailable, "%s did not answer within %s.", p.To, p.Talk+callTimeout)
 	case err != nil:
-		return nil, trunk.Errorf(trunk.Unavailable, "The call to %s over %s failed: %v.", p.Target, p.Proto, err)
+		return nil, notPlaced(p, err)
 	}
 	o.Status, o.Phrase = answered, "OK"
 	return o, o.talk(ctx, placed, p)
+}
+
+// notPlaced says why a call did not get as far as an answer. That nobody trusted has signed the node's certificate is
+// what everybody meets who calls a node with an own CA from another machine.
+func notPlaced(p callPlan, err error) error {
+	var check *tls.CertificateVerificationError
+	hint := ""
+	if errors.As(err, &check) {
+		err = check // what wraps it repeats the address
+		if errors.As(err, new(x509.UnknownAuthorityError)) {
+			hint = " Give the node's CA with --ca FILE."
+		}
+	}
+	return trunk.Errorf(trunk.Unavailable, "The call to %s over %s failed: %v.%s", p.Target, p.Proto, err, hint)
 }
 
 // talk listens as long as planned, notes what there was to note, and hangs up.
