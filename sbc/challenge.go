@@ -97,9 +97,5 @@ func (c *activeCall) sendProven(o *outbound, m *sip.Message) bool {
 	o.challenges++
 	o.proof, o.final, o.tx = proof, false, nil
 	c.send(o)
-	if o.method == "REFER" { // its number is what the reports of its progress go by
-		c.transfers[o.leg.dialog.LocalSeq] = c.transfers[m.CSeq()]
-		delete(c.transfers, m.CSeq())
-	}
 	return true
 }

@@ -3,6 +3,7 @@ package sbc
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -347,3 +348,29 @@ func (c counting) Handle(context.Context, slog.Record) error {
 }
 func (c counting) WithAttrs([]slog.Attr) slog.Handler { return c }
 func (c counting) WithGroup(string) slog.Handler      { return c }
+
+// A REFER that is too long for UDP is written a second time, with another number: its reports name that one.
+func TestLongReferIsReported(t *testing.T) {
+	scenario(t, relays, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.TLS).outboundCall(sdpSecure)
+		target := connect(caller, tel, sdpPlain)
+		tcp := r.peer(transport.TCP, carrierIP+":5060")
+		r.sbc.limits.Datagram = 100
+		for range 2 {
+			sent := caller.request("REFER", "", "Refer-To: <sip:+12125550177@x.example>", "Contact: "+caller.contact)
+			refer := tcp.want("REFER")
+			tcp.respond(refer, 202, "", "", "Contact: "+target.contact)
+			caller.want("202")
+			target.request("NOTIFY", "SIP/2.0 100 Trying", fmt.Sprintf("Event: refer;id=%d", refer.CSeq()), "Subscription-State: active")
+			got := caller.want("NOTIFY")
+			wantHeaders(t, "the NOTIFY", got, fmt.Sprintf("Event: refer;id=%d", sent.CSeq))
+			caller.respond(got, 200, "", "")
+			target.want("200")
+		}
+		caller.request("BYE", "")
+		caller.want("200")
+		tcp.bye()
+		r.record()
+	})
+}

@@ -49,8 +49,16 @@ func (c *activeCall) onRefer(e event) {
 		c.reply(e, 503, "")
 		return
 	}
-	out := &outbound{leg: to, method: "REFER"}
+	if c.transfers == nil {
+		c.transfers = map[uint32]uint32{}
+	}
+	out, seq := &outbound{leg: to, method: "REFER"}, uint32(0)
 	out.fill = func(b *sip.Builder) {
+		// Its number is what the reports of its progress go by. It is written anew, with another one, where it goes over
+		// another connection or is challenged.
+		delete(c.transfers, seq)
+		seq = to.dialog.LocalSeq
+		c.transfers[seq] = e.msg.CSeq()
 		b.Header("Contact", to.contact())
 		b.Header("Refer-To", target)
 		if addr, uri := c.ownForm(e.msg.Get(sip.HdrReferredBy)); uri != "" && len(addr.URI.Host) > 0 {
@@ -60,10 +68,6 @@ func (c *activeCall) onRefer(e event) {
 	}
 	out.then = func(m *sip.Message) { c.onReferAnswer(e, m) }
 	c.send(out)
-	if c.transfers == nil {
-		c.transfers = map[uint32]uint32{}
-	}
-	c.transfers[to.dialog.LocalSeq] = e.msg.CSeq()
 }
 
 // noTransfers is the verdict on a REFER that is neither executed nor relayed.
