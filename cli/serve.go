@@ -37,11 +37,16 @@ func (c *serveCommand) run(ctx context.Context, s *session) error {
 	if err != nil || ended {
 		return err
 	}
-	log.Info("node is up", "api", node.Ready().API, "domain", node.Ready().Domain, "version", version())
+	log.LogAttrs(ctx, slog.LevelInfo, "node is up",
+		append(node.Listening(), slog.String("domain", node.Ready().Domain), slog.String("version", version()))...)
 	if conf.Dev {
 		welcome(s, conf, node.Ready())
 	}
-	return wait(ctx, node, log, signals)
+	if err := wait(ctx, node, log, signals); err != nil {
+		return err
+	}
+	log.Info("node stopped")
+	return nil
 }
 
 func newLogger(conf config.Config, s *session) (*slog.Logger, error) {

@@ -186,9 +186,18 @@ func TestReadyFile(t *testing.T) {
 	if strings.Contains(p.out.String(), ready.SecretAccessKey) {
 		t.Error("the node printed the secret, although there is a ready file for it")
 	}
+	for _, want := range []string{
+		`"node is up" api=` + ready.API + " sip_udp=" + ready.SIP.UDP + " sip_tcp=" + ready.SIP.TCP + " sip_tls=" + ready.SIP.TLS + " dns=" + ready.DNS,
+		" media=127.0.0.1 media_ports=", " domain=carillon.test ",
+	} {
+		eventually(t, want, func() bool { return strings.Contains(p.out.String(), want) })
+	}
 	p.signal(syscall.SIGTERM)
 	if status := p.ended(); status != 0 {
 		t.Errorf("exit status %d after SIGTERM, want 0", status)
+	}
+	if log := strings.TrimSpace(p.out.String()); !strings.HasSuffix(log, `msg="node stopped"`) {
+		t.Errorf("the log's last line is not that the node stopped:\n%s", log)
 	}
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the ready file outlives the node: %v", err)

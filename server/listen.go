@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 
 	"carillon/config"
 	"carillon/sip/transport"
@@ -215,6 +217,29 @@ func (n *Node) reachable(a netip.AddrPort) string {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port()).String()
 	}
 	return a.String()
+}
+
+// Listening says where the node listens and where its media is, as the start of its log tells it. Listeners that are off are
+// left out.
+func (n *Node) Listening() []slog.Attr {
+	attrs := []slog.Attr{slog.String("api", n.ready.API)}
+	for _, l := range []struct {
+		name string
+		at   netip.AddrPort
+	}{{"sip_udp", n.bound.udp}, {"sip_tcp", n.bound.tcp}, {"sip_tls", n.bound.tls}, {"dns", n.bound.dns}, {"metrics", n.bound.metrics}} {
+		if l.at.IsValid() {
+			attrs = append(attrs, slog.String(l.name, l.at.String()))
+		}
+	}
+	media := make([]string, 0, len(n.config.MediaIP))
+	for _, ip := range n.config.MediaIP {
+		media = append(media, ip.String())
+	}
+	attrs = append(attrs, slog.String("media", strings.Join(media, ",")), slog.String("media_ports", n.config.MediaPorts.String()))
+	if len(n.config.MediaAdvertise) > 0 {
+		attrs = append(attrs, slog.Any("media_advertise", n.config.MediaAdvertise))
+	}
+	return attrs
 }
 
 // port returns the port the node listens on for a protocol, 0 for none.
