@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	v1 "carillon/api/v1"
+	"carillon/clock"
 	"carillon/server"
 )
 
@@ -208,6 +209,16 @@ func TestRehearse(t *testing.T) {
 	s.refuse("rehearse --to +12125550123 --source 127.0.0.1", 2, "--connector")
 	if named := s.run("rehearse --to echo --source 127.0.0.1 --connector " + id); named.status != 1 || !strings.Contains(named.out, "termination_disabled") {
 		t.Errorf("%+v", named)
+	}
+	// Without a caller id it is the one that a call would show.
+	if err := newClient(s.ready(), clock.System()).putTermination(t.Context(), id, "127.0.0.1/32"); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("number import +12065550100 --connector " + id)
+	s.expect("rehearse --to echo --source 127.0.0.1 --connector "+id, "+12065550100 US")
+	s.expect("rehearse --to echo --source 127.0.0.1", "connector        "+id, "+12065550100 US")
+	if stolen := s.run("rehearse --to echo --source 127.0.0.1 --from +12065559999 --connector " + id); !strings.Contains(stolen.out, "caller_id_not_owned") {
+		t.Errorf("%+v", stolen)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 type rehearseCommand struct {
 	nodeFlags
-	From      string `placeholder:"NUMBER" help:"Caller id."`
+	From      string `placeholder:"NUMBER" help:"Caller id; left out: the default of the connector, or a number of it or of the account."`
 	To        string `required:"" placeholder:"NUMBER|NAME" help:"Number dialled, or the name of a laboratory number such as echo."`
 	Source    string `required:"" placeholder:"IP[:PORT]" help:"Address the INVITE would come from."`
 	Connector string `placeholder:"VCID" help:"Connector it would be sent to; left out: the one that takes the caller's own number, or the only one."`
@@ -41,6 +41,9 @@ func (c *rehearseCommand) run(ctx context.Context, s *session) error {
 	in := v1.Rehearse{
 		From: c.From, To: to, Source: c.Source, ConnectorID: c.Connector, Inbound: c.Inbound, Transport: c.Transport, SIPS: c.SIPS, User: c.User,
 	}
+	if c.From == "" && !c.Inbound {
+		in.From = node.usualFrom(ctx, c.Connector)
+	}
 	if c.SRTP != "auto" {
 		in.SRTP = new(c.SRTP == "on")
 	}
@@ -59,6 +62,27 @@ func (c *rehearseCommand) run(ctx context.Context, s *session) error {
 		return errNotHeld
 	}
 	return nil
+}
+
+// usualFrom is the caller id of a call for which none is given, empty where there is none or who asks may not look for it:
+// the rehearsal then says what such a call meets.
+func (c *client) usualFrom(ctx context.Context, connector string) string {
+	if connector == "" { // which it is depends on the number
+		number, err := c.numberInUse(ctx, "")
+		if err != nil {
+			return ""
+		}
+		return number
+	}
+	via, err := c.findConnector(ctx, connector)
+	if err != nil {
+		return ""
+	}
+	number, err := c.callerID(ctx, via)
+	if err != nil {
+		return ""
+	}
+	return number
 }
 
 // printRehearsal shows the rules in the order they were asked.
