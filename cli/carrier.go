@@ -22,8 +22,8 @@ type carrierPutCommand struct {
 	nodeFlags
 	Name     string        `arg:"" help:"Name of the carrier."`
 	Target   []string      `required:"" sep:"none" placeholder:"'sip:HOST:PORT;transport=udp|tcp|tls'" help:"Where calls go; repeat it for the next to try."`
-	Prefix   []string      `placeholder:"+1" help:"Beginning of the numbers it takes; may be repeated. Without one it takes all."`
-	SRTP     string        `name:"srtp" default:"off" placeholder:"off|offer|require" help:"Encryption of its media."`
+	Prefix   []string      `placeholder:"+1" help:"Beginning of the numbers it takes; may be repeated. Without one it takes all. The carriers with the longest match are tried first, then the others that match."`
+	SRTP     string        `name:"srtp" default:"off" placeholder:"off|offer|require" help:"Encryption of its media. It holds for this carrier: another one that takes the number is tried by its own."`
 	Source   []string      `placeholder:"CIDR" help:"Network its calls come from, besides its targets; may be repeated."`
 	Probe    time.Duration `placeholder:"DURATION" help:"How often it is asked whether it is up."`
 	User     string        `help:"User name for its challenge."`
