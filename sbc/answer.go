@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"carillon/call"
 	"carillon/sip"
@@ -306,13 +308,17 @@ func passedOn(status int) int {
 }
 
 // phraseOf returns a peer's reason phrase if it can be written on: one that names a host or an address would tell the
-// other side about the peer's network.
+// other side about the peer's network, and what does not print would command the terminal on which the record is read.
 func phraseOf(m *sip.Message) string {
 	phrase := string(m.Reason())
-	if len(phrase) > 100 || slices.ContainsFunc(strings.FieldsFunc(phrase, between), namesHost) {
+	if len(phrase) > 100 || !prints(phrase) || slices.ContainsFunc(strings.FieldsFunc(phrase, between), namesHost) {
 		return sip.ReasonPhrase(m.Status())
 	}
 	return phrase
+}
+
+func prints(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func between(r rune) bool { return strings.ContainsRune(" \t;,()<>[]\"'=", r) }

@@ -374,3 +374,25 @@ func TestLongReferIsReported(t *testing.T) {
 		r.record()
 	})
 }
+
+// A phrase that does not print stays with who said it: records are read on terminals, which it would command.
+func TestPhraseThatDoesNotPrint(t *testing.T) {
+	for phrase, want := range map[string]string{
+		"Busy\x1b]0;owned\x07": "Busy Here", "B\xffsy": "Busy Here", "Besetzt, später": "Besetzt, später",
+	} {
+		scenario(t, (*world).oneTarget, func(r *rig) {
+			tel := r.tel()
+			caller := r.customer(transport.UDP).outboundCall(sdpPlain).start()
+			caller.want("100")
+			target := tel.ring()
+			target.answerRaw(486, "", func(b []byte) []byte { return bytes.Replace(b, []byte("Busy Here"), []byte(phrase), 1) })
+			target.want("ACK")
+			if got := string(caller.refused("486").Reason()); got != want {
+				t.Errorf("%q reaches the caller as %q, want %q", phrase, got, want)
+			}
+			if rec := r.record(); !strings.Contains(rec.Attempts[0].Error, want) {
+				t.Errorf("%q is recorded as %q", phrase, rec.Attempts[0].Error)
+			}
+		})
+	}
+}
