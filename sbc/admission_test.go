@@ -346,7 +346,10 @@ func TestCredentialsNeverSent(t *testing.T) {
 				time.Sleep(time.Second / 2)
 			}
 		}
-		if n := len(r.sbc.challenged.strangers); n != maxChallenged || r.sbc.Stats().Unrecorded.Load() != 0 {
+		r.sbc.challenged.mu.Lock() // their time runs out from here on
+		n := len(r.sbc.challenged.strangers)
+		r.sbc.challenged.mu.Unlock()
+		if n != maxChallenged || r.sbc.Stats().Unrecorded.Load() != 0 {
 			t.Errorf("%d strangers are waited for, want %d", n, maxChallenged)
 		}
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "reason=credentials_required") {
