@@ -1,7 +1,7 @@
 // Package numbering says to which country a phone number belongs, and which ranges cost more than they seem to.
 //
-// Its tables follow the ITU-T list of assigned country codes and, inside +1, the area codes that NANPA assigns to
-// countries other than the United States; README.md names the editions. The package is pure: no I/O, no state.
+// Its tables of countries and premium rates are made from the public data of libphonenumber; README.md names the sources.
+// The package is pure: no I/O, no state.
 package numbering
 
 import (
