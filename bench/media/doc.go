@@ -4,6 +4,7 @@
 //
 //	cd bench && go run ./media                    processor time, latency and loss at one number of calls
 //	cd bench && go run ./media -max               the highest number of calls with little loss and latency
+//	cd bench && go run ./media -floors LIST       the same beside bare forwarders of several ways to receive and send
 //	cd bench && go run ./media -setup             processor time of setting the media of a call up and taking them down
 //	cd bench && go run ./media -soak 30m -calls N that nothing grows and nothing is lost
 //

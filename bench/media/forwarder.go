@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +16,7 @@ import (
 // forwarder receives and sends and does nothing else, in a process of its own: what any relay in user space with a socket
 // for each leg costs at least.
 type forwarder struct {
+	floor   string
 	cmd     *exec.Cmd
 	told    io.WriteCloser
 	answers *bufio.Reader
@@ -27,14 +27,14 @@ const forwardFlag = "-forward-for-the-load"
 
 const forwarderHost = "127.0.0.14"
 
-func (f *forwarder) name() string { return "bare forwarder" }
+func (f *forwarder) name() string { return "bare, " + f.floor }
 
 func (f *forwarder) start(variant) error {
 	all, err := under()
 	if err != nil {
 		return err
 	}
-	f.cmd = exec.Command(all[0], append(all[1:], all[0], forwardFlag)...)
+	f.cmd = exec.Command(all[0], append(all[1:], all[0], forwardFlag, f.floor)...)
 	f.cmd.Stderr = os.Stderr
 	if f.told, err = f.cmd.StdinPipe(); err != nil {
 		return err
@@ -80,38 +80,15 @@ func (f *forwarder) call(l *load, n int) (fars [2]far, err error) {
 }
 
 // forward is the forwarder: for each line with the addresses of two ends it opens two sockets and says which.
-func forward(in io.Reader, out io.Writer) error {
+func forward(floor string, in io.Reader, out io.Writer) error {
+	runtime.GOMAXPROCS(2) // the loop keeps one for itself
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return err
 	}
-	// The sockets' numbers are what a packet needs: where it goes, and from which socket.
-	type way struct {
-		to   unix.RawSockaddrInet4
-		from int
-	}
-	ways := make([]way, 1<<17)
-	go func() {
-		runtime.LockOSThread()
-		var events [256]unix.EpollEvent
-		var b [2048]byte
-		for {
-			n, err := unix.EpollWait(epoll, events[:], -1)
-			if err != nil && err != unix.EINTR {
-				return
-			}
-			for _, event := range events[:max(n, 0)] {
-				w := &ways[event.Fd]
-				size, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(event.Fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0)
-				if errno == 0 {
-					_, _, _ = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(w.from), uintptr(unsafe.Pointer(&b[0])), size, 0,
-						uintptr(unsafe.Pointer(&w.to)), unix.SizeofSockaddrInet4)
-				}
-			}
-		}
-	}()
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
+	ways, added := make([]way, 1<<17), make(chan int, 1024)
+	forwardOver(floor, epoll, added, ways)
+	for lines := bufio.NewScanner(in); lines.Scan(); {
 		var fds [2]int
 		var at [2]netip.AddrPort
 		for i := range fds {
@@ -124,9 +101,19 @@ func forward(in io.Reader, out io.Writer) error {
 			if err != nil {
 				return err
 			}
-			ways[fds[1-i]] = way{sockaddr(to), fds[i]}
+			w := way{sockaddr(to), fds[i], strings.HasSuffix(floor, connectedWord)}
+			if w.connected {
+				if err := unix.Connect(fds[i], &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
+					return err
+				}
+			}
+			ways[fds[1-i]] = w
 		}
 		for _, fd := range fds {
+			if strings.HasPrefix(floor, floorRing) {
+				added <- fd
+				continue
+			}
 			event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
 			if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 				return err
@@ -136,7 +123,7 @@ func forward(in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
-	return lines.Err()
+	return nil
 }
 
 // bound opens a socket on any port of a host.

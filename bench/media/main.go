@@ -20,6 +20,7 @@ type settings struct {
 	soak          time.Duration
 	peer          bool
 	binary        string
+	floors        string
 }
 
 func main() {
@@ -33,6 +34,7 @@ func main() {
 	flag.BoolVar(&s.setup, "setup", false, "measure setting media up and taking them down")
 	flag.DurationVar(&s.soak, "soak", 0, "watch the node for so long")
 	flag.BoolVar(&s.peer, "peer", hasRTPEngine(), "measure rtpengine, too")
+	flag.StringVar(&s.floors, "floors", floorEpoll, "bare forwarders, with commas: "+floorEpoll+", "+floorGathered+" or "+floorRing+", each also with "+connectedWord)
 	flag.StringVar(&s.binary, "carillon", "", "the node's program; built when empty")
 	if main, done := disguised(os.Args); done {
 		exit(main())
@@ -44,8 +46,8 @@ func main() {
 // disguised returns what else this program does where it is run by itself.
 func disguised(args []string) (main func() error, done bool) {
 	switch {
-	case len(args) == 2 && args[1] == forwardFlag:
-		return func() error { return forward(os.Stdin, os.Stdout) }, true
+	case len(args) == 3 && args[1] == forwardFlag:
+		return func() error { return forward(args[2], os.Stdin, os.Stdout) }, true
 	case len(args) > 2 && args[1] == underFlag:
 		return func() error { return runUnder(args[2:]) }, true
 	}
@@ -82,7 +84,11 @@ func run(s settings) error {
 	if err := stay(); err != nil {
 		return err
 	}
-	systems := []system{&node{Node: party.Node{Binary: s.binary}}, &forwarder{}}
+	bare, err := floors(s.floors)
+	if err != nil {
+		return err
+	}
+	systems := append([]system{&node{Node: party.Node{Binary: s.binary}}}, bare...)
 	if s.peer {
 		systems = append(systems, &rtpengine{})
 	}

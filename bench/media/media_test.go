@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"carillon/bench/party"
 )
@@ -25,24 +28,51 @@ func TestLoad(t *testing.T) {
 	if err := party.Build(binary); err != nil {
 		t.Fatal(err)
 	}
-	systems := []system{&node{Node: party.Node{Binary: binary}}, &forwarder{}}
+	systems := []system{&node{Node: party.Node{Binary: binary}}, &forwarder{floor: floorEpoll}}
 	if hasRTPEngine() {
 		systems = append(systems, &rtpengine{})
 	}
-	s := settings{calls: 5, warm: 100 * time.Millisecond, length: 400 * time.Millisecond}
 	for _, v := range variants() {
 		for _, system := range systems {
-			t.Run(v.name+"/"+system.name(), func(t *testing.T) {
-				got, out, err := s.visit(system, v)
-				if err != nil {
-					t.Fatal(err)
-				}
-				const sent = 5 * 2 * 20
-				if out.sent != sent || out.arrived != sent || out.doubled != 0 || got.each <= 0 || out.latency.total != sent {
-					t.Errorf("%d of %d packets arrived, %s, %v each", out.arrived, out.sent, out, got.each)
-				}
-			})
+			t.Run(v.name+"/"+system.name(), func(t *testing.T) { carries(t, system, v) })
 		}
+	}
+}
+
+// Every way to forward there is forwards all packets, packets of the variant with the longest ones, too.
+func TestFloors(t *testing.T) {
+	names := "epoll,epoll-connected,gathered,gathered-connected"
+	switch r, err := newRing(8, 16); {
+	case err == nil:
+		names += ",ring,ring-connected"
+		_ = unix.Close(r.fd)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOSYS):
+		t.Logf("without rings, which the system forbids: %v", err)
+	default:
+		t.Error(err)
+	}
+	list, err := floors(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, system := range list {
+		t.Run(system.name(), func(t *testing.T) { carries(t, system, variant{"gcm-gcm", [2]string{gcm, gcm}}) })
+	}
+	if list, err := floors("epoll,rings"); err == nil {
+		t.Errorf("floors %v from a name that is none", list)
+	}
+}
+
+// carries has a system carry a few calls for a moment, and looks at each packet.
+func carries(t *testing.T, system system, v variant) {
+	s := settings{calls: 5, warm: 100 * time.Millisecond, length: 400 * time.Millisecond}
+	got, out, err := s.visit(system, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const sent = 5 * 2 * 20
+	if out.sent != sent || out.arrived != sent || out.doubled != 0 || got.each <= 0 || out.latency.total != sent {
+		t.Errorf("%d of %d packets arrived, %s, %v each", out.arrived, out.sent, out, got.each)
 	}
 }
 
