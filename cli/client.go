@@ -34,6 +34,9 @@ const (
 	defaultRegion  = "us-east-1"
 )
 
+// readyFileVariable names the ready file of the node that commands speak to. To carillon serve it is --ready-file.
+const readyFileVariable = "CARILLON_READY_FILE"
+
 // client speaks to the API of one node.
 type client struct {
 	node    server.Ready // where it is; with CARILLON_API only the API's address is known
@@ -55,7 +58,7 @@ func (f *nodeFlags) connect(s *session) (*client, error) {
 	env := func(name string) string { v, _ := s.getenv(name); return v }
 	file := f.ReadyFile
 	if file == "" && env("CARILLON_API") == "" {
-		file = env("CARILLON_READY_FILE")
+		file = env(readyFileVariable)
 	}
 	var ready server.Ready
 	var token string

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -34,8 +35,11 @@ func (c *serveCommand) run(ctx context.Context, s *session) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	node, ended, err := start(ctx, conf, log, signals)
-	if err != nil || ended {
-		return err
+	if err != nil {
+		return trunk.Errorf(trunk.Unavailable, "The node did not start: %v.%s%s", err, advice(err), s.strayReadyFile(err))
+	}
+	if ended {
+		return nil
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "node is up",
 		append(node.Listening(), slog.String("domain", node.Ready().Domain), slog.String("version", version()))...)
@@ -47,6 +51,16 @@ func (c *serveCommand) run(ctx context.Context, s *session) error {
 	}
 	log.Info("node stopped")
 	return nil
+}
+
+// strayReadyFile says of a ready file that is another node's where its name comes from, if that is the variable by which the
+// other commands find that node: whoever has set it for them did not mean this one.
+func (s *session) strayReadyFile(err error) string {
+	var taken *server.ReadyFileTakenError
+	if name, _ := s.getenv(readyFileVariable); !errors.As(err, &taken) || s.given("ready-file") || name != taken.File {
+		return ""
+	}
+	return " The name is from $" + readyFileVariable + ", by which the other commands find that node: unset it here."
 }
 
 func newLogger(conf config.Config, s *session) (*slog.Logger, error) {
@@ -79,10 +93,7 @@ func start(ctx context.Context, conf config.Config, log *slog.Logger, signals ch
 			if ended {
 				return nil, true, nil
 			}
-			if err != nil {
-				return nil, false, trunk.Errorf(trunk.Unavailable, "The node did not start: %v.%s", err, advice(err))
-			}
-			return node, false, nil
+			return node, false, err
 		case got := <-signals:
 			if got != syscall.SIGHUP {
 				ended = true

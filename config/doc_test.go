@@ -63,6 +63,9 @@ A setting is a flag of ` + "`carillon serve`" + `, a variable in the environment
 environment, then the file, then the default. A list is separated by commas, or is a list in the file. Durations are
 written like ` + "`90s` or `1h30m`, sizes like `64MiB`" + `. A listener may be ` + "`off`" + `, and its port ` + "`0`" + ` for a free one.
 ` + "`carillon config check`" + ` judges all of it without starting a node.
+
+The other commands find a node by ` + "`CARILLON_READY_FILE` or `CARILLON_API`" + `, which are the node's own ` + "`--ready-file` and `--api`" + `, too:
+in a shell that has them set for a node that runs, a second ` + "`carillon serve`" + ` takes them as its own.
 `)
 	group := ""
 	for _, f := range Fields() {

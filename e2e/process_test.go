@@ -454,3 +454,30 @@ func TestSecondNode(t *testing.T) {
 	}
 	first.connector(false) // the first one is as before
 }
+
+// TestReadyFileOfTheShell: in a shell that names a running node to the other commands, a second node would have taken its
+// ready file, and has to say why.
+func TestReadyFileOfTheShell(t *testing.T) {
+	t.Parallel()
+	first := serve(t, t.TempDir(), filepath.Join(t.TempDir(), "ready.json"))
+	for _, flag := range []bool{false, true} {
+		args := []string{"serve", "--dev"}
+		if flag {
+			args = append(args, "--ready-file", first.file)
+		}
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(self, args...)
+		cmd.Env = append(os.Environ(), asCarillon+"=1", "CARILLON_READY_FILE="+first.file)
+		out, err := cmd.CombinedOutput()
+		var status *exec.ExitError
+		if !errors.As(err, &status) || !strings.Contains(string(out), first.file+" belongs to a node that runs") {
+			t.Errorf("given as a flag %t: %v, %s", flag, err, out)
+		}
+		if got := strings.Contains(string(out), "The name is from $CARILLON_READY_FILE"); got == flag {
+			t.Errorf("given as a flag %t: the variable is named %t in %s", flag, got, out)
+		}
+	}
+}

@@ -55,6 +55,18 @@ func (n *Node) announce(context.Context) error {
 	return nil
 }
 
+// ReadyFileTakenError refuses to start a node whose ready file is that of another one, which runs.
+type ReadyFileTakenError struct {
+	// File is the ready file, PID the process of the node that has written it.
+	File string
+	PID  int
+}
+
+// Error names the file, the process and what to do.
+func (e *ReadyFileTakenError) Error() string {
+	return fmt.Sprintf("the ready file %s belongs to a node that runs, process %d: stop that node, or give this one another --ready-file", e.File, e.PID)
+}
+
 // claimReadyFile removes the ready file of a node that is gone: a tool that waits for the file must not see the one of the
 // last run. While that node runs the file is its own, and this node must not start: it would hide the first from its
 // operator, and take the file with it at its end.
@@ -71,7 +83,7 @@ func (n *Node) claimReadyFile(context.Context) error {
 	}
 	var r Ready
 	if json.Unmarshal(text, &r) == nil && r.PID > 0 && r.PID != os.Getpid() && sameProgram(r.PID) {
-		return fmt.Errorf("the ready file %s belongs to a node that runs, process %d: stop that node, or give this one another --ready-file", n.config.ReadyFile, r.PID)
+		return &ReadyFileTakenError{File: n.config.ReadyFile, PID: r.PID}
 	}
 	if err := os.Remove(n.config.ReadyFile); err != nil {
 		return fmt.Errorf("remove old ready file: %w", err)
