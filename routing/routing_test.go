@@ -371,6 +371,22 @@ func TestPlanInbound(t *testing.T) {
 	}
 }
 
+// TestEncryptionOverridesTheProtocol: a route of an encrypted connector is dialled over TLS whatever protocol it names, to
+// the port it names, else to the one that DNS has or 5061.
+func TestEncryptionOverridesTheProtocol(t *testing.T) {
+	for _, protocol := range []string{"TCP", "UDP"} {
+		for port, want := range map[uint16]string{0: "sip:pbx.example.com;transport=tls", 5070: "sip:pbx.example.com:5070;transport=tls"} {
+			c := newConnector()
+			c.RequireEncryption = true
+			c.Origination.Routes[0].Protocol, c.Origination.Routes[0].Port = protocol, port
+			p, refusal := PlanInbound(snapshot(t, c), c, Facts{User: string(own), From: "+12125550123"}, chooser(1))
+			if refusal != nil || targets(p) != want || p.Targets[0].SRTP != call.SRTPRequire {
+				t.Errorf("%s, port %d: got %s, %v, want %s with SRTP", protocol, port, targets(p), refusal, want)
+			}
+		}
+	}
+}
+
 func TestPrintable(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "", "+1206": "+1206", "a b": "a?b", "a\r\nb": "a??b", "\"<>\\": "????", "é": "??", strings.Repeat("x", 100): strings.Repeat("x", 64),
