@@ -25,7 +25,7 @@ type carrierPutCommand struct {
 	Prefix   []string      `placeholder:"+1" help:"Beginning of the numbers it takes; may be repeated. Without one it takes all. The carriers with the longest match are tried first, then the others that match."`
 	SRTP     string        `name:"srtp" default:"off" placeholder:"off|offer|require" help:"Encryption of its media. It holds for this carrier: another one that takes the number is tried by its own."`
 	Source   []string      `placeholder:"CIDR" help:"Network its calls come from, besides its targets; may be repeated."`
-	Probe    time.Duration `placeholder:"DURATION" help:"How often it is asked whether it is up."`
+	Probe    time.Duration `placeholder:"DURATION" help:"How often each target is asked whether it is up, by OPTIONS; one that does not answer is tried last, and the log says so."`
 	User     string        `help:"User name for its challenge."`
 	Password string        `help:"Password for its challenge; - reads it from standard input, where no process list shows it."`
 }

@@ -23,6 +23,7 @@ const (
 // probes are the OPTIONS sent to carriers' targets.
 type probes struct {
 	due     map[string]time.Time // by target
+	silent  map[string]bool      // targets that left the last one unanswered
 	results chan probeResult
 	flying  int
 }
@@ -36,7 +37,7 @@ type probeResult struct {
 // Probe sends OPTIONS to the targets of carriers that ask for it, until ctx ends. A target that does not answer is tried
 // last by calls until it does.
 func (s *Server) Probe(ctx context.Context) {
-	p := probes{due: make(map[string]time.Time), results: make(chan probeResult, maxProbes)}
+	p := probes{due: make(map[string]time.Time), silent: make(map[string]bool), results: make(chan probeResult, maxProbes)}
 	for {
 		tick := make(chan struct{})
 		timer := s.clock.AfterFunc(probeTick, func() { close(tick) })
@@ -47,7 +48,7 @@ func (s *Server) Probe(ctx context.Context) {
 				return
 			case r := <-p.results:
 				p.flying--
-				s.noteProbe(r)
+				s.noteProbe(&p, r)
 			case <-tick:
 				waiting = false
 			}
@@ -78,10 +79,25 @@ func (s *Server) probeDue(ctx context.Context, p *probes) {
 		}
 	}
 	p.due = due
+	for name := range p.silent {
+		if _, still := due[name]; !still {
+			delete(p.silent, name)
+		}
+	}
 }
 
-func (s *Server) noteProbe(r probeResult) {
+// noteProbe takes a result down. The log has changes alone: a carrier that is down for a night is one line.
+func (s *Server) noteProbe(p *probes, r probeResult) {
 	s.stats.Probes.Add(1)
+	_, asked := p.due[r.target] // else its carrier is gone meanwhile
+	switch {
+	case r.alive && p.silent[r.target]:
+		delete(p.silent, r.target)
+		s.log.Info("carrier's target answers OPTIONS again", "target", r.target)
+	case !r.alive && asked && !p.silent[r.target]:
+		p.silent[r.target] = true
+		s.log.Warn("carrier's target does not answer OPTIONS: calls try it last", "target", r.target)
+	}
 	if r.alive {
 		s.failures.forget(r.target)
 		return

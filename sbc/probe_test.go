@@ -1,7 +1,10 @@
 package sbc
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +56,35 @@ func TestProbe(t *testing.T) {
 		call(tel)
 		if got := r.sbc.stats.Probes.Load(); got != 4 {
 			t.Errorf("%d probes, want 4", got)
+		}
+	})
+}
+
+// TestProbeChangesAreLogged: that a target went away, and that it came back, is one line each, however often it was asked.
+func TestProbeChangesAreLogged(t *testing.T) {
+	const every = 10 * time.Second
+	scenario(t, func(w *world) { w.carriers[0].Probe = every }, func(r *rig) {
+		tel, backup := r.tel(), r.backup()
+		var log bytes.Buffer
+		r.sbc.log = slog.New(slog.NewTextHandler(&log, nil))
+		stop := probing(r)
+		time.Sleep(probeTick)
+		for range 3 {
+			backup.respond(backup.want("OPTIONS"), 200, "x", "")
+			time.Sleep(DefaultTargetSilent + time.Millisecond)
+			synctest.Wait()
+			tel.clear() // it has answered none of them
+			time.Sleep(every - DefaultTargetSilent - time.Millisecond)
+		}
+		time.Sleep(probeTick)
+		backup.respond(backup.want("OPTIONS"), 200, "x", "")
+		tel.respond(tel.want("OPTIONS"), 200, "x", "")
+		synctest.Wait()
+		stop()
+		got := log.String()
+		gone, back := strings.Count(got, "level=WARN msg=\"carrier's target does not answer OPTIONS"), strings.Count(got, "level=INFO msg=\"carrier's target answers OPTIONS again")
+		if target := "target=\"sip:" + carrierIP + ";transport=udp\""; gone != 1 || back != 1 || strings.Count(got, target) != 2 {
+			t.Errorf("gone %d times, back %d times, want once each, of %s:\n%s", gone, back, target, got)
 		}
 	})
 }
