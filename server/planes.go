@@ -125,7 +125,7 @@ func (n *Node) startDNS(context.Context) error {
 	}
 	s, err := dns.New(dns.Config{
 		Zone: zone{n}, Domains: []string{n.ready.Domain}, Clock: n.clock, Logger: n.log.With("plane", "dns"),
-		NameServers: []dns.NameServer{{Name: "ns." + n.ready.Domain, Addrs: n.sipAddrs()}},
+		NameServers: []dns.NameServer{{Name: n.nameServer(), Addrs: n.sipAddrs()}},
 		Serial:      func() uint32 { return uint32(n.directory.Snapshot().Revision() & math.MaxUint32) },
 	})
 	if err != nil {
@@ -136,6 +136,9 @@ func (n *Node) startDNS(context.Context) error {
 	n.running.Go(func() { n.watch("DNS over TCP", s.ServeTCP(n.background, n.open.dnsTCP)) })
 	return nil
 }
+
+// nameServer is the name that the zone above has to delegate the installation's domain to.
+func (n *Node) nameServer() string { return "ns." + n.ready.Domain }
 
 // watch logs the end of something that should run as long as the node.
 func (n *Node) watch(what string, err error) {
