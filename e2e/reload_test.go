@@ -51,26 +51,26 @@ func TestReload(t *testing.T) {
 		t.Fatalf("the node shows %s", got)
 	}
 	const doubt = "has no name for *.voiceconnector.carillon.test: clients that check it will not connect."
-	if got := p.out.String(); !strings.Contains(got, chain+" "+doubt) || !strings.Contains(got, "names=old.example.org") {
-		t.Errorf("the log of the start has neither the certificate's name nor %q:\n%s", doubt, got)
-	}
+	eventually(t, "the certificate's name and a doubt about it in the log of the start", func() bool {
+		got := p.out.String()
+		return strings.Contains(got, chain+" "+doubt) && strings.Contains(got, "names=old.example.org")
+	})
 	if err := os.WriteFile(chain, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(syscall.SIGHUP)
 	eventually(t, "the complaint about the damaged file", func() bool { return strings.Contains(p.out.String(), "the old ones stay") })
-	if got := p.out.String(); !strings.Contains(got, "--tls-cert "+chain+" with --tls-key "+key+":") {
-		t.Errorf("the complaint does not name the files:\n%s", got)
-	}
+	eventually(t, "the names of the files", func() bool { return strings.Contains(p.out.String(), "--tls-cert "+chain+" with --tls-key "+key+":") })
 	if got := name(dial()); got != "old.example.org" {
 		t.Errorf("after a damaged file the node shows %s", got)
 	}
 	write("new.example.org")
 	p.signal(syscall.SIGHUP)
 	eventually(t, "the new certificate", func() bool { return name(dial()) == "new.example.org" })
-	if got := p.out.String(); !strings.Contains(got, "names=new.example.org") || strings.Count(got, doubt) != 2 {
-		t.Errorf("the log does not describe the new certificate:\n%s", got)
-	}
+	eventually(t, "the new certificate in the log", func() bool {
+		got := p.out.String()
+		return strings.Contains(got, "names=new.example.org") && strings.Count(got, doubt) == 2
+	})
 	// A keep-alive (RFC 5626 §3.5.1) on the connection that was open is still answered.
 	if _, err := open.Write([]byte("\r\n\r\n")); err != nil {
 		t.Fatal(err)
