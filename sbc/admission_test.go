@@ -291,6 +291,14 @@ func TestLockoutsGrowAndAreBounded(t *testing.T) {
 	}
 }
 
+// awaited is how many callers got a challenge and are waited for: of those that a record is kept of, and strangers.
+func (r *rig) awaited() (known, strangers int) {
+	u := &r.sbc.challenged
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.by), len(u.strangers)
+}
+
 // A phone without a password gets a record, so that its owner finds out.
 func TestCredentialsNeverSent(t *testing.T) {
 	listed := func(w *world) { w.withCredentials("alice", "secret") }
@@ -346,10 +354,7 @@ func TestCredentialsNeverSent(t *testing.T) {
 				time.Sleep(time.Second / 2)
 			}
 		}
-		r.sbc.challenged.mu.Lock() // their time runs out from here on
-		n := len(r.sbc.challenged.strangers)
-		r.sbc.challenged.mu.Unlock()
-		if n != maxChallenged || r.sbc.Stats().Unrecorded.Load() != 0 {
+		if _, n := r.awaited(); n != maxChallenged || r.sbc.Stats().Unrecorded.Load() != 0 {
 			t.Errorf("%d strangers are waited for, want %d", n, maxChallenged)
 		}
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "reason=credentials_required") {
@@ -363,15 +368,16 @@ func TestCredentialsNeverSent(t *testing.T) {
 				time.Sleep(time.Second / 2)
 			}
 		}
-		if n := len(r.sbc.challenged.by); n != maxChallenged {
+		if n, _ := r.awaited(); n != maxChallenged {
 			t.Errorf("%d callers are waited for, want %d", n, maxChallenged)
 		}
 		if n := r.sbc.Stats().Unrecorded.Load(); n != 5 {
 			t.Errorf("%d are not recorded, want 5", n)
 		}
 		r.sbc.Drain(context.Background())
-		if n := len(r.records.list()); n != maxRefusalRecords || len(r.sbc.challenged.by) != 0 {
-			t.Errorf("%d records, %d still waited for", n, len(r.sbc.challenged.by))
+		known, _ := r.awaited()
+		if n := len(r.records.list()); n != maxRefusalRecords || known != 0 {
+			t.Errorf("%d records, %d still waited for", n, known)
 		}
 	})
 }
