@@ -23,6 +23,14 @@ var trialWorlds = []struct {
 	}, deadV6, aliveV4},
 }
 
+// place starts a call that the node has taken in.
+func (r *rig) place() *agent {
+	r.t.Helper()
+	caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
+	caller.want("100")
+	return caller
+}
+
 // When the time of a failure is over, one call at a time finds out whether somebody is there again; the others do not
 // wait for it. Once it was answered the target has its place again.
 func TestOneCallTriesWhatFailed(t *testing.T) {
@@ -31,11 +39,6 @@ func TestOneCallTriesWhatFailed(t *testing.T) {
 			scenario(t, st.world, func(r *rig) {
 				st.names(r)
 				first, next := r.peer(transport.UDP, st.first), r.peer(transport.UDP, st.next)
-				place := func() *agent {
-					caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
-					caller.want("100")
-					return caller
-				}
 				refusedBy := func(caller *agent, p *peer) {
 					t.Helper()
 					busy(p)
@@ -48,25 +51,25 @@ func TestOneCallTriesWhatFailed(t *testing.T) {
 					first.clear()
 					refusedBy(caller, next)
 				}
-				silent(place())
+				silent(r.place())
 				for range 2 { // it stays dead: each time is one call's
 					time.Sleep(DefaultFailedFor)
-					trial := place()
+					trial := r.place()
 					for range 3 {
-						refusedBy(place(), next)
+						refusedBy(r.place(), next)
 					}
 					silent(trial)
-					refusedBy(place(), next)
+					refusedBy(r.place(), next)
 				}
 				time.Sleep(DefaultFailedFor)
-				trial := place()
+				trial := r.place()
 				target := first.ring()
-				refusedBy(place(), next)
+				refusedBy(r.place(), next)
 				target.answer(100, "") // of a proxy, which says nothing about those behind it
-				refusedBy(place(), next)
+				refusedBy(r.place(), next)
 				target.answer(180, "")
 				trial.want("180")
-				refusedBy(place(), first)
+				refusedBy(r.place(), first)
 				target.answer(486, "")
 				first.want("ACK")
 				trial.refused("486")
@@ -84,19 +87,14 @@ func TestTrialPassesOn(t *testing.T) {
 			scenario(t, st.world, func(r *rig) {
 				st.names(r)
 				first, next := r.peer(transport.UDP, st.first), r.peer(transport.UDP, st.next)
-				place := func() *agent {
-					caller := r.customer(transport.TCP).outboundCall(sdpPlain).start()
-					caller.want("100")
-					return caller
-				}
-				caller := place()
+				caller := r.place()
 				time.Sleep(DefaultTargetSilent)
 				busy(next)
 				caller.refused("486")
 				first.clear()
 				time.Sleep(DefaultFailedFor)
 				for range 2 {
-					caller = place()
+					caller = r.place()
 					target := first.ring()
 					target.answer(100, "")
 					caller.cancel()
@@ -106,11 +104,11 @@ func TestTrialPassesOn(t *testing.T) {
 					target.answer(487, "")
 					first.want("ACK")
 				}
-				trial := place()
+				trial := r.place()
 				target := first.ring()
 				target.answer(100, "")
 				time.Sleep(DefaultFailedFor)
-				caller = place()
+				caller = r.place()
 				busy(first)
 				caller.refused("486")
 				target.answer(486, "")
