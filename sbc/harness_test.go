@@ -303,6 +303,8 @@ type network struct {
 	mu    sync.Mutex
 	peers map[destination]*peer
 	names map[string][]resolve.Target
+	// trouble are names whose servers do not answer.
+	trouble map[string]bool
 	// asked are the names looked up, dialed the targets dialled.
 	asked  []resolve.Query
 	dialed []transport.Target
@@ -321,6 +323,9 @@ func (n *network) Resolve(_ context.Context, q resolve.Query) ([]resolve.Target,
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked = append(n.asked, q)
+	if n.trouble[q.Host] {
+		return nil, resolve.ErrTemporary
+	}
 	if targets, ok := n.names[q.Host]; ok {
 		return targets, nil
 	}

@@ -134,6 +134,35 @@ func TestRedirectToACarrier(t *testing.T) {
 	}
 }
 
+// While the name of a carrier cannot be looked up, any address may be that carrier's.
+func TestRedirectWhileNamesFail(t *testing.T) {
+	const elsewhere = "192.0.2.21:5060"
+	for _, trouble := range []bool{false, true} {
+		scenario(t, func(w *world) {
+			w.connector.Settings.Redirects = trunk.FollowRedirects
+			w.carriers = append(w.carriers, &trunk.Carrier{Name: "named", Targets: []trunk.Target{{Host: "sbc.tel.example", Transport: trunk.TLS}}})
+		}, func(r *rig) {
+			r.net.trouble = map[string]bool{"sbc.tel.example": trouble}
+			pbx, other := r.peer(transport.UDP, pbxIP+":5060"), r.peer(transport.UDP, elsewhere)
+			caller := r.phone(transport.UDP, carrierIP).inboundCall(sdpPlain).start()
+			caller.want("100")
+			target := pbx.ring()
+			target.answer(302, "", "Contact: <sip:+19005550123@"+elsewhere+">")
+			target.want("ACK")
+			if !trouble {
+				second := other.ring()
+				second.answer(486, "")
+				second.want("ACK")
+				caller.refused("486")
+				return
+			}
+			time.Sleep(10 * time.Second)
+			other.quiet()
+			caller.refused("480")
+		})
+	}
+}
+
 // A connection that a carrier has opened and proven its name on is as little for a customer's redirect.
 func TestRedirectOverACarriersConnection(t *testing.T) {
 	scenario(t, func(w *world) {

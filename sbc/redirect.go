@@ -110,7 +110,7 @@ var errOfCarrier = errors.New("address of a carrier")
 
 // strays reports whether an address that a target leads to is a carrier's and must not be called for it. Carriers trust the
 // node's address: a customer that redirects a call to one would have the node place any call, at the operator's cost, and
-// none of the rules for numbers, caller ids and rates would have been asked. A customer who shares its address with a
+// none of the rules for numbers, caller ids and rates would have been asked. Where it cannot be told, it is one. A customer who shares its address with a
 // carrier is not redirected there either. The lab's carriers cost nothing.
 func (s *Server) strays(ctx context.Context, t routing.Target) func(netip.Addr) bool {
 	if !t.Redirected || t.Carrier != nil {
@@ -128,8 +128,12 @@ func (s *Server) strays(ctx context.Context, t routing.Target) func(netip.Addr) 
 			all, err := s.cfg.Resolver.Resolve(ctx, resolve.Query{
 				Host: own.Host, Port: own.Port, Transport: protoOf(own.Transport), Secure: own.Transport == trunk.TLS,
 			})
-			if err != nil {
-				continue // the carrier cannot be called by that name either
+			switch {
+			case errors.Is(err, resolve.ErrNotFound), errors.Is(err, resolve.ErrBadName):
+				continue // nobody has that name
+			case err != nil:
+				// Name servers in trouble must not open what they close otherwise.
+				return func(netip.Addr) bool { return true }
 			}
 			for _, r := range all {
 				named = append(named, r.Addr.Addr().Unmap())
