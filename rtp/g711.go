@@ -68,29 +68,33 @@ func LinearA(b byte) int16 {
 
 // Tables of MuToA and AToMu.
 var (
-	muToA = convert(LinearMu, ALaw, LinearA)
-	aToMu = convert(LinearA, MuLaw, LinearMu)
+	muToA = between(0xff, 0xd5, []run{{0, 0, 1, 2}, {16, 8, 1, 1}, {32, 24, 2, 1}, {36, 32, 1, 1}, {48, 45, 2, 1}, {49, 47, 1, 1}, {64, 63, 1, 1}, {81, 81, 1, 1}})
+	aToMu = between(0xd5, 0xff, []run{{0, 1, 2, 1}, {8, 16, 1, 1}, {24, 32, 1, 2}, {32, 36, 1, 1}, {44, 48, 1, 2}, {48, 50, 1, 1}, {63, 64, 1, 1}, {80, 80, 1, 1}})
 )
 
-// convert finds for each octet of one law the octet of the other whose sample is nearest. Encoding the sample finds it,
-// except where the sample lies just beyond a step that is twice as high as the one before.
-func convert(decode func(byte) int16, encode func(int16) byte, back func(byte) int16) *[256]byte {
-	const step = 132 // the lower one, where the laws' steps do not fall together
+// run is a part of a table of ITU-T G.711: from value number from on the other law's values go up from to, by rise each
+// few values. Value numbers count a law's samples from zero outwards, those of the A-law one less than in the tables.
+type run struct{ from, to, rise, each byte }
+
+// between makes the octets of tables 3 and 4 of ITU-T G.711. They are not those of the nearest samples: the sign of zero is
+// kept, and from 81 on equal numbers go together though the ones before are a little nearer. zero and other are the octets of the
+// value number 0 above zero.
+func between(zero, other byte, runs []run) *[256]byte {
 	var table [256]byte
-	for i := range table {
-		v, nearest := int(decode(byte(i))), 1<<16
-		for _, near := range [3]int{v, v - step, v + step} {
-			code := encode(int16(min(max(near, -1<<15), 1<<15-1)))
-			if d := max(v-int(back(code)), int(back(code))-v); d < nearest {
-				table[i], nearest = code, d
-			}
+	at := 0
+	for n := range byte(128) {
+		if at+1 < len(runs) && n == runs[at+1].from {
+			at++
 		}
+		r := runs[at]
+		v := r.to + (n-r.from)/r.each*r.rise
+		table[zero^n], table[zero^0x80^n] = other^v, other^0x80^v
 	}
 	return &table
 }
 
-// MuToA returns the A-law octet for each mu-law octet. The table is read-only.
+// MuToA returns the A-law octet for each mu-law octet (ITU-T G.711 table 3). The table is read-only.
 func MuToA() *[256]byte { return muToA }
 
-// AToMu returns the mu-law octet for each A-law octet. The table is read-only.
+// AToMu returns the mu-law octet for each A-law octet (ITU-T G.711 table 4). The table is read-only.
 func AToMu() *[256]byte { return aToMu }
