@@ -17,6 +17,35 @@ func say(a Audio, frames int) []int16 {
 	return all
 }
 
+// level returns the power of samples in dBm0: in the mu-law of ITU-T G.711 the loudest sine has 3.17.
+func level(samples []int16) float64 {
+	sum := 0.0
+	for _, s := range samples {
+		sum += float64(s) * float64(s)
+	}
+	return 3.17 + 10*math.Log10(2*sum/float64(len(samples))/(32124*32124))
+}
+
+// toneDBm is 10 dB below the loudest 16-bit sample, which lies 0.17 dB above the loudest one of the mu-law.
+const toneDBm = 3.17 - 10 + 0.17
+
+// A tone has its level whatever its frequency, before and after either law.
+func TestToneLevel(t *testing.T) {
+	for _, hz := range []float64{440, 697, 1004, 1633} {
+		said := say(Tone(hz), 50)
+		for name, samples := range map[string][]int16{
+			"as said": said, "mu-law": PCMU.decode(nil, PCMU.encode(nil, said)), "A-law": PCMA.decode(nil, PCMA.encode(nil, said)),
+		} {
+			if got := level(samples); math.Abs(got-toneDBm) > 0.1 {
+				t.Errorf("%v Hz, %s: %.2f dBm0; want %.2f", hz, name, got, toneDBm)
+			}
+		}
+	}
+	if got := level(say(Ringing(), 50)); math.Abs(got-(toneDBm-3.01)) > 0.1 {
+		t.Errorf("ringing has %.2f dBm0; want %.2f", got, toneDBm-3.01)
+	}
+}
+
 func TestToneShare(t *testing.T) {
 	noise := make([]int16, SampleRate)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -12,7 +12,8 @@ const (
 	keyFrames = 5
 	// keyPause is how many packets of sound go between two keys: 60 ms.
 	keyPause = 3
-	// keyEnds is how often the end of a key is said (RFC 4733 section 2.5.1.4).
+	// keyEnds is how often the end of a key is said, in packets as far apart as those before (RFC 4733 section 2.5.1.4): the
+	// loss of one of them, or of all that is sent in a moment, must not leave a key pressed.
 	keyEnds = 3
 	// keyVolume is in dB below 1 mW.
 	keyVolume = 10
@@ -29,7 +30,6 @@ type keypad struct {
 	sent    int // packets of the key that is being sent, 0 for none
 	pause   int
 	began   uint32 // time stamp of the key that is being sent
-	event   rtp.Event
 
 	pressed []byte
 	last    uint32 // time stamp of the last key that came
@@ -72,26 +72,25 @@ func (c *Call) Pressed() string {
 	return string(c.media.keys.pressed)
 }
 
-// next decides what the frame that is due at a time stamp carries: nothing of a key, or one or several events.
-func (k *keypad) next(timestamp uint32) (events int, e rtp.Event) {
+// next decides what the frame that is due at a time stamp carries: an event, or nothing of a key.
+func (k *keypad) next(timestamp uint32) (e rtp.Event, ok bool) {
 	if k.sent == 0 {
 		if k.pause > 0 {
 			k.pause--
-			return 0, e
+			return e, false
 		}
 		if len(k.waiting) == 0 {
-			return 0, e
+			return e, false
 		}
 		k.code, _ = rtp.EventOf(k.waiting[0])
 		k.waiting, k.began = k.waiting[1:], timestamp
 	}
 	k.sent++
-	e = rtp.Event{Code: k.code, Volume: keyVolume, Duration: uint16(k.sent * FrameSize)}
-	if k.sent < keyFrames {
-		return 1, e
+	e = rtp.Event{Code: k.code, Volume: keyVolume, Duration: uint16(min(k.sent, keyFrames) * FrameSize), End: k.sent >= keyFrames}
+	if k.sent == keyFrames+keyEnds-1 {
+		k.sent, k.pause = 0, keyPause
 	}
-	k.sent, k.pause, e.End = 0, keyPause, true
-	return keyEnds, e
+	return e, true
 }
 
 // take notes a key that came. All packets of one have its time stamp.

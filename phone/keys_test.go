@@ -1,11 +1,13 @@
 package phone
 
 import (
+	"math"
 	"strings"
 	"testing"
 
 	"carillon/rtp"
 	"carillon/sip/transport"
+	"carillon/srtp"
 )
 
 // Keys that one side presses come to the other, in order, in the clear and protected, while it goes on to be heard.
@@ -43,33 +45,58 @@ func TestPress(t *testing.T) {
 	}
 }
 
-// A key is packets of one time stamp whose duration grows, the last of them three times (RFC 4733 section 2.5.1).
+// A key is packets of one time stamp whose duration grows, the first with the marker and the last three times, all of them as
+// far apart as sound (RFC 4733 section 2.5.1). What they say goes on the wire in the clear and protected.
 func TestKeyPackets(t *testing.T) {
-	k := keypad{waiting: []byte("5#")}
-	var events []rtp.Event
-	var stamps []uint32
-	sounds := 0
-	for stamp := uint32(0); stamp < 160*30; stamp += 160 {
-		n, e := k.next(stamp)
-		if n == 0 {
-			sounds++
+	for _, suite := range []srtp.Suite{0, srtp.AEAD_AES_128_GCM} {
+		m := &media{audio: Tone(440), header: rtp.Header{Marker: true, Sequence: 65530, Timestamp: 1<<32 - 320, SSRC: 9, Size: rtp.HeaderSize}}
+		m.agreed, m.keys.waiting = &agreement{codec: PCMA, payload: 8, events: 96, sends: true}, []byte("5#")
+		var receiver *srtp.Receiver
+		if suite.Valid() {
+			key, err := srtp.NewKey(suite, strings.NewReader(strings.Repeat("a key", 20)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.sender, err = srtp.NewSender(key)
+			if receiver, _ = srtp.NewReceiver(key, nil); err != nil || receiver == nil {
+				t.Fatal(err)
+			}
 		}
-		for range n {
-			events, stamps = append(events, e), append(stamps, k.began)
-		}
-	}
-	if len(events) != 2*(keyFrames-1+keyEnds) || sounds != 30-2*keyFrames {
-		t.Fatalf("%d packets of keys and %d of sound", len(events), sounds)
-	}
-	for i, e := range events {
-		n := i % (len(events) / 2)
-		want := rtp.Event{Code: 5, Volume: keyVolume, Duration: uint16(160 * min(n+1, keyFrames)), End: n >= keyFrames-1}
+		const each, pause, all = 5 + 2, 3, 30
 		began := uint32(0)
-		if i >= len(events)/2 {
-			want.Code, began = 11, 160*(keyFrames+keyPause)
-		}
-		if e != want || stamps[i] != began {
-			t.Errorf("packet %d: %+v at %d; want %+v at %d", i, e, stamps[i], want, began)
+		for i := range all {
+			packet, _ := m.packet(make([]byte, 0, maxPacket))
+			if receiver != nil {
+				var err error
+				if packet, err = receiver.Unprotect(packet[:0], packet); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h, err := rtp.Parse(packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Which packet of a key it is, of sound those between two keys counted on.
+			key, n := i/(each+pause), i%(each+pause)
+			want := rtp.Header{PayloadType: 8, Sequence: 65530 + uint16(i), Timestamp: 1<<32 - 320 + uint32(i)*FrameSize, SSRC: 9, Size: rtp.HeaderSize}
+			if key < 2 && n < each {
+				if n == 0 {
+					began = want.Timestamp
+				}
+				want.PayloadType, want.Marker, want.Timestamp = 96, n == 0, began
+				event := rtp.Event{Code: []uint8{5, 11}[key], Volume: keyVolume, Duration: uint16(160 * min(n+1, 5)), End: n >= 4}
+				if got, ok := rtp.ParseEvent(packet[h.Size:]); !ok || len(packet) != h.Size+4 || got != event {
+					t.Errorf("packet %d: %x; want %+v", i, packet[h.Size:], event)
+				}
+			} else {
+				want.Marker = n == each && key < 2
+				if len(packet) != h.Size+FrameSize {
+					t.Errorf("packet %d: %d octets of sound", i, len(packet)-h.Size)
+				}
+			}
+			if h != want {
+				t.Errorf("packet %d: %+v; want %+v", i, h, want)
+			}
 		}
 	}
 }
@@ -114,6 +141,10 @@ func TestDTMF(t *testing.T) {
 			if s != 0 {
 				t.Fatalf("key %c is followed by sound", keys[i])
 			}
+		}
+		// Two tones of equal power 6 dB below what Tone says: ITU-T Q.24 has receivers take 0 to -25 dBm0 each.
+		if got := level(tone); math.Abs(got-(toneDBm-3.01)) > 0.3 {
+			t.Errorf("key %c has %.1f dBm0; want %.1f", keys[i], got, toneDBm-3.01)
 		}
 	}
 	if _, _, ok := KeyTones('x'); ok {

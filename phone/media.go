@@ -199,21 +199,18 @@ func (m *media) sendFrame(buf []byte) {
 	} else {
 		say(m.frame[:])
 	}
-	packet, to, again := m.packet(buf)
-	for ; packet != nil; again-- {
-		if _, err := m.sockets.rtp.WriteToUDPAddrPort(packet, to); err != nil && !m.isClosed() {
-			m.log.Debug("send RTP", "error", err)
-		}
-		if again == 0 {
-			return
-		}
-		packet = m.repeat(buf)
+	packet, to := m.packet(buf)
+	if packet == nil {
+		return
+	}
+	if _, err := m.sockets.rtp.WriteToUDPAddrPort(packet, to); err != nil && !m.isClosed() {
+		m.log.Debug("send RTP", "error", err)
 	}
 }
 
-// packet makes the next RTP packet, of sound or of a key that is pressed, and tells how often to repeat it; nil when the
-// agreement forbids to send. The time stamp goes on in any case.
-func (m *media) packet(buf []byte) (packet []byte, to netip.AddrPort, again int) {
+// packet makes the next RTP packet, of sound or of a key that is pressed; nil when the agreement forbids to send. The time
+// stamp goes on in any case.
+func (m *media) packet(buf []byte) (packet []byte, to netip.AddrPort) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.agreed
@@ -221,38 +218,22 @@ func (m *media) packet(buf []byte) (packet []byte, to netip.AddrPort, again int)
 	m.header.Timestamp += FrameSize
 	if !a.sends {
 		m.header.Marker = true
-		return nil, a.remote, 0
+		return nil, a.remote
 	}
+	packet = buf[:rtp.HeaderSize]
 	if a.events != 0 {
-		if events, e := m.keys.next(h.Timestamp); events > 0 {
+		if e, ok := m.keys.next(h.Timestamp); ok {
 			m.header.Marker = true // the sound that follows begins anew
-			h.Marker = m.keys.sent == 1
-			m.keys.event = e
-			return m.event(buf, h), a.remote, events - 1
+			// All packets of a key have its time stamp, and the first one the marker (RFC 4733 section 2.5.1.1).
+			h.Marker, h.PayloadType, h.Timestamp = h.Timestamp == m.keys.began, a.events, m.keys.began
+			h.Put(packet)
+			return m.seal(e.Append(packet)), a.remote
 		}
 	}
 	h.PayloadType = a.payload
 	m.header.Marker = false
-	packet = buf[:rtp.HeaderSize]
 	h.Put(packet)
-	return m.seal(a.codec.encode(packet, m.frame[:])), a.remote, 0
-}
-
-// repeat makes another packet of the event that was sent last.
-func (m *media) repeat(buf []byte) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	h := m.header
-	h.Marker = false
-	return m.event(buf, h)
-}
-
-// event makes a packet of the key that is being sent. The caller holds the lock.
-func (m *media) event(buf []byte, h rtp.Header) []byte {
-	h.PayloadType, h.Timestamp = m.agreed.events, m.keys.began
-	packet := buf[:rtp.HeaderSize]
-	h.Put(packet)
-	return m.seal(m.keys.event.Append(packet))
+	return m.seal(a.codec.encode(packet, m.frame[:])), a.remote
 }
 
 // seal counts a packet and protects it where the call is; nil for one that cannot be protected. The caller holds the lock.
