@@ -159,7 +159,7 @@ func (lg *leg) account(w *worker, p *path, h rtp.Header, size int) {
 		lg.gap = gap
 	}
 	lg.arrived = w.since
-	lg.stream.ClockRate = p.clockRate
+	lg.stream.SetClockRate(p.clockRate)
 	lg.stream.Add(h, w.now)
 	if lost := lg.stream.Lost(); lost != lg.lost {
 		lg.lost = lost

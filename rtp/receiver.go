@@ -10,17 +10,21 @@ const (
 	maxMisorder = 100
 )
 
+// remembered is how many of the last packets are known by number, to tell a late packet from one that was there already.
+const remembered = 64
+
 // Receiver keeps the account of one incoming stream (RFC 3550 appendices A.1, A.3, A.8). The zero value is
 // ready; a new SSRC begins a new stream and what the old one lost is kept. It is not safe for concurrent use.
 type Receiver struct {
-	// ClockRate is the payload's clock in Hz; 0 stands for 8000.
-	ClockRate uint32
-
+	rate      int64 // ticks of the payload's clock in a second; 0 stands for 8000
 	ssrc      uint32
 	started   bool
+	anew      bool   // the next packet's transit time is not to be compared with the last one's
 	base, max uint32 // extended sequence numbers
 	bad       uint32 // the sequence number that would confirm a restart, plus 1<<16 when there is none
-	received  uint64
+	seen      uint64 // which of the last packets came, max in the lowest bit
+	received  uint64 // as in A.3, those that came again included
+	repeated  uint64 // those that came again
 	before    uint64 // lost by earlier streams
 	transit   int64
 	timestamp uint32 // of the last packet
@@ -28,6 +32,28 @@ type Receiver struct {
 	epoch     time.Time
 	lastExp   uint64
 	lastRec   uint64
+}
+
+// defaultRate is the clock of most payload formats for speech in Hz (RFC 3551 section 4.5).
+const defaultRate = 8000
+
+// SetClockRate tells the clock of the packets that follow, in Hz; 0 stands for 8000. Streams may change it with their format
+// (RFC 7160).
+func (r *Receiver) SetClockRate(hz uint32) {
+	if hz == 0 {
+		hz = defaultRate
+	}
+	if old, rate := r.ticksPerSecond(), int64(hz); rate != old {
+		r.rate, r.anew = rate, true
+		r.jitter = r.jitter * rate / old // it is told in time
+	}
+}
+
+func (r *Receiver) ticksPerSecond() int64 {
+	if r.rate == 0 {
+		return defaultRate
+	}
+	return r.rate
 }
 
 // noRestart is a value of bad that no sequence number equals.
@@ -55,6 +81,11 @@ func (r *Receiver) Add(h Header, at time.Time) {
 	if d < 0 {
 		d = -d
 	}
+	// More than a second is no jitter: the sender counts from elsewhere, as some do after a hold.
+	if r.anew || d > r.ticksPerSecond() {
+		r.anew = false
+		return
+	}
 	r.jitter += d - (r.jitter+8)>>4
 }
 
@@ -64,62 +95,84 @@ func (r *Receiver) restart(h Header, at time.Time) {
 	} else {
 		r.epoch = at
 	}
-	r.started, r.ssrc = true, h.SSRC
-	r.base, r.max, r.bad = uint32(h.Sequence), uint32(h.Sequence), noRestart
-	r.received, r.jitter, r.lastExp, r.lastRec = 1, 0, 0, 0
+	r.started, r.ssrc, r.anew = true, h.SSRC, false
+	r.begin(h)
+	r.received, r.jitter = 1, 0
 	r.transit, r.timestamp = r.ticks(at)-int64(h.Timestamp), h.Timestamp
+}
+
+// begin begins a sequence with a packet that is not counted yet.
+func (r *Receiver) begin(h Header) {
+	r.base, r.max, r.bad, r.seen = uint32(h.Sequence), uint32(h.Sequence), noRestart, 1
+	r.received, r.repeated, r.lastExp, r.lastRec = 0, 0, 0, 0
 }
 
 // sequence follows update_seq of A.1 and reports whether the packet counts.
 func (r *Receiver) sequence(h Header) bool {
 	delta := h.Sequence - uint16(r.max)
 	switch {
+	case delta == 0:
+		r.repeated++
 	case delta < maxDropout:
 		r.max += uint32(delta)
+		r.seen = r.seen<<delta | 1
 		r.bad = noRestart
 	case delta <= 1<<16-1-maxMisorder:
 		// A very large jump: two packets in a row from there mean that the sender restarted.
 		if uint32(h.Sequence) == r.bad {
 			r.before += r.lostNow()
-			r.base, r.max, r.bad = uint32(h.Sequence), uint32(h.Sequence), noRestart
-			r.received, r.lastExp, r.lastRec = 0, 0, 0
+			r.begin(h)
 			return true
 		}
 		r.bad = uint32(h.Sequence + 1)
 		return false
+	default:
+		r.late(-delta)
 	}
 	return true
 }
 
-func (r *Receiver) ticks(at time.Time) int64 {
-	rate := int64(r.ClockRate)
-	if rate == 0 {
-		rate = 8000
+// late takes a packet that is so many behind the last one.
+func (r *Receiver) late(behind uint16) {
+	if behind < remembered {
+		if r.seen>>behind&1 != 0 {
+			r.repeated++
+			return
+		}
+		r.seen |= 1 << behind
 	}
-	since := at.Sub(r.epoch)
+	// The first packets of a stream may be out of order, too.
+	if r.max >= uint32(behind) {
+		r.base = min(r.base, r.max-uint32(behind))
+	}
+}
+
+func (r *Receiver) ticks(at time.Time) int64 {
+	rate, since := r.ticksPerSecond(), at.Sub(r.epoch)
 	return int64(since/time.Second)*rate + int64(since%time.Second)*rate/int64(time.Second)
 }
 
 func (r *Receiver) expected() uint64 { return uint64(r.max-r.base) + 1 }
 
-// lostNow is never negative: duplicates can make more arrive than were sent.
+// lostNow is never negative: packets that came again after they were forgotten make more arrive than were sent.
 func (r *Receiver) lostNow() uint64 {
-	if !r.started || r.received >= r.expected() {
+	came := r.received - r.repeated
+	if !r.started || came >= r.expected() {
 		return 0
 	}
-	return r.expected() - r.received
+	return r.expected() - came
 }
 
-// Lost returns how many packets never came, over all streams.
+// Lost returns how many packets never came, over all streams. Unlike the number in a report, which A.3 has made up by packets
+// that come twice, it is not made less by those.
 func (r *Receiver) Lost() uint64 { return r.before + r.lostNow() }
+
+// SSRC returns the source of the current stream, 0 before the first.
+func (r *Receiver) SSRC() uint32 { return r.ssrc }
 
 // Jitter returns the interarrival jitter of the current stream.
 func (r *Receiver) Jitter() time.Duration {
-	rate := int64(r.ClockRate)
-	if rate == 0 {
-		rate = 8000
-	}
-	return time.Duration((r.jitter >> 4) * int64(time.Second) / rate)
+	return time.Duration((r.jitter >> 4) * int64(time.Second) / r.ticksPerSecond())
 }
 
 // Report returns the block for the current stream and begins the next interval. LastSR and Delay are left 0.
