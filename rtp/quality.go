@@ -11,10 +11,13 @@ import (
 const (
 	// defaultR is Ro - Is with every parameter of G.107 table 2 at its default; the advantage A is 0.
 	defaultR = 93.2
-	// delayFree is the one-way delay in ms up to which Idd is 0 (section 7.4).
+	// delayFree is mT, the one-way delay in ms up to which Idd is 0, with the sensitivity sT at its default 1 (section 7.4).
 	delayFree = 100
-	// randomBurst is the burst ratio BurstR of losses that come independently.
-	randomBurst = 1
+	// randomBurst is the burst ratio BurstR of losses that come independently, and most the impairment Ie,eff of losing all
+	// (section 7.5).
+	randomBurst, most = 1, 95
+	// worst and best are the ends of the scale of opinions that R is turned into (annex B).
+	worst, best = 1, 4.5
 )
 
 // equipment is what a codec costs (ITU-T G.113, 2007, appendix I).
@@ -52,7 +55,7 @@ type Quality struct {
 // R returns the transmission rating of the E-model, 0 (worst) to 93.2 (best narrow-band call).
 func (q Quality) R() float64 {
 	percent, e := 100*min(1, max(0, q.Loss)), equipmentOf(q.Codec)
-	ieEff := e.ie + (95-e.ie)*percent/(percent/randomBurst+e.bpl)
+	ieEff := e.ie + (most-e.ie)*percent/(percent/randomBurst+e.bpl)
 	return min(defaultR, max(0, defaultR-delayImpairment(q.Delay)-ieEff))
 }
 
@@ -68,12 +71,17 @@ func delayImpairment(delay time.Duration) float64 {
 
 // MOS returns the mean opinion score, 1 (bad) to 4.41 (G.107 annex B): an estimate from figures of the network, which
 // knows nothing of what was said.
-func (q Quality) MOS() float64 {
-	r := q.R()
-	if r <= 0 {
-		return 1
+func (q Quality) MOS() float64 { return opinion(q.R()) }
+
+// opinion turns a rating into a mean opinion score (G.107 annex B).
+func opinion(r float64) float64 {
+	switch {
+	case r <= 0:
+		return worst
+	case r >= 100:
+		return best
 	}
-	return max(1, 1+0.035*r+r*(r-60)*(100-r)*7e-6)
+	return max(worst, 1+0.035*r+r*(r-60)*(100-r)*7e-6) // the cubic dips below 1 before it rises
 }
 
 // bufferedJitter is how many times the jitter a usual receiver's buffer holds back.

@@ -30,6 +30,30 @@ func TestQuality(t *testing.T) {
 	}
 }
 
+// The values that the recommendations print: opinions of ratings (G.107 table B.1), the rating of a call with all parameters at
+// their defaults (G.107 table 2), and codecs (G.113 tables I.1 and I.4).
+func TestPublishedQuality(t *testing.T) {
+	for r, want := range map[float64]float64{-5: 1, 0: 1, 50: 2.58, 60: 3.10, 70: 3.60, 80: 4.03, 90: 4.34, 93.2: 4.41, 100: 4.5, 120: 4.5} {
+		if got := opinion(r); math.Abs(got-want) >= 0.01 {
+			t.Errorf("a rating of %v is an opinion of %.3f; want %.2f", r, got, want)
+		}
+	}
+	if got := (Quality{}).R(); got != 93.2 {
+		t.Errorf("the default is %v; want 93.2", got)
+	}
+	for codec, want := range map[string]equipment{
+		"PCMU/8000": {0, 25.1}, "PCMA/8000": {0, 25.1}, "G729/8000": {11, 19}, "G723/8000": {15, 16.1}, "GSM-EFR/8000": {5, 10},
+	} {
+		if got := equipmentOf(codec); got != want {
+			t.Errorf("%s: %+v; want %+v", codec, got, want)
+		}
+		// Losing as many percent as Bpl takes half of what is left to lose.
+		if got, want := (Quality{Codec: codec, Loss: want.bpl / 100}).R(), defaultR-want.ie-(95-want.ie)/2; math.Abs(got-want) > 1e-9 {
+			t.Errorf("%s: R is %v with a loss of Bpl; want %v", codec, got, want)
+		}
+	}
+}
+
 // TestWorseIsNeverBetter: the estimate falls with loss and with delay.
 func TestWorseIsNeverBetter(t *testing.T) {
 	last := 5.0
