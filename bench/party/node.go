@@ -16,15 +16,10 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"carillon/server"
 	"carillon/sigv4"
-)
-
-// The addresses of a run. Each party has one of its own, so that rules about sources are really asked.
-const (
-	NodeHost   = "127.0.0.10"
-	CallerHost = "127.0.0.20"
-	CalleeHost = "127.0.0.30"
 )
 
 // The caller's account at either system.
@@ -43,6 +38,10 @@ type Node struct {
 	Trust string
 	// Under is a command that runs the node, such as taskset with its flags; none when empty.
 	Under []string
+	// Hosts are the run's addresses, those of Loopback when empty.
+	Hosts Hosts
+	// Options are further ones of the command that serves.
+	Options []string
 
 	dir    string
 	cmd    *exec.Cmd
@@ -54,6 +53,9 @@ func (n *Node) Name() string { return "Carillon" }
 
 // Start starts a node on a new data directory, with one connector, its credentials, a number and the callee as carrier.
 func (n *Node) Start(secure bool, callee string) (err error) {
+	if n.Hosts == (Hosts{}) {
+		n.Hosts = Loopback()
+	}
 	if n.dir, err = os.MkdirTemp(n.Data, "carillon-calls-"); err != nil {
 		return err
 	}
@@ -63,33 +65,49 @@ func (n *Node) Start(secure bool, callee string) (err error) {
 	}
 	defer log.Close()
 	readyFile := filepath.Join(n.dir, "ready.json")
-	command := append(slices.Clone(n.Under), n.Binary, "serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
-		"--api", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--sip-udp", NodeHost+":0", "--sip-tcp", NodeHost+":0",
-		"--sip-tls", NodeHost+":0", "--media-ip", NodeHost, "--media-ports", "20000-59999", "--max-calls", "100000")
-	if n.Trust != "" {
-		command = append(command, "--tls-trust", n.Trust)
-	}
+	command := append(slices.Clone(n.Under), n.Binary)
+	command = append(command, n.arguments(readyFile)...)
 	n.cmd = exec.Command(command[0], command[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	if err := n.cmd.Start(); err != nil {
 		return err
 	}
-	if err := awaitFile(readyFile, &n.ready); err != nil {
-		return fmt.Errorf("start the node, whose log is %s: %w", log.Name(), err)
+	if err := n.await(readyFile); err != nil {
+		text, _ := os.ReadFile(log.Name()) // which Stop removes
+		return fmt.Errorf("start the node: %w; its log: %s", err, text)
 	}
 	return n.configure(secure, callee, readyFile)
 }
 
-func awaitFile(name string, v any) error {
+// arguments are those of the command that serves.
+func (n *Node) arguments(readyFile string) []string {
+	control, host := n.Hosts.Control+":0", n.Hosts.Node
+	args := []string{"serve", "--dev", "--data", filepath.Join(n.dir, "data"), "--ready-file", readyFile,
+		"--api", control, "--metrics", control, "--dns", control, "--sip-udp", host + ":0", "--sip-tcp", host + ":0",
+		"--sip-tls", host + ":0", "--media-ip", host, "--media-ports", "20000-59999", "--max-calls", "100000"}
+	if n.Trust != "" {
+		args = append(args, "--tls-trust", n.Trust)
+	}
+	return append(args, n.Options...)
+}
+
+// await reads the file that the node writes when it is up.
+func (n *Node) await(readyFile string) error {
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		text, err := os.ReadFile(name)
+		text, err := os.ReadFile(readyFile)
 		if errors.Is(err, os.ErrNotExist) {
+			// Looked at, not waited for: that is for Stop.
+			var info unix.Siginfo
+			const flags = unix.WEXITED | unix.WNOHANG | unix.WNOWAIT
+			if unix.Waitid(unix.P_PID, n.cmd.Process.Pid, &info, flags, nil) == nil && info.Signo != 0 {
+				return errors.New("it has ended")
+			}
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		return json.Unmarshal(text, v)
+		return json.Unmarshal(text, &n.ready)
 	}
 	return errors.New("it does not come up")
 }
@@ -104,7 +122,7 @@ func (n *Node) configure(secure bool, callee, readyFile string) error {
 	}
 	path := "/voice-connectors/" + made.VoiceConnector.VoiceConnectorId + "/termination"
 	n.domain = made.VoiceConnector.OutboundHostName
-	termination := map[string]any{"CpsLimit": 100000, "CallingRegions": []string{"US"}, "CidrAllowedList": []string{CallerHost + "/32"}}
+	termination := map[string]any{"CpsLimit": 100000, "CallingRegions": []string{"US"}, "CidrAllowedList": []string{n.Hosts.Caller + "/32"}}
 	if err := n.ask("PUT", path, map[string]any{"Termination": termination}, nil); err != nil {
 		return err
 	}
