@@ -16,6 +16,7 @@ import (
 
 // callee answers calls over UDP or over TLS.
 type callee struct {
+	host    string
 	address string
 	trust   string // file with its certificate, empty over UDP
 	closers []io.Closer
@@ -27,12 +28,12 @@ type callee struct {
 	offered  bool
 }
 
-func newCallee(secure bool) (*callee, error) {
-	c := &callee{expected: map[int]func(string) (string, error){}, said: map[string]string{}}
+func newCallee(host string, secure bool) (*callee, error) {
+	c := &callee{host: host, expected: map[int]func(string) (string, error){}, said: map[string]string{}}
 	if secure {
 		return c, c.listenTLS()
 	}
-	conn, err := net.ListenPacket("udp4", party.CalleeHost+":0")
+	conn, err := net.ListenPacket("udp4", host+":0")
 	if err != nil {
 		return c, fmt.Errorf("open the callee's socket: %w", err)
 	}
@@ -42,7 +43,7 @@ func newCallee(secure bool) (*callee, error) {
 }
 
 func (c *callee) listenTLS() error {
-	cert, key, err := party.SelfSigned("callee.test", party.CalleeHost)
+	cert, key, err := party.SelfSigned("callee.test", c.host)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (c *callee) listenTLS() error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	listener, err := tls.Listen("tcp4", party.CalleeHost+":0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	listener, err := tls.Listen("tcp4", c.host+":0", &tls.Config{Certificates: []tls.Certificate{pair}})
 	if err != nil {
 		return err
 	}

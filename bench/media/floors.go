@@ -22,12 +22,12 @@ const (
 // gatherTime is in nanoseconds.
 const gatherTime = 500_000
 
-// floors returns a forwarder for each of the ways named.
-func floors(names string) (list []system, err error) {
+// floors returns a forwarder at a place for each of the ways named.
+func floors(at place, names string) (list []system, err error) {
 	for name := range strings.SplitSeq(names, ",") {
 		switch way, _ := strings.CutSuffix(name, connectedWord); way {
 		case floorEpoll, floorGathered, floorRing:
-			list = append(list, &forwarder{floor: name})
+			list = append(list, &forwarder{place: at, floor: name})
 		default:
 			return nil, fmt.Errorf("there is no floor %q", name)
 		}

@@ -16,25 +16,25 @@ import (
 // forwarder receives and sends and does nothing else, in a process of its own: what any relay in user space with a socket
 // for each leg costs at least.
 type forwarder struct {
+	place   place
 	floor   string
 	cmd     *exec.Cmd
 	told    io.WriteCloser
 	answers *bufio.Reader
 }
 
-// forwardFlag makes this program the forwarder.
+// forwardFlag makes this program the forwarder of a floor at a host.
 const forwardFlag = "-forward-for-the-load"
-
-const forwarderHost = "127.0.0.14"
 
 func (f *forwarder) name() string { return "bare, " + f.floor }
 
 func (f *forwarder) start(variant) error {
-	all, err := under()
+	all, err := f.place.under()
 	if err != nil {
 		return err
 	}
-	f.cmd = exec.Command(all[0], append(all[1:], all[0], forwardFlag, f.floor)...)
+	self := all[len(all)-2]
+	f.cmd = exec.Command(all[0], append(all[1:], self, forwardFlag, f.floor, f.place.forwarder)...)
 	f.cmd.Stderr = os.Stderr
 	if f.told, err = f.cmd.StdinPipe(); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (f *forwarder) call(l *load, n int) (fars [2]far, err error) {
 }
 
 // forward is the forwarder: for each line with the addresses of two ends it opens two sockets and says which.
-func forward(floor string, in io.Reader, out io.Writer) error {
+func forward(floor, host string, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(2) // the loop keeps one for itself
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -92,7 +92,7 @@ func forward(floor string, in io.Reader, out io.Writer) error {
 		var fds [2]int
 		var at [2]netip.AddrPort
 		for i := range fds {
-			if fds[i], at[i], err = bound(forwarderHost); err != nil {
+			if fds[i], at[i], err = bound(host); err != nil {
 				return err
 			}
 		}

@@ -54,9 +54,9 @@ type leg struct {
 	arrived int
 }
 
-func newLoad(v variant) (l *load, err error) {
+func newLoad(v variant, hosts party.Hosts) (l *load, err error) {
 	l = &load{}
-	for side, host := range []string{party.CallerHost, party.CalleeHost} {
+	for side, host := range []string{hosts.Caller, hosts.Callee} {
 		if l.keys[side], err = newKey(v.suites[side]); err != nil {
 			return l, err
 		}

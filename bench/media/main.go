@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"carillon/bench/party"
@@ -21,10 +24,21 @@ type settings struct {
 	peer          bool
 	binary        string
 	floors        string
+	veth, xdp     bool
+	place         place
 }
 
 func main() {
-	var s settings
+	if main, done := disguised(os.Args); done {
+		exit(main())
+	}
+	exit(start(os.Args[1:]))
+}
+
+// parse reads a command line.
+func parse(args []string) (s settings) {
+	s.place = loopback()
+	flag := flag.NewFlagSet("media", flag.ExitOnError)
 	flag.IntVar(&s.calls, "calls", 500, "calls at once; with -max the first number tried")
 	flag.IntVar(&s.rounds, "rounds", 2, "rounds; every other one in the reverse order")
 	flag.DurationVar(&s.warm, "warm", time.Second, "how long media flow before they are measured")
@@ -36,18 +50,50 @@ func main() {
 	flag.BoolVar(&s.peer, "peer", hasRTPEngine(), "measure rtpengine, too")
 	flag.StringVar(&s.floors, "floors", floorEpoll, "bare forwarders, with commas: "+floorEpoll+", "+floorGathered+" or "+floorRing+", each also with "+connectedWord)
 	flag.StringVar(&s.binary, "carillon", "", "the node's program; built when empty")
-	if main, done := disguised(os.Args); done {
-		exit(main())
+	flag.BoolVar(&s.veth, "veth", false, "the load and the systems in two network namespaces with a pair of veth between them; needs root")
+	flag.BoolVar(&s.xdp, "xdp", false, "measure the node with media by AF_XDP, too; only with -veth")
+	_ = flag.Parse(args) // which ends the program at what it does not know
+	return s
+}
+
+// start builds the node's program and measures here, or between two hosts.
+func start(args []string) error {
+	s := parse(args)
+	if s.xdp && !s.veth {
+		return errors.New("-xdp goes with -veth only: the loopback interface has no AF_XDP")
 	}
-	flag.Parse()
-	exit(run(s))
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if s.binary == "" && !s.setup {
+		dir, err := os.MkdirTemp("", "carillon-build-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		s.binary = filepath.Join(dir, "carillon")
+		if err := party.Build(s.binary); err != nil {
+			return err
+		}
+		args = append([]string{"-carillon", s.binary}, args...)
+	}
+	if s.veth {
+		return apart(ctx, args)
+	}
+	cancel() // signals end the program
+	return run(s)
 }
 
 // disguised returns what else this program does where it is run by itself.
 func disguised(args []string) (main func() error, done bool) {
 	switch {
-	case len(args) == 3 && args[1] == forwardFlag:
-		return func() error { return forward(args[2], os.Stdin, os.Stdout) }, true
+	case len(args) == 4 && args[1] == forwardFlag:
+		return func() error { return forward(args[2], args[3], os.Stdin, os.Stdout) }, true
+	case len(args) > 2 && args[1] == insideFlag:
+		return func() error {
+			s := parse(args[3:])
+			s.place = between(args[2])
+			return run(s)
+		}, true
 	case len(args) > 2 && args[1] == underFlag:
 		return func() error { return runUnder(args[2:]) }, true
 	}
@@ -70,32 +116,17 @@ func run(s settings) error {
 	if err != nil {
 		return err
 	}
-	if s.binary == "" {
-		dir, err := os.MkdirTemp("", "carillon-build-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		s.binary = filepath.Join(dir, "carillon")
-		if err := party.Build(s.binary); err != nil {
-			return err
-		}
-	}
 	if err := stay(); err != nil {
 		return err
 	}
-	bare, err := floors(s.floors)
+	systems, err := s.systems()
 	if err != nil {
 		return err
-	}
-	systems := append([]system{&node{Node: party.Node{Binary: s.binary}}}, bare...)
-	if s.peer {
-		systems = append(systems, &rtpengine{})
 	}
 	for _, v := range list {
 		switch {
 		case s.soak > 0:
-			err = s.endure(systems[0], v)
+			err = s.endure(newNode(s.place, s.binary, s.xdp), v)
 		case s.max:
 			err = s.searchAll(systems, v)
 		default:
@@ -108,128 +139,16 @@ func run(s settings) error {
 	return nil
 }
 
-// sample is one measurement of one system.
-type sample struct {
-	each     time.Duration // processor time of a packet
-	cores    float64
-	memory   float64 // octets of a call
-	p50, p99 time.Duration
-	loss     float64
-}
-
-// compare measures all systems in turns, A B B A, and prints medians and ratios to the last one.
-func (s settings) compare(systems []system, v variant) error {
-	fmt.Printf("%s, %d calls, %v\n", v.name, s.calls, s.length)
-	samples := make([][]sample, len(systems))
-	for round := range s.rounds {
-		for i := range systems {
-			if round%2 == 1 {
-				i = len(systems) - 1 - i
-			}
-			got, out, err := s.visit(systems[i], v)
-			if err != nil {
-				return fmt.Errorf("%s: %w", systems[i].name(), err)
-			}
-			samples[i] = append(samples[i], got)
-			fmt.Printf("  round %d  %-16s %6.2f us a packet, %.2f of a processor, %s\n", round+1, systems[i].name(), party.Micros(got.each), got.cores, out)
-		}
+// systems are what is measured, in their order; the last one is what the others are compared with.
+func (s settings) systems() ([]system, error) {
+	list := []system{newNode(s.place, s.binary, false)}
+	if s.xdp {
+		list = append(list, newNode(s.place, s.binary, true))
 	}
-	last := party.Median(samples[len(systems)-1], func(a sample) float64 { return party.Micros(a.each) })
-	fmt.Printf("  %-16s %12s %8s %8s %10s %10s %18s\n", "median", "us a packet", "ratio", "loss", "p50", "p99", "MB of 1,000 calls")
-	for i, system := range systems {
-		of := func(f func(sample) float64) float64 { return party.Median(samples[i], f) }
-		each := of(func(a sample) float64 { return party.Micros(a.each) })
-		fmt.Printf("  %-16s %12.2f %8.2f %7.3f%% %7.0f us %7.0f us %18.1f\n", system.name(), each, each/last,
-			100*of(func(a sample) float64 { return a.loss }), of(func(a sample) float64 { return party.Micros(a.p50) }),
-			of(func(a sample) float64 { return party.Micros(a.p99) }), of(func(a sample) float64 { return a.memory / 1e3 }))
+	bare, err := floors(s.place, s.floors)
+	list = append(list, bare...)
+	if s.peer {
+		list = append(list, &rtpengine{place: s.place})
 	}
-	return nil
-}
-
-// String says what became of the packets.
-func (o *outcome) String() string {
-	text := fmt.Sprintf("%.3f%% lost, %v (p50) %v (p99) later", 100*o.loss(), o.latency.quantile(.5), o.latency.quantile(.99))
-	for _, fault := range []struct {
-		n    int
-		what string
-	}{{o.wrong, "not authentic"}, {o.doubled, "doubled"}, {o.silent, "streams silent"}, {o.dropped, "dropped by the load"}} {
-		if fault.n > 0 {
-			text += fmt.Sprintf(", %d %s", fault.n, fault.what)
-		}
-	}
-	if late := o.late.quantile(.99); late > lateLoad {
-		text += fmt.Sprintf(", the load is %v behind (p99)", late)
-	}
-	return text
-}
-
-// lateLoad is how far the load's bursts may be behind their times.
-const lateLoad = time.Millisecond
-
-// fault is what makes a measurement worth nothing.
-func (o *outcome) fault() error {
-	switch {
-	case o.wrong > 0:
-		return fmt.Errorf("%d packets are not what was sent: %w", o.wrong, o.why)
-	case o.silent > 0:
-		return fmt.Errorf("%d streams are silent", o.silent)
-	}
-	return nil
-}
-
-// visit starts a system, sets calls up and measures their media.
-func (s settings) visit(system system, v variant) (got sample, out *outcome, err error) {
-	l, err := newLoad(v)
-	defer l.close()
-	if err != nil {
-		return got, nil, err
-	}
-	defer system.stop()
-	if err := system.start(v); err != nil {
-		return got, nil, err
-	}
-	before, err := party.UsageOf(system.processes())
-	if err != nil {
-		return got, nil, err
-	}
-	got, out, err = s.measure(system, l, s.calls)
-	if err != nil {
-		return got, out, err
-	}
-	after, err := party.UsageOf(system.processes())
-	got.memory = float64(after.Memory-before.Memory) / float64(s.calls)
-	return got, out, errors.Join(err, out.fault())
-}
-
-// measure adds calls up to a number and measures the media of all.
-func (s settings) measure(system system, l *load, calls int) (got sample, out *outcome, err error) {
-	for l.calls() < calls {
-		fars, err := system.call(l, l.calls())
-		if err != nil {
-			return got, nil, fmt.Errorf("set up call %d: %w", l.calls(), err)
-		}
-		if err := l.join(fars); err != nil {
-			return got, nil, err
-		}
-	}
-	var used party.Usage
-	var begun time.Time
-	var wall time.Duration
-	out, err = l.run(s.warm, s.length, func() (err error) {
-		used, err = party.UsageOf(system.processes())
-		begun = time.Now()
-		return err
-	}, func() error {
-		now, err := party.UsageOf(system.processes())
-		wall = time.Since(begun)
-		used.Processor = now.Processor - used.Processor
-		return err
-	})
-	if err != nil {
-		return got, out, err
-	}
-	got.each = used.Processor / time.Duration(max(out.arrived, 1))
-	got.cores = used.Processor.Seconds() / wall.Seconds()
-	got.p50, got.p99, got.loss = out.latency.quantile(.5), out.latency.quantile(.99), out.loss()
-	return got, out, nil
+	return list, err
 }

@@ -28,13 +28,14 @@ func TestLoad(t *testing.T) {
 	if err := party.Build(binary); err != nil {
 		t.Fatal(err)
 	}
-	systems := []system{&node{Node: party.Node{Binary: binary}}, &forwarder{floor: floorEpoll}}
+	at := testPlace()
+	systems := []system{newNode(at, binary, false), &forwarder{place: at, floor: floorEpoll}}
 	if hasRTPEngine() {
-		systems = append(systems, &rtpengine{})
+		systems = append(systems, &rtpengine{place: at})
 	}
 	for _, v := range variants() {
 		for _, system := range systems {
-			t.Run(v.name+"/"+system.name(), func(t *testing.T) { carries(t, system, v) })
+			t.Run(v.name+"/"+system.name(), func(t *testing.T) { carries(t, at, system, v) })
 		}
 	}
 }
@@ -51,21 +52,22 @@ func TestFloors(t *testing.T) {
 	default:
 		t.Error(err)
 	}
-	list, err := floors(names)
+	at := testPlace()
+	list, err := floors(at, names)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, system := range list {
-		t.Run(system.name(), func(t *testing.T) { carries(t, system, variant{"gcm-gcm", [2]string{gcm, gcm}}) })
+		t.Run(system.name(), func(t *testing.T) { carries(t, at, system, variant{"gcm-gcm", [2]string{gcm, gcm}}) })
 	}
-	if list, err := floors("epoll,rings"); err == nil {
+	if list, err := floors(at, "epoll,rings"); err == nil {
 		t.Errorf("floors %v from a name that is none", list)
 	}
 }
 
 // carries has a system carry a few calls for a moment, and looks at each packet.
-func carries(t *testing.T, system system, v variant) {
-	s := settings{calls: 5, warm: 100 * time.Millisecond, length: 400 * time.Millisecond}
+func carries(t *testing.T, at place, system system, v variant) {
+	s := settings{place: at, calls: 5, warm: 100 * time.Millisecond, length: 400 * time.Millisecond}
 	got, out, err := s.visit(system, v)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +81,7 @@ func carries(t *testing.T, system system, v variant) {
 // A packet that is not what was sent, or that comes again, is counted.
 func TestTake(t *testing.T) {
 	v := variant{suites: [2]string{gcm, gcm}}
-	l, err := newLoad(v)
+	l, err := newLoad(v, party.Loopback())
 	defer l.close()
 	if err != nil {
 		t.Fatal(err)

@@ -14,18 +14,34 @@ import (
 // is, and the callee's side is the carrier's.
 type node struct {
 	party.Node
+	place  place
+	xdp    bool // media by AF_XDP
 	callee *callee
 	caller *caller
 }
 
-func (n *node) name() string { return "Carillon" }
+func (n *node) name() string {
+	if n.xdp {
+		return "Carillon, AF_XDP"
+	}
+	return "Carillon"
+}
+
+// newNode returns a node at a place.
+func newNode(at place, binary string, xdp bool) *node {
+	n := &node{Node: party.Node{Binary: binary, Hosts: at.Hosts}, place: at, xdp: xdp}
+	if xdp {
+		n.Options = []string{"--media-xdp", at.device}
+	}
+	return n
+}
 
 func (n *node) start(v variant) (err error) {
 	secure := v.suites[0] != ""
-	if n.Under, err = under(); err != nil {
+	if n.Under, err = n.place.under(); err != nil {
 		return err
 	}
-	if n.callee, err = newCallee(v.suites[1] != ""); err != nil {
+	if n.callee, err = newCallee(n.Hosts.Callee, v.suites[1] != ""); err != nil {
 		return err
 	}
 	n.Trust = n.callee.trust
@@ -69,8 +85,8 @@ func (n *node) call(l *load, number int) (fars [2]far, err error) {
 	return fars, err
 }
 
-// answerTime is how long the caller waits for an answer. Nothing is repeated: one call is set up at a time, and on the
-// loopback interface nothing is lost.
+// answerTime is how long the caller waits for an answer. Nothing is repeated: one call is set up at a time, and neither
+// the loopback interface nor a pair of veth loses anything.
 const answerTime = 5 * time.Second
 
 // caller sets up calls, one after the other.
@@ -85,9 +101,9 @@ type caller struct {
 func newCaller(n *party.Node, secure bool) (c *caller, err error) {
 	c = &caller{domain: n.Realm(), run: strconv.FormatInt(time.Now().UnixNano(), 36), answers: make(chan party.Message, 64)}
 	if secure {
-		c.wire, err = party.OverTLS(party.CallerHost, n.Address(true), n.Realm(), c.take)
+		c.wire, err = party.OverTLS(n.Hosts.Caller, n.Address(true), n.Realm(), c.take)
 	} else {
-		c.wire, err = party.OverUDP(party.CallerHost, n.Address(false), c.take)
+		c.wire, err = party.OverUDP(n.Hosts.Caller, n.Address(false), c.take)
 	}
 	return c, err
 }

@@ -7,14 +7,12 @@ import (
 	"path/filepath"
 )
 
-// The addresses of the peer.
-const (
-	rtpengineHost = "127.0.0.15"
-	rtpenginePort = 12224
-)
+// rtpenginePort is where the peer is driven.
+const rtpenginePort = 12224
 
 // rtpengine is Debian's, relaying in user space with one thread for its processor.
 type rtpengine struct {
+	place   place
 	dir     string
 	cmd     *exec.Cmd
 	control *ng
@@ -32,8 +30,8 @@ func (r *rtpengine) start(variant) (err error) {
 	if r.dir, err = os.MkdirTemp("", "rtpengine-media-"); err != nil {
 		return err
 	}
-	at := fmt.Sprintf("%s:%d", rtpengineHost, rtpenginePort)
-	if r.cmd, err = launch(filepath.Join(r.dir, "log"), "rtpengine", "--config-file=none", "--table=-1", "--interface="+rtpengineHost,
+	at := fmt.Sprintf("%s:%d", r.place.rtpengine, rtpenginePort)
+	if r.cmd, err = r.place.launch(filepath.Join(r.dir, "log"), "rtpengine", "--config-file=none", "--table=-1", "--interface="+r.place.rtpengine,
 		"--listen-ng="+at, "--port-min=20000", "--port-max=59999", "--foreground", "--log-stderr", "--log-level=3", "--num-threads=1",
 		"--timeout=3600", "--silent-timeout=3600", "--delete-delay=0"); err != nil {
 		return err
@@ -56,7 +54,7 @@ func (r *rtpengine) stop() {
 		r.control.conn.Close()
 	}
 	_ = os.RemoveAll(r.dir)
-	*r = rtpengine{run: r.run + 1}
+	*r = rtpengine{place: r.place, run: r.run + 1}
 }
 
 func (r *rtpengine) id(n int) string { return fmt.Sprintf("%s-%d-%d", r.control.run, r.run, n) }

@@ -28,11 +28,15 @@ type outcome struct {
 	dropped       int // by the load's own sockets
 	latency       histogram
 	late          histogram // bursts of the load, behind their time
+	slow          bool      // the load sent less in a second than it should
 }
 
 func (o *outcome) loss() float64 {
 	return 1 - float64(o.arrived)/float64(max(o.sent, 1))
 }
+
+// mostStretch is the part of a window's length by which it may have become longer.
+const mostStretch = 0.002
 
 // engine drives a load from one thread: who waits for packets would be woken by the system, and the system would pay.
 type engine struct {
@@ -97,11 +101,12 @@ func (e *engine) drive(edges chan<- func() error, begin, end func() error) error
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0)
 	drops := e.drops()
 	next := monotonic()
+	behind := int64(0) // at the beginning of the window
 	for ; e.frame < e.last; e.frame++ {
 		if e.frame == e.first {
 			edges <- begin
 			e.measuring = true
-			drops = e.drops()
+			drops, behind = e.drops(), monotonic()-next
 		}
 		for side := range e.packets {
 			if err := e.packets[side].make(e.frame); err != nil {
@@ -122,6 +127,7 @@ func (e *engine) drive(edges chan<- func() error, begin, end func() error) error
 			e.receive()
 		}
 	}
+	e.out.slow = float64(monotonic()-next-behind) > mostStretch*float64(e.last-e.first)*frameTime
 	edges <- end
 	for range 10 * stepsInFrame { // what is on its way
 		next += stepTime / 2

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"time"
-
-	"carillon/bench/party"
 )
 
 // A number of calls counts as carried with less loss and latency than these.
@@ -16,43 +14,48 @@ const (
 // searchAll finds the highest number of calls of each system.
 func (s settings) searchAll(systems []system, v variant) error {
 	fmt.Printf("%s, the most calls on one processor with less than %.1f%% lost and p99 below %v\n", v.name, 100*mostLoss, mostLatency)
-	best := make([]int, len(systems))
+	best, limited := make([]int, len(systems)), make([]bool, len(systems))
 	for i, system := range systems {
 		var err error
-		if best[i], err = s.search(system, v); err != nil {
+		if best[i], limited[i], err = s.search(system, v); err != nil {
 			return fmt.Errorf("%s: %w", system.name(), err)
 		}
 	}
 	for i, system := range systems {
-		fmt.Printf("  %-16s %6d calls, ratio %.2f\n", system.name(), best[i], float64(best[i])/float64(max(best[len(best)-1], 1)))
+		more := ""
+		if limited[i] {
+			more = ", or more: the load sends no more"
+		}
+		fmt.Printf("  %-16s %6d calls, ratio %.2f%s\n", system.name(), best[i], float64(best[i])/float64(max(best[len(best)-1], 1)), more)
 	}
 	return nil
 }
 
-// search raises the number by a fifth until it is missed twice in a row.
-func (s settings) search(system system, v variant) (best int, err error) {
-	l, err := newLoad(v)
+// search raises the number by a fifth until it is missed twice in a row; limited says that the load was too slow for it.
+func (s settings) search(system system, v variant) (best int, limited bool, err error) {
+	l, err := newLoad(v, s.place.Hosts)
 	defer l.close()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer system.stop()
 	if err := system.start(v); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	for calls, misses := s.calls, 0; misses < 2; {
 		got, out, err := s.measure(system, l, calls)
 		if err != nil {
-			return best, err
+			return best, false, err
 		}
-		carried := out.loss() < mostLoss && got.p99 < mostLatency && out.fault() == nil
-		fmt.Printf("  %-16s %6d: %.2f us a packet, %.2f of the processor, %s, carried %v\n", system.name(), calls, party.Micros(got.each), got.cores, out, carried)
+		carried := out.loss() < mostLoss && got.p99 < mostLatency && out.fault() == nil && !out.slow
+		fmt.Printf("  %-16s %6d: %s, %s, carried %v\n", system.name(), calls, got, out, carried)
 		if !carried {
 			misses++
+			limited = limited || out.slow
 			continue
 		}
-		best, misses = calls, 0
+		best, misses, limited = calls, 0, false
 		calls += calls / 5
 	}
-	return best, nil
+	return best, limited, nil
 }

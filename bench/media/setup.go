@@ -26,7 +26,7 @@ func (s settings) compareSetup() error {
 		fmt.Printf("%s, setting up and taking down\n", v.name)
 		var ours, theirs []sample
 		for range s.rounds {
-			each, err := setPlane(v)
+			each, err := s.setPlane(v)
 			if err != nil {
 				return err
 			}
@@ -34,7 +34,7 @@ func (s settings) compareSetup() error {
 			if !s.peer {
 				continue
 			}
-			if each, err = setPeer(v); err != nil {
+			if each, err = s.setPeer(v); err != nil {
 				return err
 			}
 			theirs = append(theirs, sample{each: each})
@@ -57,8 +57,9 @@ func policy(suite string, host string) call.Leg {
 	return leg
 }
 
-// setPlane sets calls up in a plane of this process, the ends' work of reading and writing keys included.
-func setPlane(v variant) (time.Duration, error) {
+// setPlane sets calls up in a plane of this process, the ends' work of reading and writing keys included. No packet flows, so
+// the plane has an address of the loopback interface wherever the ends are.
+func (s settings) setPlane(v variant) (time.Duration, error) {
 	p, err := media.New(media.Config{
 		IPs: []netip.Addr{netip.MustParseAddr(party.NodeHost)}, PortLo: 20000, PortHi: 59999,
 		Egress: egress.Policy{AllowLoopback: true, AllowPrivate: true},
@@ -67,13 +68,13 @@ func setPlane(v variant) (time.Duration, error) {
 		return 0, err
 	}
 	defer p.Close()
-	l, err := newLoad(v)
+	l, err := newLoad(v, s.place.Hosts)
 	defer l.close()
 	if err != nil {
 		return 0, err
 	}
 	one := func(n int) error {
-		caller, callee := policy(v.suites[0], party.CallerHost), policy(v.suites[1], party.CalleeHost)
+		caller, callee := policy(v.suites[0], s.place.Caller), policy(v.suites[1], s.place.Callee)
 		session, refusal := p.Open(call.Open{ID: "bench", Offerer: call.Customer, Leg: caller})
 		if refusal != nil {
 			return fmt.Errorf("open: %v", refusal)
@@ -117,13 +118,13 @@ func usedFor(pids []int, one func(n int) error) (time.Duration, error) {
 	return (after.Processor - before.Processor) / sets, err
 }
 
-func setPeer(v variant) (time.Duration, error) {
-	r := &rtpengine{}
+func (s settings) setPeer(v variant) (time.Duration, error) {
+	r := &rtpengine{place: s.place}
 	defer r.stop()
 	if err := r.start(v); err != nil {
 		return 0, err
 	}
-	l, err := newLoad(v)
+	l, err := newLoad(v, s.place.Hosts)
 	defer l.close()
 	if err != nil {
 		return 0, err

@@ -17,7 +17,7 @@ const mostGrowth = 1.1
 // endure has a system relay for long and looks at it ten times.
 func (s settings) endure(system system, v variant) error {
 	fmt.Printf("%s, %d calls, %v\n", v.name, s.calls, s.soak)
-	l, err := newLoad(v)
+	l, err := newLoad(v, s.place.Hosts)
 	defer l.close()
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (s settings) endure(system system, v variant) error {
 			return err
 		}
 		memory[look], files[look] = now.Memory, openFiles(system.processes())
-		fmt.Printf("  %8v  %.2f us a packet, %.1f MB, %d files, %s\n", time.Duration(look+1)*s.length, party.Micros(got.each), float64(now.Memory)/1e6, files[look], out)
+		fmt.Printf("  %8v  %s, %.1f MB, %d files, %s\n", time.Duration(look+1)*s.length, got, float64(now.Memory)/1e6, files[look], out)
 		if out.arrived != out.sent || out.doubled > 0 {
 			faults = append(faults, fmt.Errorf("%d of %d packets arrived, %d twice", out.arrived, out.sent, out.doubled))
 		}

@@ -34,12 +34,6 @@ type system interface {
 // underFlag makes this program run another one on the systems' processor.
 const underFlag = "-on-the-processor-of-systems"
 
-// under is the command that starts a system.
-func under() ([]string, error) {
-	self, err := os.Executable()
-	return []string{self, underFlag}, err
-}
-
 // runUnder becomes the program that args name.
 func runUnder(args []string) error {
 	runtime.LockOSThread() // what is set is the thread's that becomes the program
@@ -47,6 +41,7 @@ func runUnder(args []string) error {
 		return err
 	}
 	hasten()
+	allowFiles()
 	program, err := exec.LookPath(args[0])
 	if err != nil {
 		return err
@@ -58,6 +53,19 @@ func runUnder(args []string) error {
 // slices of time so short that its turn comes soon.
 func hasten() {
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: priority, Runtime: slice}, 0)
+}
+
+// manyFiles are enough for the sockets of 20,000 calls, of which a relay has four for each.
+const manyFiles = 100_000
+
+// allowFiles lets this process and what it becomes open files as far as that is allowed.
+func allowFiles() {
+	limit := unix.Rlimit{Cur: manyFiles, Max: manyFiles}
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) == nil || unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return
+	}
+	limit.Cur = limit.Max
+	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }
 
 // pin keeps a thread on a processor.
@@ -87,13 +95,13 @@ func stay() error {
 }
 
 // launch starts a program on the systems' processor; what it says goes to a file.
-func launch(log string, program string, args ...string) (*exec.Cmd, error) {
+func (p place) launch(log string, program string, args ...string) (*exec.Cmd, error) {
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	first, err := under()
+	first, err := p.under()
 	if err != nil {
 		return nil, err
 	}
