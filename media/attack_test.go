@@ -12,6 +12,7 @@ import (
 	"carillon/clock/clocktest"
 	"carillon/egress"
 	"carillon/rtp"
+	"carillon/srtp"
 )
 
 // burst sends packets faster than any clock, waiting now and then until the node has seen them: the kernel's buffer holds
@@ -216,6 +217,43 @@ func TestTruncated(t *testing.T) {
 			t.Errorf("%q: the whole report was relayed %d times", suite, got)
 		}
 		s.Close()
+	}
+}
+
+// Reports on the port of RTP, from a side that never agreed to share it, are no voice: they are dropped, and neither take
+// the place of the stream in its account nor use up the streams that a key may serve.
+func TestReportsOnThePortOfRTP(t *testing.T) {
+	for _, suite := range []string{"", gcm} {
+		leg := plainLeg
+		if suite != "" {
+			leg = secureLeg
+		}
+		clock := clocktest.New()
+		p := newPlane(t, func(c *Config) { c.Clock = clock })
+		s := open(t, p, call.Customer, leg)
+		a, b := newPhone(t, 1), newPhone(t, 2)
+		dial(s, a, b, suites{suite, "AES_CM_128_HMAC_SHA1_80"}, secureLeg)
+		talk(a, b)
+		burst(t, p, srtp.MaxStreams+10, func(i int) {
+			report := rtp.AppendSR(nil, a.ssrc, rtp.SenderInfo{NTP: uint64(i) << 32}, rtp.ReportBlock{SSRC: uint32(i)})
+			if suite != "" {
+				var err error
+				if report, err = a.out.EncryptRTCP(nil, report, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.write(a.rtp, report, a.far)
+			if i%DefaultPacketRate == 0 {
+				clock.Advance(time.Second)
+			}
+		})
+		b.hearNothing()
+		a.ssrc = 77 // an announcement has ended
+		talk(a, b)
+		r, st := s.Close().Legs[call.Customer], p.Stats()
+		if r.PacketsReceived != 2 || r.Lost != 0 || r.SSRC == 0 || st.Malformed != srtp.MaxStreams+10 || st.Dropped != st.Malformed {
+			t.Errorf("%q: %d packets, %d lost, %d malformed of %d dropped", suite, r.PacketsReceived, r.Lost, st.Malformed, st.Dropped)
+		}
 	}
 }
 

@@ -104,7 +104,9 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		return
 	}
 	h, err := rtp.Parse(b)
-	if err != nil {
+	// Reports that come where only RTP was agreed on would begin a stream each for their first words: they ruin the account
+	// of the real one, and use up those that the key towards the other side may have.
+	if err != nil || h.Reserved() {
 		w.stats.malformed.Add(1)
 		return
 	}

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -64,6 +65,7 @@ func FuzzReceive(f *testing.F) {
 func FuzzPlainReceive(f *testing.F) {
 	f.Add([]byte("\x80\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x07x"), false)
 	f.Add(rtp.AppendRR(nil, 7), true)
+	f.Add(rtp.AppendSR(nil, 7, rtp.SenderInfo{NTP: 1}), false)
 	f.Fuzz(func(t *testing.T, b []byte, reports bool) {
 		if len(b) > MaxPacket {
 			return
@@ -79,7 +81,10 @@ func FuzzPlainReceive(f *testing.F) {
 			t.Fatal("a stranger's packet was relayed")
 		}
 		x.from.receive(x.w, socket, append(make([]byte, 0, MaxPacket+srtp.Overhead), b...), x.src)
-		_, err := rtp.Parse(b)
+		h, err := rtp.Parse(b)
+		if h.Reserved() {
+			err = errors.New("RTCP on the port of RTP")
+		}
 		if reports {
 			err = rtp.CheckRTCP(b)
 		}

@@ -25,7 +25,7 @@ type Stats struct {
 	// Dropped counts datagrams received and not relayed, for any of the reasons below.
 	Dropped uint64
 	// Unready counts those on ports without a session or before an answer, Oversize those longer than
-	// MaxPacket, Malformed those that are neither RTP nor RTCP.
+	// MaxPacket, Malformed those that are not what their port is for: RTP, RTCP, or on a port of RTP alone RTCP.
 	Unready, Oversize, Malformed uint64
 	// AuthFailures, Replays, PlainDropped and WrongSource are the sums of the legs' counts.
 	AuthFailures, Replays, PlainDropped, WrongSource uint64

@@ -111,3 +111,8 @@ func (h Header) Put(b []byte) {
 func IsRTCP(b []byte) bool {
 	return len(b) >= 2 && b[1] >= 192 && b[1] <= 223
 }
+
+// Reserved reports whether a header cannot be RTP's because what it belongs to is RTCP: the packet types 200 to 204 of RFC
+// 3550 read as payload types 72 to 76 with the marker set, which RFC 3551 section 6 reserves so that the two can be told
+// apart where they were not agreed to share a port.
+func (h Header) Reserved() bool { return h.Marker && h.PayloadType >= 72 && h.PayloadType <= 76 }

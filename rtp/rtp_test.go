@@ -85,6 +85,17 @@ func TestIsRTCP(t *testing.T) {
 	}
 }
 
+func TestReserved(t *testing.T) {
+	b := make([]byte, HeaderSize)
+	for second := range 256 {
+		b[0], b[1] = 0x80, byte(second)
+		h, err := Parse(b)
+		if want := second >= TypeSR && second <= TypeAPP; err != nil || h.Reserved() != want {
+			t.Errorf("second byte %d: reserved %v, %v; want %v", second, h.Reserved(), err, want)
+		}
+	}
+}
+
 func TestBuiltReportsAreValid(t *testing.T) {
 	block := ReportBlock{SSRC: 7, Fraction: 3, Lost: -2, Highest: 70000, Jitter: 9}
 	b := AppendSR(nil, 1, SenderInfo{NTP: NTPTime(time.Unix(0, 5e8)), RTP: 160, Packets: 1, Octets: 160}, block)
