@@ -13,12 +13,16 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // The wire between the node and the customer: two ends of a pair of interfaces, each in a network of its own.
 const (
 	nodeEnd      = "10.77.0.1"
 	customerEnd  = "10.77.0.2"
+	nodeEnd6     = "fd77::1"
+	customerEnd6 = "fd77::2"
 	nodeLink     = "node0"
 	customerLink = "customer0"
 )
@@ -93,9 +97,11 @@ func newNamespace(t *testing.T) *namespace {
 	}
 	run(t, "ip", "link", "add", nodeLink, "type", "veth", "peer", "name", customerLink, "netns", fmt.Sprint(n.tid))
 	run(t, "ip", "addr", "add", nodeEnd+"/24", "dev", nodeLink)
+	run(t, "ip", "addr", "add", nodeEnd6+"/64", "dev", nodeLink, "nodad")
 	run(t, "ip", "link", "set", nodeLink, "up")
 	n.do(func() {
 		run(t, "ip", "addr", "add", customerEnd+"/24", "dev", customerLink)
+		run(t, "ip", "addr", "add", customerEnd6+"/64", "dev", customerLink, "nodad")
 		run(t, "ip", "link", "set", customerLink, "up")
 		run(t, "ip", "link", "set", "lo", "up")
 	})
@@ -109,12 +115,17 @@ func (n *namespace) do(f func()) {
 	<-done
 }
 
-// frame is one IPv4 packet on the customer's wire.
+// frame is one IP packet on the customer's wire.
 type frame struct {
-	tos      byte
-	protocol byte
+	tos      byte           // or traffic class
+	protocol byte           // or next header
 	from, to netip.AddrPort // ports of TCP and UDP, else 0
-	payload  []byte         // of TCP and UDP, else what follows the IPv4 header
+	payload  []byte         // of TCP and UDP, else what follows the IP header
+}
+
+// fromNode tells which end of the wire sent it.
+func (f frame) fromNode() bool {
+	return f.from.Addr().String() == nodeEnd || f.from.Addr().String() == nodeEnd6
 }
 
 // capture keeps every frame on the customer's wire, both ways.
@@ -172,25 +183,39 @@ func (c *capture) read() {
 		switch {
 		case ok:
 			c.all = append(c.all, f)
-		case protocol != syscall.ETH_P_ARP && protocol != syscall.ETH_P_IPV6: // neighbours greet each other over both
+		case protocol != syscall.ETH_P_ARP:
 			c.odd = append(c.odd, fmt.Sprintf("protocol %#x: % x", protocol, buf[:min(n, 64)]))
 		}
 		c.mu.Unlock()
 	}
 }
 
-// parseFrame reads an IPv4 packet that is not a fragment (RFC 791, RFC 768, RFC 9293).
+// parseFrame reads an IP packet that is not a fragment (RFC 791, RFC 8200, RFC 768, RFC 9293).
 func parseFrame(protocol uint16, b []byte) (frame, bool) {
-	if protocol != syscall.ETH_P_IP || len(b) < 20 || b[0]>>4 != 4 || binary.BigEndian.Uint16(b[6:])&0x3fff != 0 {
-		return frame{}, false
+	switch {
+	case protocol == syscall.ETH_P_IP && len(b) >= 20 && b[0]>>4 == 4 && binary.BigEndian.Uint16(b[6:])&0x3fff == 0:
+		header, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+		if header < 20 || total < header || total > len(b) {
+			return frame{}, false
+		}
+		f := frame{tos: b[1], protocol: b[9]}
+		ok := f.parsePorts(netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:])), b[header:total])
+		return f, ok
+	case protocol == syscall.ETH_P_IPV6 && len(b) >= 40 && b[0]>>4 == 6 && b[6] != syscall.IPPROTO_FRAGMENT:
+		total := 40 + int(binary.BigEndian.Uint16(b[4:]))
+		if total > len(b) {
+			return frame{}, false
+		}
+		f := frame{tos: b[0]<<4 | b[1]>>4, protocol: b[6]}
+		ok := f.parsePorts(netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:])), b[40:total])
+		return f, ok
 	}
-	header, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
-	if header < 20 || total < header || total > len(b) {
-		return frame{}, false
-	}
-	from, to := netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
-	f := frame{tos: b[1], protocol: b[9], from: netip.AddrPortFrom(from, 0), to: netip.AddrPortFrom(to, 0)}
-	b = b[header:total]
+	return frame{}, false
+}
+
+// parsePorts reads what follows the IP header.
+func (f *frame) parsePorts(from, to netip.Addr, b []byte) bool {
+	f.from, f.to = netip.AddrPortFrom(from, 0), netip.AddrPortFrom(to, 0)
 	skip := 0
 	switch {
 	case f.protocol == syscall.IPPROTO_UDP && len(b) >= 8:
@@ -198,17 +223,17 @@ func parseFrame(protocol uint16, b []byte) (frame, bool) {
 	case f.protocol == syscall.IPPROTO_TCP && len(b) >= 20:
 		skip = int(b[12]>>4) * 4
 	case f.protocol == syscall.IPPROTO_UDP, f.protocol == syscall.IPPROTO_TCP:
-		return frame{}, false
+		return false
 	}
 	if skip > len(b) {
-		return frame{}, false
+		return false
 	}
 	if skip > 0 {
 		f.from = netip.AddrPortFrom(from, binary.BigEndian.Uint16(b))
 		f.to = netip.AddrPortFrom(to, binary.BigEndian.Uint16(b[2:]))
 	}
 	f.payload = bytes.Clone(b[skip:])
-	return f, true
+	return true
 }
 
 // frames returns what was seen so far.
@@ -216,4 +241,14 @@ func (c *capture) frames() ([]frame, []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.all, c.odd
+}
+
+// complete reports whether the kernel handed over every frame there was, since it was last asked.
+func (c *capture) complete(t *testing.T) bool {
+	t.Helper()
+	st, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Drops == 0
 }

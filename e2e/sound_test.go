@@ -19,71 +19,12 @@ import (
 	"carillon/rtp"
 )
 
-// cipher is a crypto suite as pion knows it.
-type cipher struct {
-	profile   pion.ProtectionProfile
-	key, salt int
-}
-
-var ciphers = map[string]cipher{
-	"AEAD_AES_128_GCM":        {pion.ProtectionProfileAeadAes128Gcm, 16, 12},
-	"AES_CM_128_HMAC_SHA1_80": {pion.ProtectionProfileAes128CmHmacSha1_80, 16, 14},
-}
-
-func (c cipher) context(t *testing.T, keySalt []byte) *pion.Context {
-	t.Helper()
-	ctx, err := pion.CreateContext(keySalt[:c.key], keySalt[c.key:], c.profile)
-	if err != nil {
-		t.Fatal(err)
+// network writes the family of an address as a description does.
+func network(ip net.IP) string {
+	if ip.To4() == nil {
+		return "IP6"
 	}
-	return ctx
-}
-
-// judge knows every key that was agreed on, by the customer's port and the way, and nothing else.
-type judge struct {
-	t    *testing.T
-	mu   sync.Mutex
-	keys map[string][]agreedKey
-}
-
-// agreedKey is one key with the place of the word whose first bit says that SRTCP is encrypted, counted from the end.
-type agreedKey struct {
-	ctx  *pion.Context
-	word int
-}
-
-func way(port uint16, fromNode bool) string { return fmt.Sprint(port&^1, fromNode) }
-
-// learn takes a key for the packets of a pair of the customer's ports.
-func (j *judge) learn(port uint16, fromNode bool, suite string, keySalt []byte) {
-	k := agreedKey{ciphers[suite].context(j.t, keySalt), 4}
-	if strings.HasSuffix(suite, "SHA1_80") {
-		k.word += 10
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.keys[way(port, fromNode)] = append(j.keys[way(port, fromNode)], k)
-}
-
-// authentic reports whether a datagram is SRTP or SRTCP under one of the keys.
-func (j *judge) authentic(port uint16, fromNode bool, b []byte) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, k := range j.keys[way(port, fromNode)] {
-		var err error
-		switch {
-		case !rtp.IsRTCP(b):
-			_, err = k.ctx.DecryptRTP(nil, bytes.Clone(b), nil)
-		case len(b) < 8+k.word || b[len(b)-k.word]&0x80 == 0:
-			continue // authentic perhaps, but not encrypted
-		default:
-			_, err = k.ctx.DecryptRTCP(nil, bytes.Clone(b), nil)
-		}
-		if err == nil {
-			return true
-		}
-	}
-	return false
+	return "IP4"
 }
 
 // sound is a party's media: it sends a tone's worth of packets and counts what it hears. suite "" is plain RTP.
@@ -95,6 +36,7 @@ type sound struct {
 	keySalt   []byte
 	version   int
 	direction string
+	held      bool // the address in descriptions is the unspecified one
 	stop      chan struct{}
 	running   sync.WaitGroup
 
@@ -103,9 +45,12 @@ type sound struct {
 	nodeKey string
 	far     netip.AddrPort
 	sends   bool
+	mute    bool // sends no reports
 	format  byte // payload type: 0 for mu-law, 8 for A-law
+	said    int  // packets sent
 	heard   int
 	reports int
+	foreign int  // packets that were none of the other party's
 	last    byte // payload type of the last packet heard
 }
 
@@ -114,12 +59,12 @@ func newSound(t *testing.T, j *judge, ip, suite string) *sound {
 	t.Helper()
 	s := &sound{t: t, judge: j, suite: suite, stop: make(chan struct{})}
 	for s.rtp == nil {
-		a, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
+		a, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		at := a.LocalAddr().(*net.UDPAddr)
-		if b, err := net.ListenUDP("udp4", &net.UDPAddr{IP: at.IP, Port: at.Port + 1}); err == nil && at.Port%2 == 0 {
+		if b, err := net.ListenUDP("udp", &net.UDPAddr{IP: at.IP, Port: at.Port + 1}); err == nil && at.Port%2 == 0 {
 			s.rtp, s.rtcp = a, b
 		} else {
 			a.Close()
@@ -148,7 +93,11 @@ func (s *sound) close() {
 	s.running.Wait()
 }
 
-func (s *sound) port() uint16 { return uint16(s.rtp.LocalAddr().(*net.UDPAddr).Port) }
+// at is where it listens for RTP.
+func (s *sound) at() netip.AddrPort {
+	at := s.rtp.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
 
 // rekey draws a new key for what is sent.
 func (s *sound) rekey() {
@@ -158,7 +107,7 @@ func (s *sound) rekey() {
 	c := ciphers[s.suite]
 	s.keySalt = make([]byte, c.key+c.salt)
 	_, _ = rand.Read(s.keySalt)
-	s.judge.learn(s.port(), false, s.suite, s.keySalt)
+	s.judge.learn(s.at(), false, s.suite, s.keySalt)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out = c.context(s.t, s.keySalt)
@@ -173,6 +122,10 @@ func (s *sound) inTheClear() []byte { return s.describe(false) }
 func (s *sound) describe(secure bool) []byte {
 	s.version++
 	ip := s.rtp.LocalAddr().(*net.UDPAddr).IP
+	connection := ip
+	if s.held {
+		connection = net.IPv4zero
+	}
 	profile, crypto := "RTP/AVP", ""
 	if secure {
 		profile, crypto = "RTP/SAVP", fmt.Sprintf("a=crypto:1 %s inline:%s\r\n", s.suite, base64.StdEncoding.EncodeToString(s.keySalt))
@@ -180,8 +133,8 @@ func (s *sound) describe(secure bool) []byte {
 	if s.direction != "" {
 		crypto += "a=" + s.direction + "\r\n"
 	}
-	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %d %s %d\r\n%s",
-		s.version, ip, ip, s.port(), profile, s.format, crypto)
+	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d %s %d\r\n%s",
+		s.version, network(ip), ip, network(connection), connection, s.at().Port(), profile, s.format, crypto)
 }
 
 // answer describes the sound in answer to an offer whose line with this tag is taken.
@@ -194,7 +147,7 @@ func (s *sound) fax() []byte {
 	s.version++
 	ip := s.rtp.LocalAddr().(*net.UDPAddr).IP
 	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=image %d udptl t38\r\na=T38FaxVersion:0\r\n",
-		s.version, ip, ip, s.port())
+		s.version, ip, ip, s.at().Port())
 }
 
 // learn takes the node's description: where it listens and, of its keys, the one of our suite. It returns the tag of that
@@ -230,7 +183,7 @@ func (s *sound) learn(description []byte) (tag string) {
 			s.t.Fatal(err)
 		}
 		s.in = ciphers[s.suite].context(s.t, keySalt)
-		s.judge.learn(s.port(), true, s.suite, keySalt)
+		s.judge.learn(s.at(), true, s.suite, keySalt)
 	}
 	return tag
 }
@@ -262,7 +215,7 @@ func (s *sound) send() {
 		packet = append(packet, bytes.Repeat([]byte{rtp.MuLaw(loud)}, 160)...)
 		report := rtp.AppendCNAME(rtp.AppendSR(nil, ssrc, rtp.SenderInfo{NTP: rtp.NTPTime(time.Now()), RTP: n * 160, Packets: n}), ssrc, "party")
 		s.mu.Lock()
-		sends, far := s.sends, s.far
+		sends, far, mute := s.sends, s.far, s.mute
 		if sends && s.out != nil {
 			packet, _ = s.out.EncryptRTP(nil, packet, nil)
 			report, _ = s.out.EncryptRTCP(nil, report, nil)
@@ -271,8 +224,11 @@ func (s *sound) send() {
 		if !sends {
 			continue
 		}
+		s.mu.Lock()
+		s.said++
+		s.mu.Unlock()
 		_, _ = s.rtp.WriteToUDPAddrPort(packet, far)
-		if n%25 == 0 {
+		if n%10 == 0 && !mute {
 			_, _ = s.rtcp.WriteToUDPAddrPort(report, netip.AddrPortFrom(far.Addr(), far.Port()+1))
 		}
 	}
@@ -287,21 +243,23 @@ func (s *sound) listen(conn *net.UDPConn, count *int) {
 			return
 		}
 		s.mu.Lock()
-		ok := s.suite == "" && s.in == nil
+		b := bytes.Clone(buf[:n])
 		switch {
 		case s.in == nil:
 		case conn == s.rtcp:
-			_, err = s.in.DecryptRTCP(nil, bytes.Clone(buf[:n]), nil)
-			ok = err == nil
+			b, err = s.in.DecryptRTCP(nil, b, nil)
 		default:
-			_, err = s.in.DecryptRTP(nil, bytes.Clone(buf[:n]), nil)
-			ok = err == nil
+			b, err = s.in.DecryptRTP(nil, b, nil)
 		}
-		if ok {
+		switch {
+		case err != nil || s.suite != "" && s.in == nil: // nothing that can be understood
+		case conn == s.rtp && !isTone(b):
+			s.foreign++
+		default:
 			*count++
-		}
-		if ok && conn == s.rtp {
-			s.last = buf[1] & 0x7f
+			if conn == s.rtp {
+				s.last = b[1] & 0x7f
+			}
 		}
 		s.mu.Unlock()
 	}
@@ -312,6 +270,18 @@ func (s *sound) counts() (packets, reports int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.heard, s.reports
+}
+
+// says waits until it has sent some more packets.
+func (s *sound) says(what string) {
+	s.t.Helper()
+	said := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.said
+	}
+	before := said()
+	eventually(s.t, what, func() bool { return said() > before+5 })
 }
 
 // hears waits for some more packets, and for a report where there are to be any.

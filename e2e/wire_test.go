@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	v1 "carillon/api/v1"
 	"carillon/api/wire"
 	"carillon/config"
 	"carillon/sip/transport"
@@ -25,6 +27,9 @@ type wired struct {
 	ca      *authority
 	c       trunkOf
 	roots   *x509.CertPool
+	seen    int               // frames that were judged
+	streams map[string][]byte // TCP that is not, for want of the rest of a record
+	sent    int               // datagrams of the node's
 }
 
 func newWired(t *testing.T) *wired {
@@ -32,11 +37,16 @@ func newWired(t *testing.T) *wired {
 	trust := ca.file()
 	n := newNamespace(t)
 	w := newWorld(t, func(c *config.Config) {
-		c.TLSTrust, c.SIPTLS, c.MediaIP = trust, nodeEnd+":0", []netip.Addr{netip.MustParseAddr(nodeEnd)}
+		c.TLSTrust, c.SIPTLS, c.SIPAdvertise = trust, ":0", []string{nodeEnd, nodeEnd6}
+		c.MediaIP = []netip.Addr{netip.MustParseAddr(nodeEnd), netip.MustParseAddr(nodeEnd6)}
 	})
-	x := &wired{world: w, net: n, judge: &judge{t: t, keys: map[string][]agreedKey{}}, ca: ca, roots: w.roots()}
-	x.c = x.bareConnector(true)
-	x.terminate(x.c, &wire.Termination{CallingRegions: []string{"US"}, CIDRAllowedList: []string{customerEnd + "/32"}, CPSLimit: new(int32(100))})
+	x := &wired{world: w, net: n, judge: newJudge(t), ca: ca, roots: w.roots(), streams: map[string][]byte{}}
+	var made wire.CreateVoiceConnectorResponse
+	x.aws(wire.OpCreateVoiceConnector, &wire.CreateVoiceConnectorRequest{
+		Name: new("e2e"), RequireEncryption: new(true), NetworkType: new(wire.NetworkType("DUAL_STACK")),
+	}, &made)
+	x.c = trunkOf{*made.VoiceConnector.VoiceConnectorID, *made.VoiceConnector.OutboundHostName}
+	x.terminate(x.c, &wire.Termination{CallingRegions: []string{"US"}, CIDRAllowedList: []string{customerEnd + "/32", customerEnd6 + "/128"}, CPSLimit: new(int32(100))})
 	x.must("number", "import", customerNumber, "--connector", x.c.id)
 	x.capture = n.capture()
 	return x
@@ -45,10 +55,17 @@ func newWired(t *testing.T) *wired {
 // customer connects a customer who calls.
 func (x *wired) customer(t *testing.T) *party {
 	t.Helper()
+	return x.customerTo(t, nodeEnd)
+}
+
+// customerTo connects one over the family of one of the node's addresses.
+func (x *wired) customerTo(t *testing.T, node string) *party {
+	t.Helper()
 	var conn *tls.Conn
 	var err error
+	at := net.JoinHostPort(node, fmt.Sprint(x.target(transport.TLS).Port()))
 	x.net.do(func() {
-		conn, err = tls.Dial("tcp4", x.target(transport.TLS).String(), &tls.Config{ServerName: x.c.host, RootCAs: x.roots})
+		conn, err = tls.Dial("tcp", at, &tls.Config{ServerName: x.c.host, RootCAs: x.roots})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +116,13 @@ func (x *wired) carriers(t *testing.T, n int) []*party {
 // sound opens the customer's media.
 func (x *wired) sound(t *testing.T, suite string) *sound {
 	t.Helper()
+	return x.soundAt(t, customerEnd, suite)
+}
+
+func (x *wired) soundAt(t *testing.T, ip, suite string) *sound {
+	t.Helper()
 	var s *sound
-	x.net.do(func() { s = newSound(t, x.judge, customerEnd, suite) })
+	x.net.do(func() { s = newSound(t, x.judge, ip, suite) })
 	return s
 }
 
@@ -110,19 +132,65 @@ func plainSound(t *testing.T) *sound { return newSound(t, nil, "127.0.0.1", "") 
 // setUp places a call from the customer that the carrier answers, and has both talk.
 func (x *wired) setUp(t *testing.T, suite string) (customer, carrier *party, near, far *sound) {
 	t.Helper()
-	customer, carrier = x.customer(t), x.carriers(t, 1)[0]
-	near, far = x.sound(t, suite), plainSound(t)
+	return x.connect(t, x.customer(t), x.sound(t, suite))
+}
+
+// connect has a customer place that call.
+func (x *wired) connect(t *testing.T, customer *party, near *sound) (_, carrier *party, _, far *sound) {
+	t.Helper()
+	carrier, far = x.carriers(t, 1)[0], plainSound(t)
 	customer.send("INVITE", near.sdp())
 	m := carrier.await("INVITE")
 	far.learn(m.body)
 	carrier.answer(m, 200, far.sdp())
 	near.learn(customer.final("INVITE", 200).body)
 	carrier.await("ACK")
+	talk(near, far)
+	return customer, carrier, near, far
+}
+
+// incoming places a call from a carrier to the customer and returns it with the INVITE that the customer gets. The carrier
+// makes an offer unless it is late.
+func (x *wired) incoming(t *testing.T, far *sound, late bool) (customer, carrier *party, invite message) {
+	t.Helper()
+	carrier = x.carriers(t, 1)[0]
+	only, take := x.listener(t, "customer", 1)
+	x.originate(x.c, only)
+	carrier.from("sip:"+outsideNumber+"@carrier.example", "sip:"+customerNumber+"@"+x.target(transport.UDP).String())
+	if carrier.late = late; late {
+		carrier.send("INVITE", nil)
+	} else {
+		carrier.send("INVITE", far.sdp())
+	}
+	customer = take()
+	return customer, carrier, customer.await("INVITE")
+}
+
+// called is setUp for a call that the carrier places.
+func (x *wired) called(t *testing.T, suite string) (customer, carrier *party, near, far *sound) {
+	t.Helper()
+	near, far = x.sound(t, suite), plainSound(t)
+	customer, carrier, m := x.incoming(t, far, false)
+	customer.answer(m, 200, near.answer(near.learn(m.body)))
+	far.learn(carrier.final("INVITE", 200).body)
+	customer.await("ACK")
+	talk(near, far)
+	return customer, carrier, near, far
+}
+
+// talk has both parties send and waits until each hears the other.
+func talk(near, far *sound) {
+	near.t.Helper()
 	near.play(true)
 	far.play(true)
-	near.hears("the carrier, with reports", 1)
-	far.hears("the customer, with reports", 1)
-	return customer, carrier, near, far
+	both(near, far, "with reports")
+}
+
+// both waits until each party hears the other.
+func both(near, far *sound, when string) {
+	near.t.Helper()
+	near.hears("the carrier, "+when, 1)
+	far.hears("the customer, "+when, 1)
 }
 
 // reoffer carries a re-INVITE from one side to the other, which must have it, and returns what that was offered.
@@ -172,63 +240,82 @@ func (x *wired) mark(t *testing.T) (frames []frame, odd []string) {
 	return frames, odd
 }
 
-// settled judges every frame on the wire so far: UDP must be authentic SRTP or SRTCP under a key of its ports, TCP must be
-// TLS, each with the mark of its kind where it comes from the node. There is nothing else but errors of ICMP.
+// settled judges every frame on the wire that was not judged yet: UDP must be authentic SRTP or SRTCP under a key of its
+// ports, TCP must be TLS, each with the mark of its kind where it comes from the node. There is nothing else but ICMP.
 func (x *wired) settled(t *testing.T) {
 	t.Helper()
 	frames, odd := x.mark(t)
 	for _, o := range odd {
 		t.Errorf("on the customer's wire: %s", o)
 	}
-	streams := map[string][]byte{}
-	for _, f := range frames {
-		fromNode := f.from.Addr().String() == nodeEnd
+	if !x.capture.complete(t) {
+		t.Error("frames crossed the customer's wire that were not seen")
+	}
+	for _, f := range frames[x.seen:] {
 		own := f.from
-		if fromNode {
+		if f.fromNode() {
 			own = f.to
 		}
 		switch f.protocol {
-		case syscall.IPPROTO_ICMP:
+		case syscall.IPPROTO_ICMP, syscall.IPPROTO_ICMPV6, syscall.IPPROTO_HOPOPTS: // the last are reports of multicast listeners
 		case syscall.IPPROTO_UDP:
 			if f.to.Port() == markPort {
 				continue
 			}
-			if !x.judge.authentic(own.Port(), fromNode, f.payload) {
-				t.Errorf("UDP from %v to %v is not authentic under any key of the call: % x", f.from, f.to, f.payload[:min(len(f.payload), 32)])
+			if fault := x.judge.fault(own, f.fromNode(), f.payload); fault != "" {
+				t.Errorf("UDP from %v to %v %s: % x", f.from, f.to, fault, f.payload[:min(len(f.payload), 32)])
 			}
-			if fromNode && f.tos != 46<<2 {
+			if f.fromNode() {
+				x.sent++
+			}
+			if f.fromNode() && f.tos != 46<<2 {
 				t.Errorf("media from the node are marked %#x", f.tos)
 			}
 		case syscall.IPPROTO_TCP:
 			name := fmt.Sprint(f.from, f.to)
-			streams[name] = append(streams[name], f.payload...)
-			if fromNode && len(f.payload) > 0 && f.tos != 24<<2 {
+			x.streams[name] = append(x.streams[name], f.payload...)
+			if f.fromNode() && len(f.payload) > 0 && f.tos != 24<<2 {
 				t.Errorf("signalling from the node is marked %#x", f.tos)
 			}
 		default:
 			t.Errorf("protocol %d from %v to %v", f.protocol, f.from, f.to)
 		}
 	}
-	for name, b := range streams {
-		for len(b) > 0 {
-			if len(b) < 5 || b[0] < 20 || b[0] > 23 || b[1] != 3 || len(b) < 5+int(binary.BigEndian.Uint16(b[3:])) {
-				t.Errorf("%s is not TLS: % x", name, b[:min(len(b), 32)])
-				break
-			}
-			b = b[5+int(binary.BigEndian.Uint16(b[3:])):]
-		}
+	x.seen = len(frames)
+	for name, b := range x.streams {
+		x.streams[name] = tlsRest(t, name, b)
 	}
 }
 
-// udp counts the datagrams that crossed with a pair of the customer's ports.
-func (x *wired) udp(port uint16) (fromNode, toNode int) {
-	frames, _ := x.capture.frames()
+// tlsRest reads the records of TLS that a stream begins with and returns what is left: the beginning of one (RFC 8446
+// section 5.1).
+func tlsRest(t *testing.T, name string, b []byte) []byte {
+	t.Helper()
+	for len(b) >= 5 {
+		if b[0] < 20 || b[0] > 23 || b[1] != 3 {
+			t.Errorf("%s is not TLS: % x", name, b[:min(len(b), 32)])
+			return nil
+		}
+		size := 5 + int(binary.BigEndian.Uint16(b[3:]))
+		if len(b) < size {
+			break
+		}
+		b = b[size:]
+	}
+	return b
+}
+
+// udp counts the datagrams that crossed with a pair of the customer's ports until now.
+func (x *wired) udp(t *testing.T, s *sound) (fromNode, toNode int) {
+	t.Helper()
+	frames, _ := x.mark(t)
+	own := func(at netip.AddrPort) bool { return at.Addr() == s.at().Addr() && at.Port()&^1 == s.at().Port() }
 	for _, f := range frames {
 		switch {
 		case f.protocol != syscall.IPPROTO_UDP:
-		case f.from.Addr().String() == nodeEnd && f.to.Port()&^1 == port:
+		case f.fromNode() && own(f.to):
 			fromNode++
-		case f.to.Addr().String() == nodeEnd && f.from.Port()&^1 == port:
+		case own(f.from) && f.to.Port() != markPort:
 			toNode++
 		}
 	}
@@ -244,182 +331,46 @@ func TestNothingPlainOnTheWire(t *testing.T) {
 		return
 	}
 	x := newWired(t)
+	quiet := x.beginQuietCall(t)
 	for _, tt := range []struct {
 		name string
 		do   func(*testing.T)
 	}{
-		{"a call, held and changed", x.heldCall}, {"T.38", x.faxCall}, {"another law", x.lawCall}, {"late offer", x.lateOffer},
-		{"late offer answered in the clear", x.lateOfferInTheClear},
+		{"a call, held and changed", x.heldCall}, {"a call from the carrier, held and changed", x.heldCallIn}, {"ringing", x.ringing}, {"ringing at the customer", x.ringingIn},
+		{"T.38", x.faxCall}, {"T.38 from the first", x.faxFromTheFirst}, {"another law", x.lawCall}, {"IPv6", x.sixCall}, {"without protection", x.strays},
+		{"late offer", x.lateOffer}, {"late offer of the customer", x.lateOfferIn},
+		{"late offer answered in the clear", x.lateOfferInTheClear}, {"late offer in the clear", x.lateOfferInTheClearIn},
 		{"a call, transferred", x.transferredCall}, {"a call, taken over", x.takenCall}, {"two calls, joined", x.joinedCalls}, {"failover to another carrier", x.failover},
-		{"failover to another route", x.inboundFailover}, {"RequireEncryption turned off and on", x.toggled},
+		{"failover to another route", x.inboundFailover}, {"RequireEncryption turned off and on", x.toggled}, {"a call without reports", quiet},
 	} {
 		t.Run(tt.name, func(t *testing.T) { defer x.settled(t); tt.do(t) })
 	}
-	frames, _ := x.capture.frames()
-	if len(frames) < 500 {
-		t.Errorf("only %d frames were seen", len(frames))
+	if x.seen < 1000 {
+		t.Errorf("only %d frames were seen", x.seen)
 	}
-}
-
-func (x *wired) heldCall(t *testing.T) {
-	for suite := range ciphers {
-		customer, carrier, near, far := x.setUp(t, suite)
-		near.direction, far.direction = "sendonly", "recvonly"
-		reoffer(t, customer, carrier, near, far)
-		far.hears("the customer, who holds", 0)
-		near.direction, far.direction = "inactive", "inactive"
-		reoffer(t, carrier, customer, far, near)
-		near.direction, far.direction = "", ""
-		near.rekey()
-		reoffer(t, customer, carrier, near, far)
-		near.hears("the carrier, resumed under new keys", 1)
-		far.hears("the customer, resumed under new keys", 1)
-		hangUp(carrier, customer, near, far)
-		if out, in := x.udp(near.port()); out < 40 || in < 40 {
-			t.Errorf("%s: %d datagrams to the customer, %d from it", suite, out, in)
+	for name, b := range x.streams {
+		if len(b) != 0 {
+			t.Errorf("%s ends within a record of TLS: % x", name, b[:min(len(b), 32)])
 		}
 	}
+	x.recorded(t)
 }
 
-func (x *wired) faxCall(t *testing.T) {
-	customer, carrier, near, far := x.setUp(t, "AEAD_AES_128_GCM")
-	carrier.send("INVITE", far.fax())
-	carrier.final("INVITE", 488)
-	customer.send("INVITE", near.fax())
-	customer.final("INVITE", 488)
-	near.hears("the carrier, fax refused", 1)
-	far.hears("the customer, fax refused", 1)
-	hangUp(customer, carrier, near, far)
-}
-
-// The carrier knows A-law alone and the customer mu-law alone: what is converted between them is protected like all else.
-func (x *wired) lawCall(t *testing.T) {
-	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
-	near, far := x.sound(t, "AEAD_AES_128_GCM"), plainSound(t)
-	far.mu.Lock()
-	far.format = 8
-	far.mu.Unlock()
-	customer.send("INVITE", near.sdp())
-	m := carrier.await("INVITE")
-	far.learn(m.body)
-	carrier.answer(m, 200, far.sdp())
-	near.learn(customer.final("INVITE", 200).body)
-	carrier.await("ACK")
-	near.play(true)
-	far.play(true)
-	near.hears("the carrier", 1)
-	far.hears("the customer", 1)
-	near.mu.Lock()
-	far.mu.Lock()
-	if near.last != 0 || far.last != 8 {
-		t.Errorf("the customer hears payload type %d and the carrier %d; want 0 and 8", near.last, far.last)
+// recorded compares what was seen on the wire with what the records of the calls say was sent: all of it protected.
+func (x *wired) recorded(t *testing.T) {
+	t.Helper()
+	protected := uint64(0)
+	var list v1.CallList
+	if err := json.Unmarshal([]byte(x.must("calls", "list", "--json", "--connector", x.c.id, "--max", "1000")), &list); err != nil {
+		t.Fatal(err)
 	}
-	far.mu.Unlock()
-	near.mu.Unlock()
-	hangUp(customer, carrier, near, far)
-}
-
-func (x *wired) lateOffer(t *testing.T) {
-	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
-	near, far := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
-	customer.late = true
-	customer.send("INVITE", nil)
-	carrier.answer(carrier.await("INVITE"), 200, far.sdp())
-	tag := near.learn(customer.final("INVITE", 200).body)
-	customer.request("ACK", customer.seq, near.answer(tag))
-	far.learn(carrier.await("ACK").body)
-	near.play(true)
-	far.play(true)
-	near.hears("the carrier", 1)
-	far.hears("the customer", 1)
-	hangUp(customer, carrier, near, far)
-}
-
-// The answer to our late offer is in the clear: the call ends and not one packet is sent to the customer.
-func (x *wired) lateOfferInTheClear(t *testing.T) {
-	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
-	near, far := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
-	customer.late = true
-	customer.send("INVITE", nil)
-	carrier.answer(carrier.await("INVITE"), 200, far.sdp())
-	customer.final("INVITE", 200)
-	customer.request("ACK", customer.seq, near.inTheClear())
-	customer.answer(customer.await("BYE"), 200, nil)
-	carrier.answer(carrier.await("BYE"), 200, nil)
-	if out, _ := x.udp(near.port()); out != 0 {
-		t.Errorf("%d datagrams went to a customer without a key", out)
+	for _, r := range list.Calls {
+		protected += r.Customer.Media.Protected
+		if r.Customer.Media.PlainSent != 0 {
+			t.Errorf("%d packets left in the clear: %+v", r.Customer.Media.PlainSent, r)
+		}
 	}
-}
-
-func (x *wired) failover(t *testing.T) {
-	customer, targets := x.customer(t), x.carriers(t, 2)
-	near := x.sound(t, "AEAD_AES_128_GCM")
-	first, second := plainSound(t), plainSound(t)
-	customer.send("INVITE", near.sdp())
-	m := targets[0].await("INVITE")
-	first.learn(m.body)
-	targets[0].answer(m, 183, first.sdp())
-	near.learn(customer.provisional(183).body)
-	first.play(true)
-	near.hears("early media of the first carrier", 0)
-	targets[0].answer(m, 503, nil)
-	m = targets[1].await("INVITE")
-	second.learn(m.body)
-	targets[1].answer(m, 200, second.sdp())
-	near.learn(customer.final("INVITE", 200).body)
-	targets[1].await("ACK")
-	near.play(true)
-	second.play(true)
-	near.hears("the second carrier", 1)
-	second.hears("the customer", 1)
-	hangUp(customer, targets[1], near, first, second)
-}
-
-func (x *wired) inboundFailover(t *testing.T) {
-	carrier := x.carriers(t, 1)[0]
-	one, takeFirst := x.listener(t, "first", 1)
-	two, takeSecond := x.listener(t, "second", 2)
-	x.originate(x.c, one, two)
-	far := plainSound(t)
-	node := x.target(transport.UDP).String()
-	carrier.from("sip:"+outsideNumber+"@carrier.example", "sip:"+customerNumber+"@"+node)
-	carrier.send("INVITE", far.sdp())
-	sounds := []*sound{x.sound(t, "AEAD_AES_128_GCM"), x.sound(t, "AES_CM_128_HMAC_SHA1_80")}
-	first := takeFirst()
-	m := first.await("INVITE")
-	first.answer(m, 183, sounds[0].answer(sounds[0].learn(m.body)))
-	far.learn(carrier.provisional(183).body)
-	sounds[0].play(true)
-	far.play(true)
-	far.hears("early media of the first route", 0)
-	sounds[0].hears("the carrier, early", 0)
-	first.answer(m, 503, nil)
-	second := takeSecond()
-	m = second.await("INVITE")
-	second.answer(m, 200, sounds[1].answer(sounds[1].learn(m.body)))
-	far.learn(carrier.final("INVITE", 200).body)
-	second.await("ACK")
-	sounds[1].play(true)
-	far.hears("the second route", 1)
-	sounds[1].hears("the carrier", 1)
-	hangUp(carrier, second, append(sounds, far)...)
-}
-
-// A running call keeps the promise it began with, and new ones in the clear are refused once it is made again.
-func (x *wired) toggled(t *testing.T) {
-	customer, carrier, near, far := x.setUp(t, "AES_CM_128_HMAC_SHA1_80")
-	for _, require := range []bool{false, true} {
-		x.aws(wire.OpUpdateVoiceConnector, &wire.UpdateVoiceConnectorRequest{
-			VoiceConnectorID: x.c.id, Name: new("e2e"), RequireEncryption: &require,
-		}, nil)
-		near.hears("the carrier, after the change", 1)
-		reoffer(t, customer, carrier, near, far)
-		reoffer(t, carrier, customer, far, near)
-		near.hears("the carrier, after a re-INVITE", 1)
-		far.hears("the customer, after a re-INVITE", 1)
+	if protected != uint64(x.sent) {
+		t.Errorf("the records tell of %d protected packets to the customer; %d were seen", protected, x.sent)
 	}
-	other := x.customer(t)
-	other.send("INVITE", near.inTheClear())
-	other.final("INVITE", 488)
-	hangUp(customer, carrier, near, far)
 }
