@@ -94,14 +94,14 @@ type Leg struct {
 	// SecureSignalling is true when the leg's SIP runs over TLS. Without it a key in a description could be
 	// read by anyone on the path, so no key is sent and none is accepted.
 	SecureSignalling bool
-	// Signalling is the source address of the peer's SIP. It is the only address besides the described one
-	// from which plain RTP may be latched, and only where the described one is private.
+	// Signalling is the source address of the peer's SIP. Where the described address is private and another, plain RTP
+	// may be latched from this one, from any port.
 	Signalling netip.Addr
 	// HoldUntilConfirmed sends no media to this leg before Confirm: a spoofed INVITE over UDP must not aim
 	// a stream at a third party.
 	HoldUntilConfirmed bool
-	// Trusted reports addresses to which media may go before Confirm all the same, because the connector's
-	// owner listed them; nil trusts none besides Signalling.
+	// Trusted reports addresses that the connector's owner listed: media may go there before Confirm all the same, and
+	// plain RTP may be latched from there like from Signalling. Nil trusts none besides that.
 	Trusted func(netip.Addr) bool
 }
 

@@ -112,18 +112,7 @@ func TestStrangersArePoliced(t *testing.T) {
 // RTPBleed: whoever finds the port of a call hears nothing of it and says nothing into it, before or after the peer has
 // spoken, with the peer's own source and numbers in his packets, from another port or another address.
 func TestInjection(t *testing.T) {
-	elsewhere := func(t *testing.T) *phone {
-		x := newPhone(t, 1)
-		for _, c := range []**net.UDPConn{&x.rtp, &x.rtcp} {
-			conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 66)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = conn.Close() })
-			*c = conn
-		}
-		return x
-	}
+	elsewhere := func(t *testing.T) *phone { return newPhoneAt(t, 1, "127.0.0.66") }
 	for _, tt := range []struct {
 		name, suite, described string
 		strangers              []func(*testing.T) *phone

@@ -106,6 +106,76 @@ func TestPlainLatchBehindNAT(t *testing.T) {
 	a.hear("still there")
 }
 
+// Behind NAT a peer's media may come from an address of its list, too: the first one that sends is the one.
+func TestPlainLatchOnListedAddress(t *testing.T) {
+	p := newPlane(t, func(c *Config) {
+		c.Egress = egress.Policy{AllowLoopback: true, Own: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.79:0")}}
+	})
+	behind := plainLeg
+	behind.Trusted = func(at netip.Addr) bool { return netip.MustParsePrefix("127.0.0.76/30").Contains(at) }
+	s := open(t, p, call.Customer, behind)
+	a, b := newPhoneAt(t, 1, "127.0.0.77"), newPhone(t, 2)
+	a.connAddr = "10.1.2.3"
+	dial(s, a, b, suites{"", ""}, plainLeg)
+	for _, elsewhere := range []string{"127.0.0.66", "127.0.0.79"} { // in no list, and one of ours
+		stranger := newPhoneAt(t, 66, elsewhere)
+		stranger.write(stranger.rtp, stranger.packet("me too"), a.far)
+		stranger.write(stranger.rtcp, rtp.AppendRR(nil, 66), netip.AddrPortFrom(a.far.Addr(), a.far.Port()+1))
+	}
+	b.hearNothing()
+	a.send("here I am")
+	b.hear("here I am")
+	talk(a, b)
+	a.sendReport("alice")
+	b.hearReport("alice")
+	b.sendReport("bob")
+	a.hearReport("bob")
+	for _, late := range []string{"127.0.0.76", "127.0.0.1"} { // of the list, and where the signalling comes from
+		stranger := newPhoneAt(t, 66, late)
+		stranger.write(stranger.rtp, stranger.packet("me too"), a.far)
+	}
+	b.hearNothing()
+	talk(a, b)
+	if got := s.Report().Legs[call.Customer].WrongSource; got != 6 {
+		t.Errorf("wrong source %d; want 6", got)
+	}
+	// An address that can be reached as it is needs no other.
+	a.connAddr, a.version = "127.0.0.77", 2
+	dial(s, a, b, suites{"", ""}, plainLeg)
+	listed := newPhoneAt(t, 66, "127.0.0.76")
+	listed.write(listed.rtp, listed.packet("me too"), a.far)
+	b.hearNothing()
+	talk(a, b)
+}
+
+// A new description, and nothing else, moves a stream in the clear.
+func TestPlainLatchFollowsDescriptions(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{"", ""}, plainLeg)
+	talk(a, b)
+	moved := newPhone(t, 1)
+	moved.seq, moved.version, moved.far = a.seq, 2, a.far
+	moved.send("not described yet")
+	b.hearNothing()
+	dial(s, moved, b, suites{"", ""}, plainLeg)
+	talk(moved, b)
+	moved.sendReport("alice")
+	b.hearReport("alice")
+	b.sendReport("bob")
+	moved.hearReport("bob")
+	a.send("from the old place")
+	a.sendReport("from the old place")
+	b.hearNothing()
+	if b.count(b.rtcp) != 0 || a.drain() {
+		t.Error("the old place is still in the call")
+	}
+	if r := s.Close().Legs[call.Customer]; r.WrongSource != 3 || int(r.Remote.Port()) != port(moved.rtp) {
+		t.Errorf("wrong source %d, remote %v; want 3 and port %d", r.WrongSource, r.Remote, port(moved.rtp))
+	}
+}
+
 func TestPolicies(t *testing.T) {
 	unsafe := `7 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj UNENCRYPTED_SRTP`
 	good := `8 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4`

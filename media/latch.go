@@ -9,11 +9,14 @@ import (
 // session's relay loop; a description that changes the peer's address brings a new one.
 //
 // Symmetric RTP without a proof of origin is how strangers take over a stream (RTP Bleed): a plain leg takes
-// packets from the described address, and only where that one is private from the peer's signalling address.
+// packets from the described address, and only where that one is private from the peer's signalling address or from
+// one that the connector's owner listed.
 type latch struct {
 	described netip.AddrPort
-	// alternate is the address from which any port may be latched, invalid for none.
+	// alternate is the address from which any port may be latched, invalid for none; listed tells of others, and is nil
+	// where there are none.
 	alternate netip.Addr
+	listed    func(netip.AddrPort) bool
 
 	to      netip.AddrPort // where packets go; invalid until known
 	latched bool
@@ -45,7 +48,7 @@ func (l *latch) plain(src netip.AddrPort) bool {
 		}
 		return true
 	}
-	if l.alternate.IsValid() && src.Addr() == l.alternate {
+	if l.alternate.IsValid() && (src.Addr() == l.alternate || l.listed != nil && l.listed(src)) {
 		l.move(src)
 		return true
 	}

@@ -108,6 +108,8 @@ func (lg *leg) apply(a *applied) {
 		if !a.mux {
 			p.rtcp = newLatch(a.rtcp, a.alternate, a.sendable)
 		}
+		p.rtp.listed = lg.session.plane.listed(lg.policy)
+		p.rtcp.listed = p.rtp.listed
 	}
 	lg.now = a
 	lg.path.Store(p)
@@ -118,6 +120,17 @@ func (lg *leg) apply(a *applied) {
 func mayHear(policy call.Leg, addr netip.Addr) bool {
 	return !policy.HoldUntilConfirmed || addr == policy.Signalling.Unmap() ||
 		policy.Trusted != nil && policy.Trusted(addr)
+}
+
+// listed tells from which addresses besides the signalling one a peer behind NAT may be latched. They are learned from a
+// packet, so the rules of egress apply to them like to those of a description.
+func (p *Plane) listed(policy call.Leg) func(netip.AddrPort) bool {
+	if policy.Trusted == nil {
+		return nil
+	}
+	return func(at netip.AddrPort) bool {
+		return policy.Trusted(at.Addr()) && p.cfg.Egress.CheckPort(at) == nil
+	}
 }
 
 func (lg *leg) report() call.LegReport {

@@ -95,9 +95,14 @@ type phone struct {
 
 func newPhone(t testing.TB, ssrc uint32) *phone {
 	t.Helper()
-	p := &phone{t: t, ssrc: ssrc, seq: 1000, version: 1, tag: "7", connAddr: "127.0.0.1"}
+	return newPhoneAt(t, ssrc, "127.0.0.1")
+}
+
+func newPhoneAt(t testing.TB, ssrc uint32, ip string) *phone {
+	t.Helper()
+	p := &phone{t: t, ssrc: ssrc, seq: 1000, version: 1, tag: "7", connAddr: ip}
 	for _, c := range []**net.UDPConn{&p.rtp, &p.rtcp} {
-		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -277,7 +277,7 @@ func planInbound(s *Server, a *arrival) (refusal *call.Refusal) {
 	return refusal
 }
 
-// listed reports whether media may go to an address before the customer has shown that it is there.
+// listed tells which addresses are the customer's own by its list.
 func listed(t *trunk.Termination) func(netip.Addr) bool {
 	if t == nil {
 		return nil

@@ -229,6 +229,9 @@ func (c *activeCall) newCallee(a *attempt, f transport.Flow) *leg {
 	l.policy = call.Leg{
 		SRTP: a.target.SRTP, SecureSignalling: l.mustTLS, Signalling: f.Remote().Addr().Unmap(),
 	}
+	if to := a.target.Connector; to != nil {
+		l.policy.Trusted = listed(to.Termination)
+	}
 	l.noteFlow(f)
 	l.record.SIPCallID = c.s.random.token(16)
 	l.dialog.ID.CallID, l.dialog.ID.Local = l.record.SIPCallID, l.tag

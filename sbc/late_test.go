@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -225,5 +226,30 @@ func TestForkAnswersWhileRecordIsWritten(t *testing.T) {
 		}
 		caller.refused("400")
 		r.wantRecord(call.ReasonBadDescription, 400, "")
+	})
+}
+
+// A customer who is called may send from the addresses of its list, as one who calls.
+func TestListOfACalledCustomer(t *testing.T) {
+	scenario(t, (*world).encrypted, func(r *rig) {
+		pbx := r.pbx()
+		caller := r.phone(transport.UDP, carrierIP).inboundCall(sdpPlain).start()
+		caller.want("100")
+		target := pbx.ring()
+		target.answer(200, sdpSecure)
+		pbx.want("ACK")
+		caller.answered()
+		caller.ack("")
+		s := r.media.only(t)
+		s.mu.Lock()
+		customer, carrier := s.policies[call.Customer], s.policies[call.Carrier]
+		s.mu.Unlock()
+		if customer.Trusted == nil || !customer.Trusted(netip.MustParseAddr(customerIP)) || customer.Trusted(netip.MustParseAddr(strangerIP)) {
+			t.Errorf("the customer's leg: %+v", customer)
+		}
+		if carrier.Trusted != nil {
+			t.Errorf("the carrier's leg: %+v", carrier)
+		}
+		hangUp(caller, target)
 	})
 }
