@@ -131,7 +131,9 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		lg.misses = 0
 		if current {
 			ssrc, index := p.receiver.Last()
-			p.rtp.authentic(src, ssrc, index)
+			if ssrc == p.rtp.ssrc || newest(p.receiver, ssrc, index) {
+				p.rtp.authentic(src, ssrc, index)
+			}
 		}
 		lg.count.unprotected.Add(1)
 	}

@@ -106,6 +106,32 @@ func TestPlainLatchBehindNAT(t *testing.T) {
 	a.hear("still there")
 }
 
+// A packet that was held back moves no stream, also when the peer has begun another one meanwhile.
+func TestHeldBackPacketOfAnEarlierStream(t *testing.T) {
+	for _, suite := range []string{gcm, "AES_CM_128_HMAC_SHA1_80"} {
+		p := newPlane(t, nil)
+		s := open(t, p, call.Customer, secureLeg)
+		a, b, elsewhere := newPhone(t, 1), newPhone(t, 2), newPhone(t, 66)
+		dial(s, a, b, suites{suite, ""}, plainLeg)
+		talk(a, b)
+		held := a.protect(a.packet("held back"))
+		talk(a, b)
+		a.ssrc = 77
+		talk(a, b)
+		elsewhere.write(elsewhere.rtp, held, a.far)
+		b.hear("held back")
+		b.send("where to")
+		a.hear("where to")
+		if elsewhere.count(elsewhere.rtp) != 0 {
+			t.Errorf("%s: the stream moved", suite)
+		}
+		// The peer itself may begin a stream from elsewhere.
+		moved := newPhone(t, 78)
+		moved.out, moved.in, moved.secure, moved.far = a.out, a.in, true, a.far
+		talk(moved, b)
+	}
+}
+
 // Behind NAT a peer's media may come from an address of its list, too: the first one that sends is the one.
 func TestPlainLatchOnListedAddress(t *testing.T) {
 	p := newPlane(t, func(c *Config) {

@@ -3,6 +3,8 @@ package media
 import (
 	"net/netip"
 	"sync/atomic"
+
+	"carillon/srtp"
 )
 
 // latch decides which sources a leg's packets may come from and where packets for it go. It belongs to the
@@ -53,6 +55,13 @@ func (l *latch) plain(src netip.AddrPort) bool {
 		return true
 	}
 	return false
+}
+
+// newest reports whether nothing later of its stream came before the packet: one that was held back until the peer had
+// changed its SSRC has no index to be compared with that of the new stream.
+func newest(r *srtp.Receiver, ssrc uint32, index uint64) bool {
+	top, _ := r.Index(ssrc)
+	return index == top
 }
 
 // authentic takes the source of a packet that was found authentic. Only one with a higher index moves the
