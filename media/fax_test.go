@@ -3,10 +3,13 @@ package media
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"carillon/call"
+	"carillon/clock/clocktest"
 )
 
 // udptl is a packet with a sequence number, a primary packet of n octets and no redundancy.
@@ -110,13 +113,110 @@ func TestFaxIsNeverInTheClear(t *testing.T) {
 	talk(a, b)
 }
 
+// faxCall is a call that has been switched to T.38.
+func faxCall(t *testing.T, p *Plane) (s *Session, a, b *phone) {
+	t.Helper()
+	s = open(t, p, call.Customer, plainLeg)
+	a, b = newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{"", ""}, plainLeg)
+	offered, refusal := s.Offer(call.Customer, a.fax(), plainLeg)
+	if refusal == nil {
+		_, refusal = s.Answer(call.Carrier, b.fax())
+	}
+	if refusal != nil {
+		t.Fatalf("%v\n%s", *refusal, offered)
+	}
+	return s, a, b
+}
+
+// A fax is guarded like audio: only the described address counts, what is no UDPTL is dropped, and a flood is policed.
+func TestFaxIsGuarded(t *testing.T) {
+	clock := clocktest.New()
+	p := newPlane(t, func(c *Config) { c.Clock = clock })
+	s, a, b := faxCall(t, p)
+	page := udptl(1, 200)
+	for _, x := range []*phone{newPhone(t, 1), newPhoneAt(t, 1, "127.0.0.66")} {
+		x.write(x.rtp, page, a.far)
+		x.write(a.rtcp, page, a.far)
+		x.write(a.rtp, page, netip.AddrPortFrom(a.far.Addr(), a.far.Port()+1))
+		x.write(x.rtp, udptl(2, 1), b.far)
+	}
+	a.hearNothing()
+	b.hearNothing()
+	before := p.Stats()
+	if r := s.Report(); r.Legs[call.Customer].WrongSource != 6 || r.Legs[call.Carrier].WrongSource != 2 || before.WrongSource != 8 {
+		t.Errorf("wrong source: %d of the customer, %d of the carrier; want 6 and 2", r.Legs[call.Customer].WrongSource, r.Legs[call.Carrier].WrongSource)
+	}
+	for n := range len(page) - 1 { // one octet behind the primary packet is enough
+		a.write(a.rtp, page[:n], a.far)
+	}
+	a.write(a.rtp, append(udptl(1, 200), make([]byte, MaxPacket)...), a.far)
+	b.hearNothing()
+	st := p.Stats()
+	if got := st.Malformed - before.Malformed; got != uint64(len(page)-1) || st.Oversize != 1 {
+		t.Errorf("%d malformed, %d too long; want %d and 1", got, st.Oversize, len(page)-1)
+	}
+	a.write(a.rtp, page, a.far)
+	if got, ok := b.read(b.rtp, patience); !ok || !bytes.Equal(got, page) {
+		t.Errorf("after all that got %d octets, %v", len(got), ok)
+	}
+	clock.Advance(time.Second)
+	heard := 0
+	burst(t, p, 500, func(i int) {
+		a.write(a.rtp, udptl(uint16(i), 20), a.far)
+		if i%50 == 49 {
+			heard += b.count(b.rtp)
+		}
+	})
+	if heard += b.count(b.rtp); heard != DefaultPacketRate {
+		t.Errorf("%d of 500 packets in a second were relayed; want %d", heard, DefaultPacketRate)
+	}
+	if r := s.Close().Legs[call.Customer]; r.Policed != 500-DefaultPacketRate {
+		t.Errorf("policed %d", r.Policed)
+	}
+}
+
+// FuzzUDPTL checks what is taken for UDPTL against its form: all packets that begin with a whole primary packet are, and
+// they are relayed as they came, from the peer alone.
 func FuzzUDPTL(f *testing.F) {
 	f.Add(udptl(1, 1))
 	f.Add(udptl(2, 300))
 	f.Add([]byte{0, 1, 0xc1, 2, 3})
+	f.Add([]byte{0, 1, 0x80, 1, 0xf0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if isUDPTL(b) && len(b) < 5 {
-			t.Errorf("%x is too short", b)
+		if len(b) > MaxPacket {
+			return
+		}
+		shortest := len(b) + 1
+		for n := range len(b) + 1 {
+			if whole := isUDPTL(b[:n]); whole && shortest > n {
+				shortest = n
+			} else if !whole && shortest <= n {
+				t.Fatalf("%x is UDPTL, and with more behind it is not", b[:shortest])
+			}
+		}
+		if shortest <= len(b) {
+			length, at := int(b[2]), 3
+			if length >= 0x80 {
+				length, at = (length-0x80)<<8+int(b[3]), 4
+			}
+			if length == 0 || length >= 1<<14 || shortest != at+length+1 {
+				t.Fatalf("%x was taken for a primary packet of %d octets and error recovery", b[:shortest], length)
+			}
+		}
+		x := newInProcess(t, 0, 0)
+		for _, lg := range []*leg{x.from, x.from.far} {
+			p := *lg.path.Load()
+			p.fax = true
+			lg.path.Store(&p)
+		}
+		x.from.receive(x.w, &x.from.pair.rtp, bytes.Clone(b), netip.MustParseAddrPort("198.51.100.9:9"))
+		if x.out != nil {
+			t.Fatal("a stranger's packet was relayed")
+		}
+		x.from.receive(x.w, &x.from.pair.rtp, bytes.Clone(b), x.src)
+		if taken := shortest <= len(b); taken != (x.out != nil) || taken && !bytes.Equal(x.out, b) {
+			t.Fatalf("%x left as %x", b, x.out)
 		}
 	})
 }

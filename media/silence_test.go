@@ -1,11 +1,13 @@
 package media
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	"carillon/call"
 	"carillon/clock/clocktest"
+	"carillon/rtp"
 )
 
 // heard waits until the plane has counted the leg's packet: the fake clock must not move before.
@@ -82,6 +84,104 @@ func TestSilence(t *testing.T) {
 	s.Close()
 	fake.Advance(10 * time.Minute)
 	want("a closed session is silent")
+}
+
+// What is not the peer's does not keep a call alive, however much of it comes.
+func TestForgeriesAreSilence(t *testing.T) {
+	for _, suite := range []string{"", gcm} {
+		leg := plainLeg
+		if suite != "" {
+			leg = secureLeg
+		}
+		fake := clocktest.New()
+		p := newPlane(t, func(c *Config) { c.Clock = fake })
+		var silent []call.Side
+		s, refusal := p.Open(call.Open{ID: "quiet", Leg: leg, OnSilence: func(side call.Side) { silent = append(silent, side) }})
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		a, b, stranger := newPhone(t, 1), newPhone(t, 2), newPhone(t, 1)
+		dial(s, a, b, suites{suite, ""}, plainLeg)
+		last := a.send("the last word")
+		b.hear("the last word")
+		for range 6 {
+			fake.Advance(10 * time.Second)
+			before := p.Stats()
+			for _, x := range []struct {
+				*phone
+				b []byte
+			}{{stranger, a.packet("forged")}, {stranger, last}, {a, last}, {a, a.packet("in the clear, or none that is longer than a tag")}} {
+				if x.phone == a && suite == "" {
+					continue // which would be the peer
+				}
+				x.write(x.rtp, x.b, a.far)
+				x.write(x.rtcp, rtp.AppendCNAME(rtp.AppendRR(nil, 1), 1, "x"), netip.AddrPortFrom(a.far.Addr(), a.far.Port()+1))
+			}
+			want := uint64(8)
+			if suite == "" {
+				want = 4
+			}
+			until(t, "all of it is dropped", func() bool { return p.Stats().Dropped == before.Dropped+want })
+			b.sendReport("alive")
+			until(t, "the report has come", func() bool { return p.Stats().Received == before.Received+want+1 })
+		}
+		if len(silent) != 1 || silent[0] != call.Customer {
+			t.Errorf("%q: silent %v after a minute of forgeries; want the customer", suite, silent)
+		}
+	}
+}
+
+// A side that is held by its address, and one that sends faxes, promises nothing.
+func TestSilenceThatWasAgreedOn(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, s *Session, a, b *phone){
+		"held by the customer's address": func(_ *testing.T, s *Session, a, b *phone) {
+			a.connAddr, a.version = "0.0.0.0", 2
+			dialHeld(s, a, b)
+		},
+		"held by the carrier's address": func(_ *testing.T, s *Session, a, b *phone) {
+			b.connAddr, b.version = "0.0.0.0", 2
+			dialHeld(s, a, b)
+		},
+		"fax": func(t *testing.T, s *Session, a, b *phone) {
+			a.version = 2
+			_, refusal := s.Offer(call.Customer, a.fax(), plainLeg)
+			if refusal == nil {
+				_, refusal = s.Answer(call.Carrier, b.fax())
+			}
+			if refusal != nil {
+				t.Fatal(*refusal)
+			}
+		},
+	} {
+		fake := clocktest.New()
+		p := newPlane(t, func(c *Config) { c.Clock = fake })
+		var silent []call.Side
+		s, refusal := p.Open(call.Open{ID: "quiet", Leg: plainLeg, OnSilence: func(side call.Side) { silent = append(silent, side) }})
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		a, b := newPhone(t, 1), newPhone(t, 2)
+		dial(s, a, b, suites{"", ""}, plainLeg)
+		fake.Advance(50 * time.Second)
+		change(t, s, a, b)
+		fake.Advance(10 * time.Minute)
+		if len(silent) != 0 {
+			t.Errorf("%s: silent %v; want none", name, silent)
+		}
+		s.Close()
+	}
+}
+
+// dialHeld is dial for a side whose address is none.
+func dialHeld(s *Session, a, b *phone) {
+	a.t.Helper()
+	_, refusal := s.Offer(call.Customer, a.offer(""), plainLeg)
+	if refusal == nil {
+		_, refusal = s.Answer(call.Carrier, b.offer(""))
+	}
+	if refusal != nil {
+		a.t.Fatal(*refusal)
+	}
 }
 
 func TestPortsDrainByTheClock(t *testing.T) {
