@@ -106,8 +106,12 @@ type Leg struct {
 }
 
 // Origin is what a description says of itself (RFC 8866 section 5.2): a side must see one session in all it is told in a
-// dialog, and its version go up by one (RFC 3264 section 8).
-type Origin struct{ Session, Version uint64 }
+// dialog, its version go up by one, and never fewer sections (RFC 3264 section 8).
+type Origin struct {
+	Session, Version uint64
+	// Sections are those of the description, as sdp.Sections returns them; empty where there is one at most.
+	Sections string
+}
 
 // Open is what the media plane needs to know to hold a call's media.
 type Open struct {

@@ -36,7 +36,8 @@ type sound struct {
 	keySalt   []byte
 	version   int
 	direction string
-	held      bool // the address in descriptions is the unspecified one
+	others    []string // m= lines of further sections
+	held      bool     // the address in descriptions is the unspecified one
 	stop      chan struct{}
 	running   sync.WaitGroup
 
@@ -133,6 +134,9 @@ func (s *sound) describe(secure bool) []byte {
 	if s.direction != "" {
 		crypto += "a=" + s.direction + "\r\n"
 	}
+	for _, line := range s.others {
+		crypto += line + "\r\n"
+	}
 	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d %s %d\r\n%s",
 		s.version, network(ip), ip, network(connection), connection, s.at().Port(), profile, s.format, crypto)
 }
@@ -155,6 +159,7 @@ func (s *sound) fax() []byte {
 func (s *sound) learn(description []byte) (tag string) {
 	s.t.Helper()
 	var ip netip.Addr
+	var others []string
 	port, key := 0, ""
 	for line := range strings.Lines(string(description)) {
 		f := strings.Fields(line)
@@ -163,6 +168,10 @@ func (s *sound) learn(description []byte) (tag string) {
 			port, _ = strconv.Atoi(f[1])
 			if want := map[bool]string{true: "RTP/AVP", false: "RTP/SAVP"}[s.suite == ""]; f[2] != want {
 				s.t.Errorf("the node describes %s, want %s:\n%s", f[2], want, description)
+			}
+		case strings.HasPrefix(line, "m="):
+			if others = append(others, strings.TrimSpace(line)); f[1] != "0" {
+				s.t.Errorf("the node describes %q", line)
 			}
 		case strings.HasPrefix(line, "c="):
 			ip = netip.MustParseAddr(f[2])
@@ -173,6 +182,10 @@ func (s *sound) learn(description []byte) (tag string) {
 	if port == 0 || !ip.IsValid() || (key == "") != (s.suite == "") {
 		s.t.Fatalf("the node's description has no media or no key for %q:\n%s", s.suite, description)
 	}
+	if len(others) < len(s.others) {
+		s.t.Errorf("the node describes %q besides audio; before it was %q", others, s.others)
+	}
+	s.others = others
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.far = netip.AddrPortFrom(ip, uint16(port))

@@ -48,10 +48,19 @@ func origin(t *testing.T, description []byte) (session, version uint64) {
 	return session, version
 }
 
+// videoCall is setUp for a customer that offers video, too. It is refused, and stays in the sessions of all who come to be
+// in the call as what it is.
+func (x *wired) videoCall(t *testing.T) (customer, carrier *party, near, far *sound) {
+	t.Helper()
+	near = x.sound(t, "AEAD_AES_128_GCM")
+	near.others = []string{"m=video 5004 RTP/SAVP 96"}
+	return x.connect(t, x.customer(t), near)
+}
+
 // The customer holds the call and transfers it: the two carriers' parties hear each other, and the customer no one.
 func (x *wired) transferredCall(t *testing.T) {
 	x.must("connector", "set", x.c.id, "transfers=execute")
-	customer, stays, near, far := x.setUp(t, "AEAD_AES_128_GCM")
+	customer, stays, near, far := x.videoCall(t)
 	target, other := x.second(t), plainSound(t)
 	near.direction, far.direction = "sendonly", "recvonly"
 	session, version := origin(t, reoffer(t, customer, stays, near, far))
@@ -113,7 +122,7 @@ func (p *party) names() string {
 // The customer has called a second number and joins both parties.
 func (x *wired) joinedCalls(t *testing.T) {
 	x.must("connector", "set", x.c.id, "transfers=execute")
-	customer, stays, near, far := x.setUp(t, "AEAD_AES_128_GCM")
+	customer, stays, near, far := x.videoCall(t)
 	again, target := x.customer(t), x.second(t)
 	hers, other := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
 	again.from("sip:"+customerNumber+"@"+x.c.host, "sip:+16465550177@"+x.c.host)
@@ -150,7 +159,7 @@ func (x *wired) joinedCalls(t *testing.T) {
 // Another phone of the customer's takes the call over: what it hears and says is protected under keys of its own.
 func (x *wired) takenCall(t *testing.T) {
 	x.must("connector", "set", x.c.id, "transfers=execute")
-	customer, stays, near, far := x.setUp(t, "AEAD_AES_128_GCM")
+	customer, stays, near, far := x.videoCall(t)
 	another, hers := x.customer(t), x.sound(t, "AES_CM_128_HMAC_SHA1_80")
 	another.extra = []string{"Replaces: " + customer.names()}
 	another.send("INVITE", hers.sdp())

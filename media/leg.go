@@ -26,6 +26,7 @@ type leg struct {
 	sdpID     uint64   // the session in descriptions sent to this side
 	version   uint64   // of the last description sent to this side
 	told      []byte   // that description
+	sections  string   // those of that description, as sdp.Sections has them; empty where there is one
 	now       *applied // what is in use; nil before the first answer
 	since     time.Time
 	// lastRemote is the address that was in use at Close.

@@ -145,15 +145,33 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	for _, l := range lines {
 		e.Crypto = append(e.Crypto, l.crypto())
 	}
-	out := r.desc.Rewrite(e)
+	out := lg.whole(r, e)
 	if lg.told != nil && !bytes.Equal(out, lg.told) {
 		// RFC 3264 section 8: the version goes up with every change, and only then.
 		lg.version++
 		e.Version = lg.version
-		out = r.desc.Rewrite(e)
+		out = lg.whole(r, e)
 	}
 	lg.told = out
+	lg.keepSections(len(r.desc.Media), e.Like, out)
 	return bytes.Clone(out)
+}
+
+// whole writes a description with all sections that an offer must have: the side may know more than the other one describes,
+// from the peer that this one has replaced.
+func (lg *leg) whole(r *remote, e sdp.Edit) []byte {
+	out := r.desc.Rewrite(e)
+	if e.Like == nil && lg.sections != "" {
+		return sdp.WithSections(out, lg.sections)
+	}
+	return out
+}
+
+// keepSections keeps the sections of a description that the side was told. One is in every offer and needs no remembering.
+func (lg *leg) keepSections(described int, like *sdp.Description, told []byte) {
+	if described > 1 || like != nil && len(like.Media) > 1 || lg.sections != "" {
+		lg.sections = sdp.Sections(told)
+	}
 }
 
 func unspecified(like netip.Addr) netip.Addr {

@@ -11,6 +11,7 @@ import (
 
 	"carillon/call"
 	"carillon/clock"
+	"carillon/sdp"
 )
 
 // Session is the media of one call. Offer, Answer, Reject, Confirm, Report and Close are safe for concurrent
@@ -154,8 +155,11 @@ func (s *Session) Origin(side call.Side, told call.Origin) call.Origin {
 	if told != (call.Origin{}) {
 		lg.sdpID, lg.version = told.Session, told.Version
 		lg.told = []byte{} // unlike whatever comes next, so that its version goes up
+		if sdp.CountSections(told.Sections) > sdp.CountSections(lg.sections) {
+			lg.sections = told.Sections
+		}
 	}
-	return call.Origin{Session: lg.sdpID, Version: lg.version}
+	return call.Origin{Session: lg.sdpID, Version: lg.version, Sections: lg.sections}
 }
 
 // Report returns the counts and samples so far.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"carillon/call"
+	"carillon/sdp"
 )
 
 // hearPacket waits for a packet and takes its protection off.
@@ -131,6 +132,62 @@ func TestOneSectionIsRelayed(t *testing.T) {
 	}
 	a.learn([]byte(strings.Replace(string(answered), "m=audio 0", "m=other 0", 1)))
 	talk(a, b)
+}
+
+// kinds lists the sections of a description, with whether each is in use.
+func kinds(description []byte) (all []string) {
+	for line := range strings.Lines(string(description)) {
+		if rest, ok := strings.CutPrefix(line, "m="); ok {
+			f := strings.Fields(rest)
+			all = append(all, fmt.Sprint(f[0], " ", f[1] != "0"))
+		}
+	}
+	return all
+}
+
+// A side is never offered fewer sections than its session has (RFC 3264 section 8), whoever describes them now.
+func TestSectionsAreKept(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	exchange := func(s *Session, a *phone, offerExtra, answerExtra string, offered, answered []string) {
+		t.Helper()
+		a.extra, b.extra = offerExtra, answerExtra
+		offer, refusal := s.Offer(call.Customer, a.offer(gcm), plainLeg)
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		answer, refusal := s.Answer(call.Carrier, b.answer(offer, ""))
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		if fmt.Sprint(kinds(offer)) != fmt.Sprint(offered) || fmt.Sprint(kinds(answer)) != fmt.Sprint(answered) || strings.Contains(string(offer), "inline:") {
+			t.Errorf("offered %v, answered %v; want %v and %v\n%s", kinds(offer), kinds(answer), offered, answered, offer)
+		}
+		a.learn(answer)
+		talk(a, b)
+		a.version++
+		b.version++
+	}
+	const videoOff, imageOff = "m=video 0 RTP/SAVP 96\r\n", "m=image 0 udptl t38\r\n"
+	all := []string{"audio true", "video false", "image false"}
+	exchange(s, a, "m=video 4000 RTP/SAVP 96\r\nm=image 4002 udptl t38\r\n", videoOff+imageOff, all, all)
+	s.Confirm(call.Customer)
+	// The customer's phone has forgotten what it began with.
+	exchange(s, a, "", videoOff+imageOff, all, all[:1])
+	exchange(s, a, "m=video 4000 RTP/SAVP 96\r\n", videoOff+imageOff, all, all[:2])
+	offer, refusal := s.Offer(call.Carrier, b.offer(""), secureLeg)
+	if refusal != nil || fmt.Sprint(kinds(offer)) != fmt.Sprint(all) {
+		t.Errorf("%v, offered %v; want %v", refusal, kinds(offer), all)
+	}
+	s.Reject()
+	// Another takes its place: the carrier's side is in the same session as before.
+	next, c := open(t, p, call.Customer, secureLeg), newPhone(t, 3)
+	next.Origin(call.Carrier, s.Origin(call.Carrier, call.Origin{}))
+	exchange(next, c, "", videoOff+imageOff, all, all[:1])
+	if got := sdp.CountSections(next.Origin(call.Customer, call.Origin{}).Sections); got > 1 {
+		t.Errorf("the customer's side has %d sections", got)
+	}
 }
 
 // RTP takes the even port of a pair and RTCP the one above it, whatever range the operator chose.

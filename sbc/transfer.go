@@ -146,8 +146,9 @@ func (c *activeCall) tryJoin() {
 	// In its dialog this is one more description of the same session, whoever wrote it.
 	h.origin = c.media.Origin(h.stays.side, call.Origin{})
 	h.origin.Version++
+	offer := sdp.WithSections(sdp.WithOrigin(h.offer, h.origin.Session, h.origin.Version), h.origin.Sections)
+	h.origin.Sections = sdp.Sections(offer)
 	c.media.Origin(h.stays.side, h.origin)
-	offer := sdp.WithOrigin(h.offer, h.origin.Session, h.origin.Version)
 	x.out = &outbound{
 		leg: h.stays, method: "INVITE", fill: func(b *sip.Builder) { withBody(b, offer) },
 		then: func(m *sip.Message) { c.onJoinAnswer(h, x, m) },
