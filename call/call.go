@@ -169,15 +169,16 @@ type LegReport struct {
 	SSRC uint32 `json:"ssrc,omitempty"`
 	// RoundTripMicros is the last round trip between node and peer in microseconds, by RTCP; 0 where none was measured.
 	RoundTripMicros uint64 `json:"round_trip_micros,omitempty"`
-	// LongestGapMicros is the longest time between two packets from the peer in microseconds. OneWaySeconds counts
-	// seconds in which the peer had promised packets and sent none while the other side spoke.
+	// LongestGapMicros is the longest time between two packets from the peer in microseconds, pauses that it had announced
+	// left out. OneWaySeconds counts seconds of the answered call in which the peer had promised packets, announced no pause
+	// and sent none while the other side spoke.
 	LongestGapMicros uint64 `json:"longest_gap_micros,omitempty"`
 	OneWaySeconds    uint64 `json:"one_way_seconds,omitempty"`
 	// MOS is the E-model's estimate (ITU-T G.107) of how the peer sounded, 1 to 4.41, MOSSent of how the peer was heard
 	// to; 0 where nothing can be said.
 	MOS     float64 `json:"mos,omitempty"`
 	MOSSent float64 `json:"mos_sent,omitempty"`
-	// LostSent and JitterSentMicros are what the peer reports of the stream sent to it.
+	// LostSent and JitterSentMicros are what the peer reports of the streams sent to it, as far as it can be true.
 	LostSent         uint64 `json:"lost_sent,omitempty"`
 	JitterSentMicros uint64 `json:"jitter_sent_micros,omitempty"`
 	// RTCPMade counts those of RTCPSent that the node made itself, because the other side sends none.

@@ -99,14 +99,23 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 			return nil, nil, refusal
 		}
 	}
-	since := s.plane.relay.second(s.plane.cfg.Clock.Now())
-	toNear = &applied{remote: *r, line: chosen, codec: codec, promises: promises(r, ex.offer)}
-	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r)}
+	now := s.plane.cfg.Clock.Now()
+	since := s.plane.relay.second(now)
+	toNear = &applied{remote: *r, line: chosen, codec: codec, promises: promises(r, ex.offer), formats: formatsOf(r.formats, ex.offer.formats)}
+	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r), formats: formatsOf(ex.offer.formats, r.formats)}
 	for _, x := range []struct {
 		lg *leg
 		a  *applied
 	}{{near, toNear}, {far, toFar}} {
 		x.a.since, x.a.rate = since, uint32(s.plane.cfg.PacketRate)
+		switch old := x.lg.now; {
+		case !x.a.promises:
+			x.a.from = never
+		case old != nil && old.promises:
+			x.a.from = old.from
+		default:
+			x.a.from = now.Sub(s.plane.relay.epoch)
+		}
 		if x.a.ice, refusal = s.agentFor(x.lg, &x.a.remote); refusal != nil {
 			return nil, nil, refusal
 		}

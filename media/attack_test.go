@@ -88,6 +88,7 @@ func TestStrangersArePoliced(t *testing.T) {
 	talk(a, b)
 	stranger := newPhone(t, 1)
 	forged := strings.Repeat("forged", 20)
+	before := p.Stats().Received
 	burst(t, p, 500, func(i int) {
 		stranger.write(stranger.rtp, stranger.packet(forged), a.far)
 		if i%100 == 50 {
@@ -95,6 +96,7 @@ func TestStrangersArePoliced(t *testing.T) {
 			b.hear("in between")
 		}
 	})
+	until(t, "the peer's own packets have been received, too", func() bool { return p.Stats().Received >= before+505 })
 	r := s.Report().Legs[call.Customer]
 	if got := r.AuthFailures + r.Replays; got != MaxStrangerRate || r.Policed != 500-MaxStrangerRate {
 		t.Errorf("%d were examined, %d policed; want %d and the rest", got, r.Policed, MaxStrangerRate)

@@ -37,15 +37,16 @@ type path struct {
 	frame, overhead int
 	// convert turns what comes from the peer into the law that the other one knows; nil for nothing.
 	convert *conversion
-	// clockRate is the codec's, in Hz, and codec its name.
+	// clockRate is the codec's, in Hz, and formats what payload types mean.
 	clockRate uint32
-	codec     string
+	formats   []format
 	// rate is how many packets of the peer are relayed in a second.
 	rate uint32
-	// promises is true where the peer said that it sends and the other that it receives.
-	promises bool
 	// since is the second in which the path was made.
 	since int64
+	// from is the moment since which the peer was to send, and mutual the one since which both sides were to, the call having
+	// been answered; never where it is not to.
+	from, mutual time.Duration
 }
 
 // worker is what one relay loop brings to a packet.
@@ -141,7 +142,7 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		lg.police(w)
 		return
 	}
-	if w.second != lg.second {
+	if w.second != lg.second || h.SSRC != lg.ssrc || h.PayloadType != lg.payload || p != lg.on {
 		lg.turn(w, p, far, h)
 	}
 	lg.account(w, p, h, len(b))
@@ -152,27 +153,6 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		}
 	}
 	lg.far.forward(w, far, b)
-}
-
-func (lg *leg) account(w *worker, p *path, h rtp.Header, size int) {
-	c := &lg.count
-	c.received.Add(1)
-	c.bytesReceived.Add(uint64(size))
-	c.lastHeard.Store(int64(w.since))
-	if gap := w.since - lg.arrived; gap > lg.gap && lg.arrived != 0 {
-		lg.gap = gap
-	}
-	lg.arrived = w.since
-	lg.stream.SetClockRate(p.clockRate)
-	lg.stream.Add(h, w.now)
-	if lost := lg.stream.Lost(); lost != lg.lost {
-		lg.lost = lost
-		c.lost.Store(lost)
-	}
-	if jitter := lg.stream.Jitter(); jitter != lg.jitter {
-		lg.jitter = jitter
-		c.jitter.Store(uint64(jitter))
-	}
 }
 
 func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort) {
@@ -214,7 +194,8 @@ func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort
 	}
 	lg.count.rtcpReceived.Add(1)
 	lg.count.lastHeard.Store(int64(w.since))
-	lg.readRTCP(w, p, b)
+	lg.readRTCP(w, b)
+	lg.reportTo(w, p) // which would otherwise wait for a packet of either side
 	rtp.HideNames(b, lg.session.cname)
 	lg.far.forwardRTCP(w, far, b)
 }

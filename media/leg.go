@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"carillon/call"
-	"carillon/rtp"
 	"carillon/sdp"
 	"carillon/srtp"
 )
@@ -29,17 +28,13 @@ type leg struct {
 	sections  string   // those of that description, as sdp.Sections has them; empty where there is one
 	now       *applied // what is in use; nil before the first answer
 	since     time.Time
+	formats   []call.MediaFormat // all that were agreed
 	// lastRemote is the address that was in use at Close.
 	lastRemote netip.AddrPort
 
 	// The relay loop's part.
-	path    atomic.Pointer[path]
-	stream  rtp.Receiver
-	lost    uint64
-	jitter  time.Duration
-	second  int64         // the one under way; 0 before the first packet
-	arrived time.Duration // of the last packet, since the relay's epoch
-	gap     time.Duration // the longest of the second
+	path atomic.Pointer[path]
+	hearing
 	in, out way
 	reporting
 	// packets, reports and strangers are what may still come in the second.
@@ -55,10 +50,13 @@ type applied struct {
 	line  *line // our key towards the side, nil for plain RTP
 	in    *srtp.Receiver
 	codec string
-	// promises, since and rate are as path has them.
+	// promises is true where the side said that it sends and the other that it receives.
 	promises bool
-	since    int64
-	rate     uint32
+	// since, from, rate and formats are as path has them.
+	since   int64
+	from    time.Duration
+	rate    uint32
+	formats []format
 	// ice is our agent towards the side, nil for none.
 	ice *agent
 	// convert turns what the side sends into the law that the other side knows; nil for nothing.
@@ -88,7 +86,11 @@ func (lg *leg) local() netip.AddrPort {
 func (lg *leg) apply(a *applied) {
 	old := lg.now
 	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
-		codec: a.codec, promises: a.promises, since: a.since, rate: a.rate, convert: a.convert, ice: a.ice}
+		since: a.since, rate: a.rate, convert: a.convert, ice: a.ice, formats: a.formats, from: a.from, mutual: never}
+	if lg.session.settled {
+		p.mutual = a.from
+	}
+	lg.formats = learn(lg.formats, a.formats)
 	if old == nil {
 		lg.in, lg.out = newWay(lg.session.memory()), newWay(lg.session.memory())
 	}
@@ -177,7 +179,7 @@ func plainFrame(codec string) int {
 
 // staticCodecs are the payload types of RFC 3551 section 6 that need no a=rtpmap.
 var staticCodecs = map[string]string{
-	"0": "PCMU/8000", "3": "GSM/8000", "4": "G723/8000", "8": "PCMA/8000", "9": "G722/8000", "18": "G729/8000",
+	"0": "PCMU/8000", "3": "GSM/8000", "4": "G723/8000", "8": "PCMA/8000", "9": "G722/8000", "13": "CN/8000", "18": "G729/8000",
 }
 
 func codecName(f sdp.Format) string {

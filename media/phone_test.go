@@ -80,6 +80,7 @@ type phone struct {
 	version   int
 	mux       bool
 	extra     string // further lines of the audio section
+	formats   string // of the audio section; empty for "0 101"
 
 	keySalt  []byte
 	suite    string
@@ -129,7 +130,11 @@ func port(c *net.UDPConn) int { return c.LocalAddr().(*net.UDPAddr).Port }
 func (p *phone) sdp(proto string, crypto ...string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=0\r\no=carol 1 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\n", p.version, p.connAddr, p.connAddr)
-	fmt.Fprintf(&b, "m=audio %d %s 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n", port(p.rtp), proto)
+	if p.formats == "" {
+		fmt.Fprintf(&b, "m=audio %d %s 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n", port(p.rtp), proto)
+	} else {
+		fmt.Fprintf(&b, "m=audio %d %s %s\r\n", port(p.rtp), proto, p.formats)
+	}
 	for _, c := range crypto {
 		b.WriteString("a=crypto:" + c + "\r\n")
 	}

@@ -62,6 +62,7 @@ func TestSamples(t *testing.T) {
 // However long a call is, its samples stay few and none of what they count is forgotten.
 func TestSamplesAreBounded(t *testing.T) {
 	y := newWay(new(sampleMemory))
+	y.begun = 1
 	base := &y.samples[:1][0]
 	total := call.MediaSample{}
 	for i := range uint32(4 * 3600) {
@@ -69,7 +70,7 @@ func TestSamplesAreBounded(t *testing.T) {
 		y.add(s)
 		total.Add(s)
 	}
-	all := y.all(call.MediaSample{})
+	all := y.all(call.MediaSample{}, 0)
 	if len(all) > MaxSamples || cap(y.samples) != MaxSamples || base != &y.samples[0] {
 		t.Errorf("%d samples in memory for %d", len(all), cap(y.samples))
 	}
@@ -135,7 +136,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, wrong := range []rtp.ReportBlock{{SSRC: 7, LastSR: 1}, {SSRC: 7, LastSR: rtp.MiddleNTP(ntp), Delay: 1 << 24}, {SSRC: 99, LastSR: rtp.MiddleNTP(ntp)}} {
 		w, lg := &worker{since: time.Minute}, s.legs[call.Carrier]
 		lg.count.roundTrip.Store(0)
-		lg.readRTCP(w, &path{}, rtp.AppendRR(nil, 8, wrong))
+		lg.readRTCP(w, rtp.AppendRR(nil, 8, wrong))
 		if got := lg.count.roundTrip.Load(); got != 0 {
 			t.Errorf("%+v measures %d", wrong, got)
 		}
@@ -229,6 +230,7 @@ func TestOneWay(t *testing.T) {
 		a, b := newPhone(t, 7), newPhone(t, 8)
 		b.direct = direction
 		dial(s, a, b, suites{"", ""}, plainLeg)
+		s.Confirm(call.Customer)
 		speak(clock, a, b, 5, 0)
 		for i := range 20 {
 			clock.Advance(time.Second / 5)

@@ -15,7 +15,10 @@ const (
 	reportEvery, reportSpread = 4, 3
 	// freshSource is how long ago a stream may have sent for a sender's report to be made of it.
 	freshSource = 5 * time.Second
-	// maxRoundTrip bounds what is believed of a round trip.
+	// freshReport is how many seconds what a peer reports is taken for what it hears: five of the 5 s at which reports come,
+	// after which RFC 3550 section 6.3.5 has it leave.
+	freshReport = 25
+	// maxRoundTrip bounds what is believed of a round trip, and of the jitter that a peer reports.
 	maxRoundTrip = 30 * time.Second
 	// rememberedReports is how many sender's reports an answer may refer to.
 	rememberedReports = 4
@@ -25,21 +28,19 @@ const (
 type source struct {
 	ssrc, timestamp uint32
 	at              time.Duration // of timestamp, since the relay's epoch
+	rate            uint32        // of its clock, in Hz
 	packets, octets uint64        // sent before it began
 }
 
-// begin takes the first packet of a second.
-func (s *source) begin(w *worker, h rtp.Header, c *legCounters) {
-	if h.SSRC != s.ssrc {
-		s.ssrc, s.packets, s.octets = h.SSRC, c.sent.Load(), c.bytesSent.Load()
-	}
-	s.timestamp, s.at = h.Timestamp, w.since
+// mark takes a packet of the source: its time stamp is that of this moment.
+func (s *source) mark(timestamp uint32, at time.Duration, rate uint32) {
+	s.timestamp, s.at, s.rate = timestamp, at, rate
 }
 
 // info describes the stream now.
-func (s *source) info(w *worker, p *path, c *legCounters) rtp.SenderInfo {
+func (s *source) info(w *worker, c *legCounters) rtp.SenderInfo {
 	packets := c.sent.Load() - s.packets
-	rate := time.Duration(p.clockRate)
+	rate := time.Duration(s.rate)
 	if rate == 0 {
 		rate = 8000
 	}
@@ -63,9 +64,24 @@ type reporting struct {
 	// lastSR is the middle of the NTP time of the peer's last sender's report, 0 for none, lastSRAt when it came.
 	lastSR   uint32
 	lastSRAt time.Duration
-	heardAt  int64   // second in which the peer last sent RTCP
-	dueAt    int64   // second from which the next report of ours may go
-	fraction float64 // of what is sent to the peer, lost by its last report
+	heardAt  int64 // second in which the peer last sent RTCP
+	dueAt    int64 // second from which the next report of ours may go
+	// Of what is sent to the peer: missing is what it last reported as lost of the source and missingBefore of those before,
+	// fraction the share of late, toldAt the second of that report, 0 for none of this source.
+	missing, missingBefore uint64
+	fraction               float64
+	toldAt                 int64
+}
+
+// changeSource begins another stream to the peer, with the packet that comes next.
+func (lg *leg) changeSource(ssrc uint32) {
+	lg.source = source{ssrc: ssrc, packets: lg.count.sent.Load(), octets: lg.count.bytesSent.Load()}
+	lg.missing, lg.missingBefore, lg.toldAt = 0, lg.missingBefore+lg.missing, 0
+}
+
+// isTold reports whether what the peer last reported still tells how it heard in a second.
+func (r *reporting) isTold(second int64) bool {
+	return r.toldAt != 0 && second-r.toldAt <= freshReport
 }
 
 // remember notes that a sender's report goes to the peer.
@@ -75,7 +91,7 @@ func (r *reporting) remember(middle uint32, at time.Duration) {
 }
 
 // readRTCP takes from an authentic compound of the leg's peer what it tells of both ways.
-func (lg *leg) readRTCP(w *worker, p *path, b []byte) {
+func (lg *leg) readRTCP(w *worker, b []byte) {
 	lg.heardAt = w.second
 	for len(b) > 0 {
 		var first []byte
@@ -90,20 +106,21 @@ func (lg *leg) readRTCP(w *worker, p *path, b []byte) {
 		}
 		for i := range r.Len() {
 			if block := r.Block(i); block.SSRC == lg.source.ssrc {
-				lg.readBlock(w, p, block)
+				lg.readBlock(w, block)
 			}
 		}
 	}
 }
 
-// readBlock takes what the peer says of the stream that goes to it.
-func (lg *leg) readBlock(w *worker, p *path, b rtp.ReportBlock) {
+// readBlock takes what the peer says of the stream that goes to it, as far as it can be true.
+func (lg *leg) readBlock(w *worker, b rtp.ReportBlock) {
 	c := &lg.count
-	c.reports.Add(1)
-	c.lostSent.Store(uint64(max(b.Lost, 0)))
+	lg.toldAt = w.second
+	lg.missing = min(uint64(max(b.Lost, 0)), c.sent.Load()-lg.source.packets)
+	c.lostSent.Store(lg.missingBefore + lg.missing)
 	lg.fraction = float64(b.Fraction) / 256
-	if p.clockRate > 0 {
-		c.jitterSent.Store(uint64(b.Jitter) * uint64(time.Second) / uint64(p.clockRate))
+	if rate := uint64(lg.source.rate); rate > 0 {
+		c.jitterSent.Store(min(uint64(b.Jitter)*uint64(time.Second)/rate, uint64(maxRoundTrip)))
 	}
 	if b.LastSR == 0 {
 		return
@@ -135,8 +152,8 @@ func (lg *leg) reportTo(w *worker, p *path) {
 	}
 	s, b, middle := &lg.source, w.report[:0], uint32(0)
 	ssrc := s.ssrc
-	if ssrc != 0 && w.since-s.at < freshSource {
-		info := s.info(w, p, &lg.count)
+	if ssrc != 0 && w.since-lg.far.arrived < freshSource {
+		info := s.info(w, &lg.count)
 		b, middle = rtp.AppendSR(b, ssrc, info, blocks[:n]...), rtp.MiddleNTP(info.NTP)
 	} else {
 		if ssrc == 0 {

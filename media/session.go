@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"carillon/call"
@@ -136,13 +137,27 @@ func (s *Session) Confirm(side call.Side) {
 	if s.closed || side > call.Carrier {
 		return
 	}
-	s.settled = true
+	if !s.settled {
+		s.settled = true
+		s.bothSpeak()
+	}
 	lg := s.legs[side]
 	lg.confirmed = true
 	if p := lg.path.Load(); p != nil && p.muted {
 		next := *p
 		next.muted = lg.now.hold
 		lg.path.Store(&next)
+	}
+}
+
+// bothSpeak begins to expect speech of both sides: before the call was answered a caller may have listened alone.
+func (s *Session) bothSpeak() {
+	for _, lg := range s.legs {
+		if p := lg.path.Load(); p != nil && p.from != never {
+			next := *p
+			next.mutual = s.plane.cfg.Clock.Now().Sub(s.plane.relay.epoch)
+			lg.path.Store(&next)
+		}
 	}
 }
 
@@ -174,6 +189,7 @@ func (s *Session) Report() call.MediaReport {
 	}
 	for side, lg := range s.legs {
 		r.Legs[side] = lg.report()
+		r.Samples[side].Formats = slices.Clone(lg.formats)
 	}
 	return r
 }
@@ -188,10 +204,12 @@ func (s *Session) Close() call.MediaReport {
 	return s.Report()
 }
 
-// collect copies the samples of both legs.
+// collect copies the samples of both legs up to now.
 func (s *Session) collect() (all [2]call.LegSamples) {
+	r := s.plane.relay
+	second := r.second(s.plane.cfg.Clock.Now())
 	for side, lg := range s.legs {
-		all[side] = lg.samples()
+		all[side] = lg.samples(second, r.epoch)
 	}
 	return all
 }

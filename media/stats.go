@@ -87,8 +87,8 @@ type legCounters struct {
 	authFailures, replays, plainDropped, plainSent, strange atomic.Uint64
 	lost, jitter                                            atomic.Uint64
 	// Of the quality; durations in nanoseconds.
-	maxJitter, longestGap, roundTrip, oneWay         atomic.Uint64
-	lostSent, jitterSent, reports, rtcpMade, policed atomic.Uint64
+	maxJitter, longestGap, roundTrip, oneWay atomic.Uint64
+	lostSent, jitterSent, rtcpMade, policed  atomic.Uint64
 	// Sums of the seconds' estimates in hundredths, and how many seconds they are of.
 	mosReceived, mosSent, ratedReceived, ratedSent atomic.Uint64
 	ssrc                                           atomic.Uint32
@@ -119,11 +119,10 @@ func (c *legCounters) report() call.LegReport {
 // a call that was too short to have any.
 func (c *legCounters) mos(codec string) (received, sent float64) {
 	trip := time.Duration(c.roundTrip.Load())
-	p := path{codec: codec}
 	if n := c.ratedReceived.Load(); n > 0 {
 		received = mean(c.mosReceived.Load(), n)
 	} else if n := c.received.Load(); n > 0 {
-		received = mean(uint64(p.mos(share(c.lost.Load(), n), trip, time.Duration(c.jitter.Load()))), 1)
+		received = mean(uint64(mos(codec, share(c.lost.Load(), n), trip, time.Duration(c.jitter.Load()))), 1)
 	}
 	if n := c.ratedSent.Load(); n > 0 {
 		sent = mean(c.mosSent.Load(), n)
