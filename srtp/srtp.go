@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"carillon/rtp"
 )
@@ -25,7 +26,7 @@ var (
 	ErrReused = errors.New("srtp: packet index used before")
 	// ErrStale: a packet to send whose index lies behind the window. Whether it was used is not known.
 	ErrStale = errors.New("srtp: packet index behind the window")
-	// ErrExhausted: no index is left under this master key, or MaxStreams are in use.
+	// ErrExhausted: the lifetime of this master key is over, or MaxStreams are in use.
 	ErrExhausted = errors.New("srtp: master key exhausted")
 	// ErrBuffer: dst has not the capacity for the packet and Overhead.
 	ErrBuffer = errors.New("srtp: buffer too small")
@@ -59,7 +60,7 @@ func NewSender(k Key) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make srtp sender: %w", err)
 	}
-	return &Sender{rtp: r, rtcp: later{key: k}}, nil
+	return &Sender{rtp: r, rtcp: later{key: k}, streams: streams{lifetime: MaxLifetime}}, nil
 }
 
 func (k Key) forRTP() (transform, error) {
@@ -148,7 +149,7 @@ func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 		return nil, ErrExhausted
 	}
 	index := st.guess(h.sequence)
-	if index > maxIndex {
+	if index >= st.rtp.end {
 		return nil, ErrExhausted
 	}
 	if st.rtp.behind(index) {
@@ -178,7 +179,7 @@ func (s *Sender) ProtectRTCP(dst, packet []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st == nil || st.rtcp.top >= maxRTCPIndex {
+	if st == nil || st.rtcp.top+1 >= st.rtcp.end {
 		return nil, ErrExhausted
 	}
 	st.rtcp.top++
@@ -200,6 +201,7 @@ type Receiver struct {
 	lastSSRC      uint32
 	lastIndex     uint64
 	lastRTCPIndex uint32
+	spent         atomic.Bool
 }
 
 // NewReceiver derives the session keys of k. mki is the identifier that each packet carries, empty for none.
@@ -212,7 +214,50 @@ func NewReceiver(k Key, mki []byte) (*Receiver, error) {
 		return nil, fmt.Errorf("make srtp receiver: %w", err)
 	}
 	row := suites[k.suite]
-	return &Receiver{rtp: r, rtcp: later{key: k}, mki: bytes.Clone(mki), behind: !row.aead, tag: row.tag, rtcpTag: row.rtcp}, nil
+	return &Receiver{rtp: r, rtcp: later{key: k}, mki: bytes.Clone(mki), behind: !row.aead, tag: row.tag, rtcpTag: row.rtcp,
+		streams: streams{lifetime: MaxLifetime}}, nil
+}
+
+// LiveFor says how many packets the peer's key serves, SRTP and SRTCP each (RFC 4568 section 6.1); 0 says nothing. It is
+// called before the first packet. As RFC 3711 section 9.2 counts, each stream counts for itself, what was lost on the way
+// was sent all the same, and the first stream to come to the end ends the key for all of them.
+func (r *Receiver) LiveFor(packets uint64) {
+	if packets > 0 {
+		r.streams.lifetime = min(packets, MaxLifetime)
+	}
+}
+
+// Spent reports whether a packet past the lifetime was found authentic: the peer goes on under a key that it should have
+// changed, and nothing under it is taken any more. It is safe for concurrent use.
+func (r *Receiver) Spent() bool { return r.spent.Load() }
+
+// past judges an RTP packet whose index is past the lifetime. Only an authentic one shows that the peer goes on under the
+// key; a forgery that runs ahead must not end it. From then on no packet costs any cryptography.
+func (r *Receiver) past(dst, packet []byte, h header, index uint64) error {
+	if r.Spent() || index > maxIndex {
+		return ErrExhausted
+	}
+	out, err := r.copyIn(dst, packet)
+	if err != nil {
+		return err
+	}
+	if out, err = r.cutMKI(out, r.tag); err != nil {
+		return err
+	}
+	if _, ok := r.rtp.open(out, h.size, h.ssrc, index); !ok {
+		return ErrAuth
+	}
+	return r.spend()
+}
+
+// spend ends the life of the key for every stream, known or to come.
+func (r *Receiver) spend() error {
+	r.spent.Store(true)
+	r.streams.lifetime = 0
+	for _, s := range r.streams.all {
+		s.rtp.end, s.rtcp.end = 0, 0
+	}
+	return ErrExhausted
 }
 
 // cutMKI removes the MKI, which is not authenticated itself (RFC 3711 section 3.1): before the tag in
@@ -269,8 +314,8 @@ func (r *Receiver) UnprotectNear(dst, packet []byte, near uint64) ([]byte, error
 }
 
 func (r *Receiver) unprotect(dst, packet []byte, h header, st *stream, index uint64) ([]byte, error) {
-	if index > maxIndex {
-		return nil, ErrExhausted
+	if index >= st.rtp.end {
+		return nil, r.past(dst, packet, h, index)
 	}
 	// Before the tag is checked: a flood of copies costs no cryptography.
 	if !st.rtp.fresh(index) {
@@ -336,7 +381,11 @@ func (r *Receiver) UnprotectRTCP(dst, packet []byte) ([]byte, error) {
 		return nil, ErrClear
 	}
 	index := word &^ encrypted
-	if !st.rtcp.fresh(uint64(index)) {
+	past := uint64(index) >= st.rtcp.end
+	switch {
+	case past && r.Spent():
+		return nil, ErrExhausted
+	case !st.rtcp.fresh(uint64(index)):
 		return nil, ErrReplay
 	}
 	t, err := r.rtcp.get()
@@ -346,6 +395,9 @@ func (r *Receiver) UnprotectRTCP(dst, packet []byte) ([]byte, error) {
 	n, ok := t.openRTCP(out, ssrc, word)
 	if !ok {
 		return nil, ErrAuth
+	}
+	if past {
+		return nil, r.spend()
 	}
 	st.rtcp.mark(uint64(index))
 	r.streams.commit(st)

@@ -12,11 +12,26 @@ const MaxStreams = 1024
 // maxIndex is the last packet index of a master key (RFC 3711 section 9.2).
 const maxIndex = 1<<48 - 1
 
+// MaxLifetime is how many packets of a stream a master key protects at most, whatever its description says: the 2^48 of
+// RFC 3711 section 9.2. For RTCP it is 2^31.
+const MaxLifetime = maxIndex + 1
+
 // window remembers which indices were seen (a ring of bits, as in RFC 6479). The zero value has seen none.
 type window struct {
 	started bool
 	top     uint64
+	end     uint64 // the first index that the key does not serve any more
 	bits    [WindowSize/64 + 1]uint64
+	// lifetime is how many indices from the first one on the key serves.
+	lifetime uint64
+}
+
+// live says how many indices from the first one on the key serves, and where all of them end.
+func (w *window) live(lifetime, end uint64) {
+	w.lifetime, w.end = lifetime, end
+	if lifetime == 0 {
+		w.end = 0
+	}
 }
 
 // behind reports whether index is too old to tell.
@@ -40,6 +55,7 @@ func (w *window) mark(index uint64) {
 	size := uint64(len(w.bits))
 	if !w.started {
 		w.started, w.top = true, index
+		w.end = min(w.end, index+w.lifetime)
 	}
 	if index > w.top {
 		for i, n := w.top/64+1, min(index/64-w.top/64, size); n > 0; i, n = i+1, n-1 {
@@ -80,6 +96,8 @@ func (s *stream) guess(seq uint16) uint64 {
 type streams struct {
 	all   []*stream
 	spare *stream
+	// lifetime is how many packets of a stream the key serves; 0 once it is used up.
+	lifetime uint64
 }
 
 func (t *streams) find(ssrc uint32) *stream {
@@ -107,6 +125,8 @@ func (t *streams) candidate(ssrc uint32) *stream {
 		t.spare = new(stream)
 	}
 	t.spare.ssrc = ssrc
+	t.spare.rtp.live(t.lifetime, maxIndex+1)
+	t.spare.rtcp.live(t.lifetime, maxRTCPIndex+1)
 	return t.spare
 }
 
