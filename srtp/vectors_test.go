@@ -169,25 +169,31 @@ func TestF8IsRefused(t *testing.T) {
 	}
 }
 
+// Every suite has the name that IANA registered, and the one in which AWS and libsrtp write the numbers the other way
+// round. RFC 5234 section 2.3 has no upper and lower case in names.
 func TestSuiteNames(t *testing.T) {
+	names := map[Suite][2]string{
+		AEAD_AES_128_GCM:        {"AEAD_AES_128_GCM", "AEAD_AES_128_GCM"},
+		AEAD_AES_256_GCM:        {"AEAD_AES_256_GCM", "AEAD_AES_256_GCM"},
+		AES_CM_128_HMAC_SHA1_80: {"AES_CM_128_HMAC_SHA1_80", "AES_128_CM_HMAC_SHA1_80"},
+		AES_CM_128_HMAC_SHA1_32: {"AES_CM_128_HMAC_SHA1_32", "AES_128_CM_HMAC_SHA1_32"},
+		AES_192_CM_HMAC_SHA1_80: {"AES_192_CM_HMAC_SHA1_80", "AES_CM_192_HMAC_SHA1_80"},
+		AES_192_CM_HMAC_SHA1_32: {"AES_192_CM_HMAC_SHA1_32", "AES_CM_192_HMAC_SHA1_32"},
+		AES_256_CM_HMAC_SHA1_80: {"AES_256_CM_HMAC_SHA1_80", "AES_CM_256_HMAC_SHA1_80"},
+		AES_256_CM_HMAC_SHA1_32: {"AES_256_CM_HMAC_SHA1_32", "AES_CM_256_HMAC_SHA1_32"},
+	}
 	for _, s := range Suites() {
-		if got, ok := ParseSuite(s.String()); !ok || got != s {
-			t.Errorf("ParseSuite(%q) = %v, %v", s.String(), got, ok)
+		for _, name := range []string{names[s][0], names[s][1], strings.ToLower(names[s][1])} {
+			if got, ok := ParseSuite(name); !ok || got != s || name == "" {
+				t.Errorf("ParseSuite(%q) = %v, %v; want %v", name, got, ok, s)
+			}
 		}
-		if s.KeySize() == 0 || s.SaltSize() == 0 {
-			t.Errorf("%v has no sizes", s)
-		}
-	}
-	for other, want := range map[string]Suite{
-		"AES_CM_256_HMAC_SHA1_80": AES_256_CM_HMAC_SHA1_80, "AES_CM_192_HMAC_SHA1_32": AES_192_CM_HMAC_SHA1_32,
-		"aes_cm_128_hmac_sha1_80": AES_CM_128_HMAC_SHA1_80,
-	} {
-		if got, ok := ParseSuite(other); !ok || got != want {
-			t.Errorf("ParseSuite(%q) = %v, %v; want %v", other, got, ok, want)
+		if s.String() != names[s][0] || s.KeySize() == 0 || s.SaltSize() == 0 {
+			t.Errorf("%v is called %q and has a key of %d and a salt of %d octets; want %q", int(s), s, s.KeySize(), s.SaltSize(), names[s][0])
 		}
 	}
-	for _, bad := range []string{"", "NULL_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_8"} {
-		if s, ok := ParseSuite(bad); ok || strings.EqualFold(bad, s.String()) && bad != "" {
+	for _, bad := range []string{"", "NULL_HMAC_SHA1_80", "F8_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_8", "AES_CM_128_HMAC_SHA1_800", " AES_CM_128_HMAC_SHA1_80"} {
+		if s, ok := ParseSuite(bad); ok {
 			t.Errorf("ParseSuite(%q) = %v", bad, s)
 		}
 	}
