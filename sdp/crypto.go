@@ -4,11 +4,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"strconv"
 	"strings"
 )
 
-// Errors of ParseCrypto. None of them repeats text of the line: it may hold a key.
+// Errors of ParseCrypto, each with a CryptoError around it.
 var (
 	// ErrCrypto: the line does not follow the grammar of RFC 4568 section 9.2.
 	ErrCrypto = errors.New("sdp: malformed a=crypto")
@@ -18,6 +19,20 @@ var (
 	// ErrCryptoKey: several keys, a key that is not inline, or an unusable lifetime or MKI.
 	ErrCryptoKey = errors.New("sdp: a=crypto has an unusable key parameter")
 )
+
+// CryptoError says in plain words why a line cannot be used. None of them are the line's: it may hold a key in any place.
+type CryptoError struct {
+	// Kind is ErrCrypto, ErrCryptoParameter or ErrCryptoKey.
+	Kind error
+	// Why is a phrase that can follow the name of the line.
+	Why string
+}
+
+// Error returns kind and reason.
+func (e *CryptoError) Error() string { return e.Kind.Error() + ": " + e.Why }
+
+// Unwrap returns the kind.
+func (e *CryptoError) Unwrap() error { return e.Kind }
 
 // Bounds of a=crypto.
 const (
@@ -29,14 +44,25 @@ const (
 	maxMKI = 128
 )
 
+// Tag tells the a=crypto lines of a media section apart: 1 to 9 digits. It stays as it was written, since an answer repeats
+// it to a peer that may compare text.
+type Tag string
+
+// Is reports whether both are the same number.
+func (t Tag) Is(o Tag) bool {
+	return t != "" && o != "" && strings.TrimLeft(string(t), "0") == strings.TrimLeft(string(o), "0")
+}
+
 // Crypto is one a=crypto line (RFC 4568). It formats without its key.
 type Crypto struct {
-	// Tag tells the lines of a media section apart; 0 to 999999999.
-	Tag int
+	// Tag tells the lines of a media section apart.
+	Tag Tag
 	// Suite is the crypto suite in the spelling of the line.
 	Suite string
 	// KeySalt is the master key followed by the master salt.
 	KeySalt Secret
+	// Lifetime is how many SRTP or SRTCP packets the key serves, 0 where the line does not say.
+	Lifetime uint64
 	// MKI is the master key identifier that each packet carries, empty for none.
 	MKI []byte
 }
@@ -45,41 +71,44 @@ type Crypto struct {
 // returned with errors that concern the rest of the line.
 func ParseCrypto(line Secret) (Crypto, error) {
 	if len(line) > MaxCryptoLine {
-		return Crypto{}, ErrCrypto
+		return Crypto{}, &CryptoError{ErrCrypto, fmt.Sprintf("it is longer than %d octets", MaxCryptoLine)}
 	}
 	fields := strings.Fields(string(line))
-	if len(fields) < 3 || len(fields[0]) > 9 || !digits(fields[0]) {
-		return Crypto{}, ErrCrypto
+	switch {
+	case len(fields) < 3:
+		return Crypto{}, &CryptoError{ErrCrypto, "it lacks its tag, its suite or its key"}
+	case len(fields[0]) > 9 || !digits(fields[0]):
+		return Crypto{}, &CryptoError{ErrCrypto, "its tag is not a number of 1 to 9 digits"}
 	}
-	tag, err := strconv.Atoi(fields[0])
-	if err != nil {
-		return Crypto{}, ErrCrypto
-	}
-	c := Crypto{Tag: tag, Suite: fields[1]}
-	if err := c.parseKey(fields[2]); err != nil {
-		return c, err
+	c := Crypto{Tag: Tag(fields[0]), Suite: fields[1]}
+	if why := c.parseKey(fields[2]); why != "" {
+		return c, &CryptoError{ErrCryptoKey, why}
 	}
 	for _, p := range fields[3:] {
-		if !harmless(p) {
-			return c, ErrCryptoParameter
+		if why := judgeParameter(p); why != "" {
+			return c, &CryptoError{ErrCryptoParameter, why}
 		}
 	}
 	return c, nil
 }
 
-func (c *Crypto) parseKey(param string) error {
+// parseKey reads the key parameter and returns why it cannot be used, "" where it can.
+func (c *Crypto) parseKey(param string) (why string) {
 	const method = "inline:"
-	if len(param) <= len(method) || !strings.EqualFold(param[:len(method)], method) || strings.Contains(param, ";") {
-		return ErrCryptoKey
+	switch {
+	case len(param) <= len(method) || !strings.EqualFold(param[:len(method)], method):
+		return "its key does not follow the word inline"
+	case strings.Contains(param, ";"):
+		return "it has several keys, and one is all that can be used"
 	}
 	parts := strings.Split(param[len(method):], "|")
 	if len(parts) > 3 {
-		return ErrCryptoKey
+		return "more than lifetime and MKI follow its key"
 	}
 	// RFC 4568 section 6.1 asks for padding; enough devices leave it out.
 	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(parts[0], "="))
 	if err != nil || len(key) == 0 {
-		return ErrCryptoKey
+		return "its key is not base64"
 	}
 	lifetime, mki := "", ""
 	switch rest := parts[1:]; {
@@ -90,61 +119,78 @@ func (c *Crypto) parseKey(param string) error {
 	case len(rest) == 1:
 		lifetime = rest[0]
 	}
-	if len(parts) > 1 && lifetime == "" && mki == "" || lifetime != "" && !validLifetime(lifetime) {
-		return ErrCryptoKey
+	var ok bool
+	if c.Lifetime, ok = parseLifetime(lifetime); !ok || len(parts) > 1 && lifetime == "" && mki == "" {
+		return "its lifetime is not a number of packets from 1 to 2^48 without leading zeros"
 	}
-	if mki != "" {
-		if c.MKI, err = parseMKI(mki); err != nil {
-			return err
-		}
+	if c.MKI, ok = parseMKI(mki); !ok {
+		return fmt.Sprintf("its MKI is not a number with a length of 1 to %d octets that it fits into", maxMKI)
 	}
 	c.KeySalt = key
-	return nil
+	return ""
 }
 
-// validLifetime takes a number of packets or a power of two, up to the 2^48 of RFC 3711 section 9.2.
-func validLifetime(s string) bool {
-	if exp, ok := strings.CutPrefix(s, "2^"); ok {
-		n, err := strconv.ParseUint(exp, 10, 8)
-		return err == nil && digits(exp) && n <= 48
+// parseLifetime takes a number of packets or a power of two, up to the 2^48 of RFC 3711 section 9.2. RFC 4568 section 6.1
+// has a line be invalid as a whole whose lifetime is.
+func parseLifetime(s string) (uint64, bool) {
+	if s == "" {
+		return 0, true
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return err == nil && digits(s) && n > 0 && n <= 1<<48
+	number, power := strings.CutPrefix(s, "2^")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || !digits(number) || len(number) > 1 && number[0] == '0' {
+		return 0, false
+	}
+	if power && n <= 48 {
+		n = 1 << n
+	} else if power {
+		return 0, false
+	}
+	return n, n > 0 && n <= 1<<48
 }
 
-// parseMKI reads "value:length" as a big-endian number of length bytes.
-func parseMKI(s string) ([]byte, error) {
-	value, length, ok := strings.Cut(s, ":")
-	n, errLength := strconv.ParseUint(length, 10, 8)
-	v, errValue := strconv.ParseUint(value, 10, 64)
-	if !ok || errLength != nil || errValue != nil || !digits(value) || !digits(length) || n == 0 || n > maxMKI {
-		return nil, ErrCryptoKey
+// parseMKI reads "value:length" as a big-endian number of length octets (RFC 4568 section 6.1).
+func parseMKI(s string) ([]byte, bool) {
+	if s == "" {
+		return nil, true
 	}
-	mki := make([]byte, n)
-	for i := len(mki) - 1; i >= 0 && v > 0; i-- {
-		mki[i], v = byte(v), v>>8
+	value, length, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(length, 10, 8)
+	if err != nil || !digits(value) || !digits(length) || n == 0 || n > maxMKI {
+		return nil, false
 	}
-	if v > 0 {
-		return nil, ErrCryptoKey
+	v, ok := new(big.Int).SetString(value, 10)
+	if !ok || v.BitLen() > 8*int(n) {
+		return nil, false
 	}
-	return mki, nil
+	return v.FillBytes(make([]byte, n)), true
 }
 
-// harmless reports whether a line with session parameter p can be used: a window hint
-// or an extension that says of itself that it may be ignored (RFC 4568 section 6.3.7).
-func harmless(p string) bool {
-	if strings.HasPrefix(p, "-") {
-		return len(p) > 1
+// judgeParameter returns why a line with session parameter p cannot be used, "" where it can: with a window hint, or an
+// extension that says of itself that it may be ignored (RFC 4568 section 6.3.7).
+func judgeParameter(p string) (why string) {
+	if strings.HasPrefix(p, "-") && len(p) > 1 {
+		return ""
 	}
 	name, value, _ := strings.Cut(p, "=")
-	switch strings.ToUpper(name) {
+	switch name = strings.ToUpper(name); name {
 	case "WSH":
-		return digits(value)
-	default:
-		// KDR asks for keys derived anew every so many packets; UNENCRYPTED_SRTP, UNENCRYPTED_SRTCP and
-		// UNAUTHENTICATED_SRTP ask for no protection; FEC_KEY for a second key. None is built.
-		return false
+		if digits(value) {
+			return ""
+		}
+		return "WSH is not a number"
+	case "UNENCRYPTED_SRTP":
+		return "UNENCRYPTED_SRTP asks for media that anybody can hear"
+	case "UNENCRYPTED_SRTCP":
+		return "UNENCRYPTED_SRTCP asks for reports that anybody can read"
+	case "UNAUTHENTICATED_SRTP":
+		return "UNAUTHENTICATED_SRTP asks for media that anybody can forge"
+	case "KDR":
+		return "KDR asks for session keys that change, which this node does not have"
+	case "FEC_KEY", "FEC_ORDER":
+		return name + " asks for forward error correction, which this node does not have"
 	}
+	return "it insists on a session parameter that this node does not know"
 }
 
 func digits(s string) bool {
@@ -158,8 +204,8 @@ func digits(s string) bool {
 
 // Line returns the a=crypto line without its line end. The result is secret.
 func (c Crypto) Line() string {
-	return "a=crypto:" + strconv.Itoa(c.Tag) + " " + c.Suite + " inline:" + base64.StdEncoding.EncodeToString(c.KeySalt)
+	return "a=crypto:" + string(c.Tag) + " " + c.Suite + " inline:" + base64.StdEncoding.EncodeToString(c.KeySalt)
 }
 
 // String returns tag and suite.
-func (c Crypto) String() string { return fmt.Sprintf("%d %s", c.Tag, c.Suite) }
+func (c Crypto) String() string { return string(c.Tag) + " " + c.Suite }
