@@ -122,8 +122,8 @@ type Open struct {
 	// Leg is the policy of the offerer's leg.
 	Leg Leg
 	// OnSilence is called once when a side that promised packets has sent neither RTP nor RTCP for the
-	// plane's media timeout. It must not block.
-	OnSilence func(Side)
+	// plane's media timeout; spent says that it went on under a key whose lifetime is over. It must not block.
+	OnSilence func(side Side, spent bool)
 }
 
 // LegReport counts what one leg's media did. All counts are since the call began.
@@ -165,6 +165,8 @@ type LegReport struct {
 	MaxJitterMicros uint64 `json:"max_jitter_micros,omitempty"`
 	// Policed counts packets dropped because too many came in a second.
 	Policed uint64 `json:"policed,omitempty"`
+	// KeyUsedUp counts packets dropped because the peer's key may protect no more: its a=crypto line gave it a lifetime.
+	KeyUsedUp uint64 `json:"key_used_up,omitempty"`
 	// SSRC is the last source heard (RFC 3550), 0 for none.
 	SSRC uint32 `json:"ssrc,omitempty"`
 	// RoundTripMicros is the last round trip between node and peer in microseconds, by RTCP; 0 where none was measured.

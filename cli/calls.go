@@ -228,6 +228,7 @@ func legRows(name string, l call.LegRecord, strange string) [][2]string {
 		[2]string{"  addresses", addresses(m)},
 		[2]string{"  packets", fmt.Sprintf("%d received, %d sent, %d lost, jitter %s", m.PacketsReceived, m.PacketsSent, m.Lost, micros(m.JitterMicros))},
 		[2]string{"", strangers(m)},
+		[2]string{"", usedUp(m)},
 		[2]string{"  quality", quality(m)},
 		[2]string{"  protection", fmt.Sprintf("sent encrypted %d, received and verified %d, wrong tags %d, replays %d, plain dropped %d, plain sent %d", m.Protected, m.Unprotected, m.AuthFailures, m.Replays, m.PlainDropped, m.PlainSent)},
 	)
@@ -245,6 +246,14 @@ func addresses(m call.LegReport) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// usedUp says how many packets nobody heard because the peer went on under a key whose lifetime was over.
+func usedUp(m call.LegReport) string {
+	if m.KeyUsedUp == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d dropped: the lifetime of the peer's SRTP key, from its a=crypto line, was over", m.KeyUsedUp)
 }
 
 // strangers says how many packets nobody heard because of where they came from: with all of them the call is silent one way.

@@ -78,13 +78,9 @@ func (s *Session) judgeAnswer(r *remote, ex *exchange) (*line, *call.Refusal) {
 	case !r.profile.Secure && ex.policy.SRTP == call.SRTPOffer:
 		return nil, nil
 	case !r.profile.Secure:
-		return nil, call.Refuse(call.ReasonMediaNotEncrypted, "the answer is "+r.profile.String())
+		return nil, r.notEncrypted("answer")
 	}
-	chosen, ok := r.chooseAnswered(ex.lines, s.ownKey)
-	if !ok {
-		return nil, call.Refuse(call.ReasonNoCommonSuite, "the answer accepts no a=crypto line of the offer")
-	}
-	return chosen, nil
+	return r.chooseAnswered(ex.lines, s.ownKey)
 }
 
 // agree makes what both legs will use. Nothing is changed before both are made.
@@ -135,10 +131,15 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 			x.a.in = old.in
 			continue
 		}
+		if in := x.lg.formerly(&x.a.remote); in != nil {
+			x.a.in = in
+			continue
+		}
 		in, err := srtp.NewReceiver(x.a.key, x.a.crypto.MKI)
 		if err != nil {
 			return nil, nil, call.Refuse(call.ReasonNoCommonSuite, "the key cannot be used")
 		}
+		in.LiveFor(x.a.crypto.Lifetime)
 		x.a.in = in
 	}
 	return toNear, toFar, nil

@@ -209,7 +209,10 @@ func (lg *leg) refuse(w *worker, err error, plain bool) {
 	case errors.Is(err, srtp.ErrClear), plain:
 		lg.count.plainDropped.Add(1)
 		w.stats.plainDropped.Add(1)
-	case errors.Is(err, srtp.ErrAuth), errors.Is(err, srtp.ErrExhausted):
+	case errors.Is(err, srtp.ErrExhausted):
+		lg.count.keyUsedUp.Add(1)
+		w.stats.keyUsedUp.Add(1)
+	case errors.Is(err, srtp.ErrAuth):
 		lg.count.authFailures.Add(1)
 		w.stats.authFailures.Add(1)
 	default:

@@ -97,17 +97,25 @@ func samePolicy(a, b call.Leg) bool {
 func (s *Session) judgeOffer(r *remote, policy call.Leg) *call.Refusal {
 	if !r.profile.Secure {
 		if policy.SRTP == call.SRTPRequire {
-			return call.Refuse(call.ReasonMediaNotEncrypted, "the offer is "+r.profile.String())
+			return r.notEncrypted("offer")
 		}
 		return nil
 	}
 	if !policy.SecureSignalling {
 		return call.Refuse(call.ReasonKeyInCleartext, "the offer holds a key and came without TLS")
 	}
-	if !r.chooseOffered(s.ownKey) {
-		return call.Refuse(call.ReasonNoCommonSuite, "no a=crypto line of the offer can be used")
+	return r.chooseOffered(s.ownKey)
+}
+
+// notEncrypted refuses a description in the clear. One that has a key all the same is that of a phone whose SRTP is set to be
+// optional.
+func (r *remote) notEncrypted(what string) *call.Refusal {
+	refusal := call.Refuse(call.ReasonMediaNotEncrypted, "the "+what+" is "+r.profile.String())
+	if len(r.section().Crypto) > 0 {
+		refusal.Detail += " with an a=crypto key, which leaves SRTP optional"
+		refusal.Fix = "Set SRTP (SDES) in the phone to mandatory, or turn RequireEncryption off."
 	}
-	return nil
+	return refusal
 }
 
 // matchFamily gives the leg ports of the peer's address family, as long as nothing was agreed with it: the

@@ -20,7 +20,7 @@ import (
 type Session struct {
 	plane     *Plane
 	id        call.ID
-	onSilence func(call.Side)
+	onSilence func(side call.Side, spent bool)
 	sdpID     uint64
 	// ssrc and cname are who reports of our own are from (RFC 7022): neither tells anything of this node.
 	ssrc  uint32

@@ -31,17 +31,17 @@ func promises(side, other *remote) bool {
 
 // checkSilence runs when the side that was heard least could have been silent for the whole timeout.
 func (s *Session) checkSilence() {
-	side, silent := s.findSilent()
-	if silent {
-		s.onSilence(side)
+	if side, spent, silent := s.findSilent(); silent {
+		s.onSilence(side, spent)
 	}
 }
 
-func (s *Session) findSilent() (call.Side, bool) {
+// findSilent returns the side that is silent, and whether it goes on under a key whose lifetime is over.
+func (s *Session) findSilent() (side call.Side, spent, silent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.silent {
-		return 0, false
+		return 0, false, false
 	}
 	now, timeout := s.plane.cfg.Clock.Now(), s.plane.cfg.SilenceTimeout
 	next := timeout
@@ -56,10 +56,10 @@ func (s *Session) findSilent() (call.Side, bool) {
 		left := timeout - now.Sub(last)
 		if left <= 0 {
 			s.silent = true
-			return lg.side, true
+			return lg.side, lg.now.in != nil && lg.now.in.Spent(), true
 		}
 		next = min(next, left)
 	}
 	s.timer = s.plane.cfg.Clock.AfterFunc(next, s.checkSilence)
-	return 0, false
+	return 0, false, false
 }

@@ -28,7 +28,7 @@ func TestSilence(t *testing.T) {
 	var silent []call.Side
 	start := func(directA, directB string) (*Session, *phone, *phone) {
 		silent = nil
-		s, refusal := p.Open(call.Open{ID: "quiet", Leg: plainLeg, OnSilence: func(side call.Side) { silent = append(silent, side) }})
+		s, refusal := p.Open(call.Open{ID: "quiet", Leg: plainLeg, OnSilence: func(side call.Side, _ bool) { silent = append(silent, side) }})
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
@@ -96,7 +96,7 @@ func TestForgeriesAreSilence(t *testing.T) {
 		fake := clocktest.New()
 		p := newPlane(t, func(c *Config) { c.Clock = fake })
 		var silent []call.Side
-		s, refusal := p.Open(call.Open{ID: "quiet", Leg: leg, OnSilence: func(side call.Side) { silent = append(silent, side) }})
+		s, refusal := p.Open(call.Open{ID: "quiet", Leg: leg, OnSilence: func(side call.Side, _ bool) { silent = append(silent, side) }})
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
@@ -156,7 +156,7 @@ func TestSilenceThatWasAgreedOn(t *testing.T) {
 		fake := clocktest.New()
 		p := newPlane(t, func(c *Config) { c.Clock = fake })
 		var silent []call.Side
-		s, refusal := p.Open(call.Open{ID: "quiet", Leg: plainLeg, OnSilence: func(side call.Side) { silent = append(silent, side) }})
+		s, refusal := p.Open(call.Open{ID: "quiet", Leg: plainLeg, OnSilence: func(side call.Side, _ bool) { silent = append(silent, side) }})
 		if refusal != nil {
 			t.Fatal(refusal)
 		}

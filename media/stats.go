@@ -39,6 +39,8 @@ type Stats struct {
 	Checks uint64
 	// Policed counts packets of which too many came in a second.
 	Policed uint64
+	// KeyUsedUp counts packets past the lifetime of their key, and of more streams than one key serves.
+	KeyUsedUp uint64
 	// OldKey counts packets taken under a key that its peer had changed, Resynced streams found again behind a rollover
 	// of the sequence number that was missed.
 	OldKey, Resynced uint64
@@ -52,7 +54,7 @@ type counters struct {
 	unready, oversize, malformed                     atomic.Uint64
 	authFailures, replays, plainDropped, wrongSource atomic.Uint64
 	muted, sendRefused, sendErrors                   atomic.Uint64
-	oldKey, resynced, policed, checks                atomic.Uint64
+	oldKey, resynced, policed, checks, keyUsedUp     atomic.Uint64
 	_                                                [64]byte
 }
 
@@ -71,11 +73,12 @@ func (c *counters) addTo(s *Stats) {
 	s.SendRefused += c.sendRefused.Load()
 	s.SendErrors += c.sendErrors.Load()
 	s.Policed += c.policed.Load()
+	s.KeyUsedUp += c.keyUsedUp.Load()
 	s.OldKey += c.oldKey.Load()
 	s.Checks += c.checks.Load()
 	s.Resynced += c.resynced.Load()
 	s.Dropped = s.Unready + s.Oversize + s.Malformed + s.AuthFailures + s.Replays + s.PlainDropped +
-		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors + s.Policed
+		s.WrongSource + s.Muted + s.SendRefused + s.SendErrors + s.Policed + s.KeyUsedUp
 }
 
 // legCounters are written by one loop and read by reports.
@@ -89,6 +92,7 @@ type legCounters struct {
 	// Of the quality; durations in nanoseconds.
 	maxJitter, longestGap, roundTrip, oneWay atomic.Uint64
 	lostSent, jitterSent, rtcpMade, policed  atomic.Uint64
+	keyUsedUp                                atomic.Uint64
 	// Sums of the seconds' estimates in hundredths, and how many seconds they are of.
 	mosReceived, mosSent, ratedReceived, ratedSent atomic.Uint64
 	ssrc                                           atomic.Uint32
@@ -111,7 +115,7 @@ func (c *legCounters) report() call.LegReport {
 		RoundTripMicros:  c.roundTrip.Load() / uint64(time.Microsecond),
 		LongestGapMicros: c.longestGap.Load() / uint64(time.Microsecond), OneWaySeconds: c.oneWay.Load(),
 		LostSent: c.lostSent.Load(), JitterSentMicros: c.jitterSent.Load() / uint64(time.Microsecond),
-		RTCPMade: c.rtcpMade.Load(),
+		RTCPMade: c.rtcpMade.Load(), KeyUsedUp: c.keyUsedUp.Load(),
 	}
 }
 

@@ -1,48 +1,118 @@
 package media
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"carillon/call"
 	"carillon/sdp"
 	"carillon/srtp"
 )
 
-// chooseOffered takes the first crypto line of an offer that can be used (RFC 4568 section 5.1.2). ours reports keys that
-// this node made: a peer that sends one back would have both directions share a key stream wherever their SSRCs meet.
-func (r *remote) chooseOffered(ours func(srtp.Key) bool) bool {
-	for _, text := range r.section().Crypto {
-		c, err := sdp.ParseCrypto(text)
-		if err != nil {
-			continue
-		}
-		if key, ok := readKey(c); ok && !ours(key) {
-			r.crypto, r.key = c, key
-			return true
+const (
+	// maxExplained is how many crypto lines a refusal speaks of.
+	maxExplained = 3
+	// maxSuiteName is the longest unknown suite that is named. No key is as short, which somebody may have put there.
+	maxSuiteName = 32
+)
+
+// reasons says of each crypto line in turn why it cannot be used.
+type reasons []string
+
+// add notes the next line's reason.
+func (r *reasons) add(c sdp.Crypto, why string) {
+	name := ""
+	if _, known := srtp.ParseSuite(c.Suite); known || isToken(c.Suite) {
+		name = " (" + c.Suite + ")"
+	}
+	*r = append(*r, fmt.Sprintf("line %d%s: %s", len(*r)+1, name, why))
+}
+
+// isToken reports whether text can only be the name of a suite.
+func isToken(text string) bool {
+	for _, c := range text {
+		if c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') {
+			return false
 		}
 	}
-	return false
+	return len(text) <= maxSuiteName && strings.Contains(text, "_")
+}
+
+// detail tells the reasons as the end of a sentence that has its full stop elsewhere.
+func (r reasons) detail(m *sdp.Media, what string) string {
+	switch {
+	case len(r) == 0 && m.DTLS:
+		return "the " + what + " has a key for DTLS-SRTP (a=fingerprint), and only those of a=crypto (RFC 4568) are taken"
+	case len(r) == 0:
+		return "the " + what + " has no a=crypto line"
+	}
+	said := slices.Clone(r[:min(len(r), maxExplained)])
+	if more := len(r) - len(said); more > 0 {
+		said = append(said, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(said, "; ")
+}
+
+// usable reads a crypto line and returns the key of its side. ours reports keys that this node made: a peer that sends one
+// back would have both directions share a key stream wherever their SSRCs meet.
+func usable(text sdp.Secret, ours func(srtp.Key) bool) (c sdp.Crypto, key srtp.Key, why string) {
+	c, err := sdp.ParseCrypto(text)
+	if err != nil {
+		if reason, ok := errors.AsType[*sdp.CryptoError](err); ok {
+			return c, key, reason.Why
+		}
+		return c, key, "it cannot be read"
+	}
+	suite, ok := srtp.ParseSuite(c.Suite)
+	if !ok {
+		return c, key, "this node does not have its suite"
+	}
+	if key, err = srtp.ParseKey(suite, c.KeySalt); err != nil {
+		return c, key, fmt.Sprintf("its key and salt have %d octets, and the suite takes %d", len(c.KeySalt), suite.KeySize()+suite.SaltSize())
+	}
+	if ours(key) {
+		return c, key, "its key is one that this node made"
+	}
+	return c, key, ""
+}
+
+// chooseOffered takes the first crypto line of an offer that can be used (RFC 4568 section 5.1.2).
+func (r *remote) chooseOffered(ours func(srtp.Key) bool) *call.Refusal {
+	var all reasons
+	for _, text := range r.section().Crypto {
+		c, key, why := usable(text, ours)
+		if why == "" {
+			r.crypto, r.key = c, key
+			return nil
+		}
+		all.add(c, why)
+	}
+	return call.Refuse(call.ReasonNoCommonSuite, all.detail(r.section(), "offer"))
 }
 
 // chooseAnswered takes the line of an answer and returns the one of the offered lines that it accepts.
-func (r *remote) chooseAnswered(offered []*line, ours func(srtp.Key) bool) (*line, bool) {
+func (r *remote) chooseAnswered(offered []*line, ours func(srtp.Key) bool) (*line, *call.Refusal) {
+	var all reasons
 	for _, text := range r.section().Crypto {
-		c, err := sdp.ParseCrypto(text)
-		if err != nil {
-			continue
-		}
-		key, ok := readKey(c)
-		if !ok || ours(key) {
-			continue
-		}
-		for _, l := range offered {
-			if l.tag == c.Tag && l.key.Suite() == key.Suite() {
-				r.crypto, r.key = c, key
-				return l, true
+		c, key, why := usable(text, ours)
+		if why == "" {
+			why = "no line with its tag was offered"
+			for _, l := range offered {
+				switch {
+				case l.tag.Is(c.Tag) && l.key.Suite() == key.Suite():
+					r.crypto, r.key = c, key
+					return l, nil
+				case l.tag.Is(c.Tag):
+					why = "the line with its tag was offered for " + l.key.Suite().String()
+				}
 			}
 		}
+		all.add(c, why)
 	}
-	return nil, false
+	return nil, call.Refuse(call.ReasonNoCommonSuite, all.detail(r.section(), "answer"))
 }
 
 // ownKey reports whether this node made the key for this call.
@@ -61,17 +131,8 @@ func (s *Session) ownKey(key srtp.Key) bool {
 	return slices.ContainsFunc(lines, func(l *line) bool { return l != nil && l.key.Equal(key) })
 }
 
-func readKey(c sdp.Crypto) (srtp.Key, bool) {
-	suite, ok := srtp.ParseSuite(c.Suite)
-	if !ok {
-		return srtp.Key{}, false
-	}
-	key, err := srtp.ParseKey(suite, c.KeySalt)
-	return key, err == nil
-}
-
 // newLine draws a key for a crypto line of ours.
-func (p *Plane) newLine(tag int, spelling string, suite srtp.Suite) (*line, *call.Refusal) {
+func (p *Plane) newLine(tag sdp.Tag, spelling string, suite srtp.Suite) (*line, *call.Refusal) {
 	key, err := srtp.NewKey(suite, p.rand)
 	if err != nil {
 		p.cfg.Logger.Error("draw media key", "error", err)
@@ -92,10 +153,10 @@ func (p *Plane) offerLines(kept *line) ([]*line, *call.Refusal) {
 		if kept != nil && suite == kept.key.Suite() {
 			continue
 		}
-		if kept != nil && tag == kept.tag {
+		if kept != nil && kept.tag.Is(sdp.Tag(strconv.Itoa(tag))) {
 			tag++
 		}
-		l, refusal := p.newLine(tag, suite.String(), suite)
+		l, refusal := p.newLine(sdp.Tag(strconv.Itoa(tag)), suite.String(), suite)
 		if refusal != nil {
 			return nil, refusal
 		}

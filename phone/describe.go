@@ -38,7 +38,7 @@ type terms struct {
 
 // ownKey is one crypto line of ours.
 type ownKey struct {
-	tag      int
+	tag      sdp.Tag
 	spelling string
 	key      srtp.Key
 }
@@ -51,7 +51,7 @@ func newKeys(random io.Reader, suites []srtp.Suite) ([]ownKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("draw media key: %w", err)
 		}
-		keys = append(keys, ownKey{tag: i + 1, spelling: suite.String(), key: k})
+		keys = append(keys, ownKey{tag: sdp.Tag(strconv.Itoa(i + 1)), spelling: suite.String(), key: k})
 	}
 	return keys, nil
 }
@@ -107,9 +107,10 @@ type agreement struct {
 	sends, listens bool
 	// ours and theirs are zero in the clear; ours of an offer received is drawn by answer.
 	ours, theirs srtp.Key
-	tag          int
+	tag          sdp.Tag
 	spelling     string
 	mki          []byte
+	lifetime     uint64
 }
 
 // section finds the first audio section that can be played.
@@ -184,8 +185,8 @@ func (t *terms) accept(body []byte) (*agreement, error) {
 			continue
 		}
 		for _, k := range t.keys {
-			if k.tag == c.Tag && k.key.Suite() == theirs.Suite() {
-				a.ours, a.theirs, a.tag, a.spelling, a.mki = k.key, theirs, c.Tag, c.Suite, c.MKI
+			if k.tag.Is(c.Tag) && k.key.Suite() == theirs.Suite() {
+				a.ours, a.theirs, a.tag, a.spelling, a.mki, a.lifetime = k.key, theirs, c.Tag, c.Suite, c.MKI, c.Lifetime
 				return a, nil
 			}
 		}
@@ -226,7 +227,7 @@ func consider(body []byte, supported []srtp.Suite) (*sdp.Description, *agreement
 		}
 		for _, s := range supported {
 			if s == theirs.Suite() {
-				a.theirs, a.tag, a.spelling, a.mki = theirs, c.Tag, c.Suite, c.MKI
+				a.theirs, a.tag, a.spelling, a.mki, a.lifetime = theirs, c.Tag, c.Suite, c.MKI, c.Lifetime
 				return d, a, nil
 			}
 		}

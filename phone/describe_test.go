@@ -57,7 +57,7 @@ func TestConsider(t *testing.T) {
 			way := map[[2]bool]string{{true, true}: "both", {true, false}: "sends", {false, true}: "listens"}[[2]bool{a.sends, a.listens}]
 			got = fmt.Sprintf("%s %d %s %v %v %s", a.profile, a.payload, a.codec, a.remote, a.remoteRTCP, way)
 			if a.profile.Secure {
-				got += fmt.Sprintf(" %d %s mki %d", a.tag, a.spelling, len(a.mki))
+				got += fmt.Sprintf(" %s %s mki %d", a.tag, a.spelling, len(a.mki))
 			}
 		}
 		if got != tt.want {
@@ -93,7 +93,7 @@ func TestAnswerMatchesOffer(t *testing.T) {
 		t.Fatalf("audio: %s", out)
 	}
 	c, key, ok := usableLine(m.Crypto[0])
-	if !ok || c.Tag != 5 || c.Suite != "AES_CM_256_HMAC_SHA1_80" || !key.Equal(a.ours) || key.Equal(a.theirs) {
+	if !ok || c.Tag != "5" || c.Suite != "AES_CM_256_HMAC_SHA1_80" || !key.Equal(a.ours) || key.Equal(a.theirs) {
 		t.Errorf("crypto line %v", c)
 	}
 }

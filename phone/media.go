@@ -103,6 +103,7 @@ func (m *media) agree(a *agreement) error {
 			if err != nil {
 				return fmt.Errorf("begin media: %w", err)
 			}
+			unseal.LiveFor(a.lifetime)
 			m.unseal = unseal
 		}
 	}

@@ -59,7 +59,7 @@ func (c *Call) renegotiate(req *sip.Message) (body []byte, pending *terms, statu
 		}
 		offer := t
 		if current != nil && !current.ours.IsZero() {
-			offer.keys = []ownKey{{tag: 1, spelling: current.spelling, key: current.ours}}
+			offer.keys = []ownKey{{tag: "1", spelling: current.spelling, key: current.ours}}
 		}
 		return offer.offer(), &offer, 200
 	}

@@ -246,7 +246,7 @@ func (c *activeCall) handle(e event) {
 	case evTimer:
 		c.onTimer(e)
 	case evSilence:
-		c.onSilence(e.side)
+		c.onSilence(e.side, e.spent)
 	case evStop:
 		c.end(call.Refuse(e.reason, ""), "node")
 	default:
@@ -256,14 +256,19 @@ func (c *activeCall) handle(e event) {
 }
 
 // onSilence ends a call whose media stopped.
-func (c *activeCall) onSilence(side call.Side) {
+func (c *activeCall) onSilence(side call.Side, spent bool) {
 	if h := c.handover; h != nil && h.gone && h.leaves.side == side {
 		return // it has hung up, and the new call may still ring
 	}
 	if c.caller.stayed && c.caller.side == side {
 		side = c.caller.party
 	}
-	c.end(call.Refuse(call.ReasonMediaSilence, "the "+side.String()+" side sent neither RTP nor RTCP."), "node")
+	why := call.Refuse(call.ReasonMediaSilence, "the "+side.String()+" side sent neither RTP nor RTCP.")
+	if spent {
+		why.Detail = "the lifetime that the " + side.String() + " side gave its SRTP key in a=crypto is over, and it went on under that key."
+		why.Fix = "Have the phone announce no lifetime or a longer one, or a new key in time."
+	}
+	c.end(why, "node")
 }
 
 // hide has the server find nothing of the call any more. It comes before the mailbox closes: who finds that closed finds

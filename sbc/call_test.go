@@ -387,7 +387,7 @@ func TestInDialogRequestsAreBounded(t *testing.T) {
 
 func TestMediaSilenceAndLongestTime(t *testing.T) {
 	for reason, happen := range map[call.Reason]func(*rig){
-		call.ReasonMediaSilence: func(r *rig) { r.media.only(r.t).open.OnSilence(call.Carrier) },
+		call.ReasonMediaSilence: func(r *rig) { r.media.only(r.t).open.OnSilence(call.Carrier, false) },
 		call.ReasonMaxDuration:  func(*rig) { time.Sleep(time.Hour) },
 	} {
 		scenario(t, func(w *world) { w.limits.Duration, w.limits.Session = time.Hour, 3*time.Hour }, func(r *rig) {

@@ -92,7 +92,7 @@ func (c *activeCall) openMediaOnce(first *leg) *call.Refusal {
 func (c *activeCall) openMedia(first *leg) *call.Refusal {
 	media, refusal := c.s.cfg.Media.Open(call.Open{
 		ID: c.id, Offerer: first.side, Leg: first.policy,
-		OnSilence: func(side call.Side) { c.mailbox.put(event{kind: evSilence, side: side}) },
+		OnSilence: func(side call.Side, spent bool) { c.mailbox.put(event{kind: evSilence, side: side, spent: spent}) },
 	})
 	if refusal != nil {
 		return refusal

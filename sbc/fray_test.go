@@ -164,7 +164,7 @@ func (m *fray) transferStep(stays *agent, what, n int) {
 		m.callee.near.LoseFirst(1 + n%3)
 	case 8:
 		if s := m.r.media.sessions; len(s) > 0 && n%4 == 0 {
-			s[len(s)-1].open.OnSilence(call.Side(n / 4 & 1))
+			s[len(s)-1].open.OnSilence(call.Side(n/4&1), n&8 != 0)
 		}
 	case 9:
 		if m.third != nil {

@@ -39,6 +39,7 @@ type event struct {
 	timer   timerName
 	number  uint64 // of the timer
 	side    call.Side
+	spent   bool      // the side that is silent goes on under a key that is used up
 	request *outbound // an in-dialog request we sent
 	ack     *owedAck  // one that is too long for UDP
 	reason  call.Reason

@@ -339,7 +339,7 @@ func (m *mess) silence(n int) {
 	sessions := slices.Clone(m.r.media.sessions)
 	m.r.media.mu.Unlock()
 	if len(sessions) > 0 {
-		sessions[n%len(sessions)].open.OnSilence(call.Side(n & 1))
+		sessions[n%len(sessions)].open.OnSilence(call.Side(n&1), n&2 != 0)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestTransferorHangsUpAtOnce(t *testing.T) {
 		who.request("BYE", "")
 		who.want("200")
 		stays.quiet()
-		r.media.sessions[0].open.OnSilence(call.Customer) // it is heard no more
+		r.media.sessions[0].open.OnSilence(call.Customer, false) // it is heard no more
 		for method, sdp := range map[string]string{"INVITE": sdpPlain, "UPDATE": sdpPlain, "INFO": ""} {
 			stays.request(method, sdp)
 			if refused := stays.want("491"); method == "INVITE" {

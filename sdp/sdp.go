@@ -107,6 +107,8 @@ type Media struct {
 	PTime int
 	// Crypto holds the values of the a=crypto lines, for ParseCrypto, in their order.
 	Crypto []Secret
+	// DTLS is true with an a=fingerprint (RFC 5763).
+	DTLS bool
 
 	first, end int // lines[first:end], the first being the m= line
 }
@@ -311,6 +313,8 @@ func (m *Media) readAttribute(s string) error {
 		if len(m.Crypto) < MaxCryptoLines {
 			m.Crypto = append(m.Crypto, Secret(val))
 		}
+	case "fingerprint":
+		m.DTLS = true
 	case "ptime":
 		if n, err := strconv.ParseUint(strings.TrimSpace(val), 10, 16); err == nil {
 			m.PTime = int(n)

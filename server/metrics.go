@@ -100,7 +100,7 @@ func mediaMetrics() []metric {
 				"no_call": float64(s.Unready), "oversize": float64(s.Oversize), "malformed": float64(s.Malformed),
 				"not_authentic": float64(s.AuthFailures), "replay": float64(s.Replays), "plain": float64(s.PlainDropped),
 				"wrong_source": float64(s.WrongSource), "muted": float64(s.Muted), "not_protected": float64(s.SendRefused),
-				"not_sent": float64(s.SendErrors), "policed": float64(s.Policed),
+				"not_sent": float64(s.SendErrors), "policed": float64(s.Policed), "key_used_up": float64(s.KeyUsedUp),
 			}
 		}},
 		counter("carillon_media_checks_total", "Connectivity checks of ICE that were answered.", func(n *Node) uint64 { return n.media.Stats().Checks }),

@@ -9,12 +9,12 @@ const WindowSize = 192
 // Media servers that begin a stream for each announcement need hundreds in a long call.
 const MaxStreams = 1024
 
-// maxIndex is the last packet index of a master key (RFC 3711 section 9.2).
-const maxIndex = 1<<48 - 1
+// MaxLifetime is how many packets of a stream a master key protects at most, whatever its description says (RFC 3711 section
+// 9.2). Of RTCP they are 2^31.
+const MaxLifetime = 1 << 48
 
-// MaxLifetime is how many packets of a stream a master key protects at most, whatever its description says: the 2^48 of
-// RFC 3711 section 9.2. For RTCP it is 2^31.
-const MaxLifetime = maxIndex + 1
+// maxIndex is the last packet index of a master key.
+const maxIndex = MaxLifetime - 1
 
 // window remembers which indices were seen (a ring of bits, as in RFC 6479). The zero value has seen none.
 type window struct {
