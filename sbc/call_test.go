@@ -417,6 +417,22 @@ func TestMediaSilenceAndLongestTime(t *testing.T) {
 	}
 }
 
+// A side that is silent because its key is used up is told so, and what to change.
+func TestSpentKeySaysSo(t *testing.T) {
+	scenario(t, nil, func(r *rig) {
+		tel := r.tel()
+		caller := r.customer(transport.TLS).outboundCall(sdpSecure)
+		target := connect(caller, tel, sdpPlain)
+		r.media.only(r.t).open.OnSilence(call.Customer, true)
+		target.bye()
+		caller.bye()
+		const want = "Promised media stopped: the lifetime that the customer side gave its SRTP key in a=crypto is over, and it went on under that key."
+		if got := r.wantRecord(call.ReasonMediaSilence, 200, "node"); got.Sentence != want {
+			t.Errorf("the record says %q; want %q", got.Sentence, want)
+		}
+	})
+}
+
 // The hops a call has left go down by one, and the parameters of a telephone number are not part of it.
 func TestHopsAndNumberParameters(t *testing.T) {
 	for hops, want := range map[string]string{"70": "69", "1": "0", "255": "70"} {
