@@ -1,0 +1,17 @@
+package xdp
+
+// Bounds of a Link. All are fixed.
+const (
+	// MaxQueues is how many queues of an interface are read. One that has more is refused at the start; ethtool -L makes
+	// them fewer.
+	MaxQueues = 16
+	// MaxWaiting is how many frames of a queue wait to be fetched, and how many are on their way out; a power of two. What
+	// comes beyond is counted in carillon_media_xdp_lost_total, what should leave goes through its socket.
+	MaxWaiting = 2048
+	// MaxFrame is the longest frame taken, in octets: one of the usual Ethernet. Longer ones go through the kernel. What is
+	// left behind a frame in its memory the taker of the datagram may use.
+	MaxFrame = 1514
+	// MaxHops is how many destinations are known at once, carillon_media_xdp_destinations; a power of two. Of two that fall
+	// on one place the later has it, and the other's datagrams go through their sockets.
+	MaxHops = 8192
+)

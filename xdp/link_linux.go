@@ -1,0 +1,269 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+	ebpflink "github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+
+	"carillon/clock"
+)
+
+// Config says what a Link takes.
+type Config struct {
+	// Interface is the name of one of Ethernet, or of a virtual wire.
+	Interface string
+	// Addresses are those whose datagrams are taken, without a zone; those that the interface does not have are left to the
+	// kernel.
+	Addresses []netip.Addr
+	// PortLo and PortHi bound the ports that are taken, both included.
+	PortLo, PortHi uint16
+	// Clock tells when the kernel is asked again about its neighbours.
+	Clock clock.Clock
+	// Logger takes what the link is.
+	Logger *slog.Logger
+}
+
+// Stats is what a Link has done.
+type Stats struct {
+	// Received and Sent count datagrams, Passed those that were not sent because the kernel has to find the way or nothing
+	// was free for them.
+	Received, Sent, Passed uint64
+	// Malformed counts frames that the program took and Parse did not.
+	Malformed uint64
+	// Lost counts frames that the program took and nobody fetched in time, so that there was no room for them.
+	Lost uint64
+	// Hops is the number of destinations known.
+	Hops int
+}
+
+// Link is an interface whose datagrams pass the kernel by. Receive, Send and Flush are for one goroutine, the one that
+// owns the datagrams; the rest is safe for all.
+type Link struct {
+	at      []netip.Addr
+	mtu     int
+	queues  []*queue
+	sockets *ebpf.Map
+	program *ebpf.Program
+	hook    ebpflink.Link
+	tables  *tables
+	hops    *hops
+	take    func(Datagram)
+	parse   func(frame []byte)
+
+	received, sent, passed, malformed atomic.Uint64
+
+	mu     sync.Mutex // of what Stats asks the kernel
+	closed bool
+}
+
+// Open attaches to an interface. It fails without the rights to (CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF), where the interface
+// has another program already, and where it has none of the addresses.
+func Open(cfg Config) (l *Link, err error) {
+	l = &Link{}
+	l.parse = l.taken
+	defer func() {
+		if err != nil {
+			l.Close()
+			l, err = nil, fmt.Errorf("attach to interface %s: %w", cfg.Interface, err)
+		}
+	}()
+	about, err := net.InterfaceByName(cfg.Interface)
+	if err != nil {
+		return l, err
+	}
+	if l.at, err = own(about, cfg.Addresses); err != nil {
+		return l, err
+	}
+	l.mtu = about.MTU
+	hardware, ok := hardwareOf(about)
+	if !ok || about.Flags&net.FlagLoopback != 0 {
+		return l, errors.New("it is not an Ethernet interface")
+	}
+	numbers, err := queuesOf(cfg.Interface)
+	if err != nil {
+		return l, err
+	}
+	if err := l.attach(about.Index, numbers, cfg); err != nil {
+		return l, err
+	}
+	handle, err := netlink.NewHandle()
+	if err != nil {
+		return l, fmt.Errorf("ask for routes: %w", err)
+	}
+	l.tables = &tables{netlink: handle, index: about.Index, own: hardware, from: l.at}
+	l.hops = newHops(l.tables, cfg.Clock)
+	cfg.Logger.Info("media pass the kernel by", "interface", cfg.Interface, "addresses", l.at, "queues", numbers)
+	return l, nil
+}
+
+// own returns those of addresses that an interface has.
+func own(about *net.Interface, addresses []netip.Addr) (at []netip.Addr, err error) {
+	has, err := about.Addrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range has {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && slices.Contains(addresses, p.Addr().Unmap()) {
+			at = append(at, p.Addr().Unmap())
+		}
+	}
+	if len(at) == 0 {
+		return nil, fmt.Errorf("it has none of the addresses %v", addresses)
+	}
+	return at, nil
+}
+
+// queuesOf returns how many queues of an interface receive.
+func queuesOf(name string) (int, error) {
+	found, err := filepath.Glob(filepath.Join("/sys/class/net", name, "queues/rx-*"))
+	if err != nil {
+		return 0, err
+	}
+	if len(found) > MaxQueues {
+		return 0, fmt.Errorf("it has %d queues, and at most %d are read; ethtool -L makes them fewer", len(found), MaxQueues)
+	}
+	return max(1, len(found)), nil
+}
+
+func (l *Link) attach(index, numbers int, cfg Config) (err error) {
+	l.sockets, err = ebpf.NewMap(&ebpf.MapSpec{Name: "carillon_queues", Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(numbers)})
+	if err != nil {
+		return fmt.Errorf("make a map of sockets: %w", err)
+	}
+	if l.program, err = program(l.sockets, l.at, cfg.PortLo, cfg.PortHi); err != nil {
+		return fmt.Errorf("load the program: %w", err)
+	}
+	// The program comes first: some drivers make their queues anew for it. Until the map has a queue's socket its frames go
+	// to the kernel.
+	if l.hook, err = ebpflink.AttachXDP(ebpflink.XDPOptions{Program: l.program, Interface: index}); err != nil {
+		return fmt.Errorf("attach the program: %w", err)
+	}
+	for i := range numbers {
+		q, err := openQueue(index, i, i == 0)
+		if err != nil {
+			return err
+		}
+		l.queues = append(l.queues, q)
+		if err := l.sockets.Put(uint32(i), uint32(q.fd)); err != nil {
+			return fmt.Errorf("hand over queue %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// Close detaches. Datagrams go to the kernel's sockets again. It is not for a Link that another goroutine is using.
+func (l *Link) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.hook != nil {
+		_ = l.hook.Close()
+	}
+	if l.hops != nil {
+		l.hops.close()
+	}
+	if l.tables != nil {
+		l.tables.netlink.Close()
+	}
+	for _, q := range l.queues {
+		q.close()
+	}
+	if l.program != nil {
+		_ = l.program.Close()
+	}
+	if l.sockets != nil {
+		_ = l.sockets.Close()
+	}
+}
+
+// Addresses returns those whose datagrams are taken.
+func (l *Link) Addresses() []netip.Addr { return slices.Clone(l.at) }
+
+// Files returns what becomes readable when datagrams have come.
+func (l *Link) Files() (fds []int) {
+	for _, q := range l.queues {
+		fds = append(fds, q.fd)
+	}
+	return fds
+}
+
+// Receive hands each datagram that has come to take. Until it returns it may write to the payload's memory, to which 200
+// octets behind the payload belong. Receive returns how many frames there were.
+func (l *Link) Receive(take func(Datagram)) (n int) {
+	l.take = take
+	for _, q := range l.queues {
+		n += q.receive(l.parse)
+	}
+	return n
+}
+
+func (l *Link) taken(frame []byte) {
+	d, err := Parse(frame)
+	if err != nil {
+		l.malformed.Add(1)
+		return
+	}
+	l.received.Add(1)
+	l.take(d)
+}
+
+// Send puts a datagram among those that the next Flush sends, with the given traffic class (RFC 2474: the DSCP times
+// four). It reports false where the datagram has to go through a socket: the way to its destination is not known here, or it
+// is too long for a frame, or too many are on their way.
+func (l *Link) Send(d Datagram, class uint8) bool {
+	if !l.send(d, class) {
+		l.passed.Add(1)
+		return false
+	}
+	l.sent.Add(1)
+	return true
+}
+
+func (l *Link) send(d Datagram, class uint8) bool {
+	to := d.To.Addr()
+	if ip6Size+udpSize+len(d.Payload) > l.mtu || to.Zone() != "" || d.From.Addr().Is4() != to.Is4() {
+		return false
+	}
+	h := l.hops.find(to)
+	if h == nil {
+		return false
+	}
+	q := l.queues[0]
+	chunk := q.chunk()
+	if chunk == nil {
+		return false
+	}
+	size := write(chunk, &h.ether, class, d)
+	if size == 0 {
+		return false
+	}
+	q.put(size)
+	return true
+}
+
+// Flush has the kernel send what was put. It reports how many datagrams it did not take; they go with the next Flush.
+func (l *Link) Flush() int { return l.queues[0].flush() }
+
+// Stats returns what the link has done.
+func (l *Link) Stats() Stats {
+	s := Stats{Received: l.received.Load(), Sent: l.sent.Load(), Passed: l.passed.Load(), Malformed: l.malformed.Load(),
+		Hops: int(l.hops.size.Load())}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, q := range l.queues {
+		if !l.closed {
+			s.Lost += q.lost()
+		}
+	}
+	return s
+}

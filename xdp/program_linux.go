@@ -1,0 +1,111 @@
+package xdp
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+)
+
+// What an XDP program may say of a frame, and where it finds things: struct xdp_md of linux/bpf.h.
+const (
+	pass         = 2
+	atData       = 0
+	atDataEnd    = 4
+	atQueue      = 16
+	atEtherType  = 12
+	atIP4        = etherSize
+	atIP6        = etherSize
+	toPass       = "pass"
+	toPort       = "port"
+	toIP6        = "ip6"
+	fragmentBits = 0x3fff
+)
+
+// program is one that hands frames with a datagram for one of the addresses, from port lo to hi, to the sockets of a map by
+// queue, and leaves all others to the kernel, as well as those of a queue without a socket.
+func program(sockets *ebpf.Map, addresses []netip.Addr, lo, hi uint16) (*ebpf.Program, error) {
+	return ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "carillon_media", Type: ebpf.XDP, License: "Dual MIT/GPL",
+		Instructions: instructions(sockets.FD(), addresses, lo, hi),
+	})
+}
+
+func instructions(sockets int, addresses []netip.Addr, lo, hi uint16) asm.Instructions {
+	// R2 is the frame, R3 its end, R9 the queue; R4 is for places and R5 for what is read.
+	all := asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, atData, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, atDataEnd, asm.Word),
+		asm.LoadMem(asm.R9, asm.R1, atQueue, asm.Word),
+		// A longer frame has no room in a socket's memory.
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, MaxFrame),
+		asm.JLT.Reg(asm.R4, asm.R3, toPass),
+		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Add.Imm(asm.R4, atIP4+ip4Size+udpSize),
+		asm.JGT.Reg(asm.R4, asm.R3, toPass),
+		asm.LoadMem(asm.R5, asm.R2, atEtherType, asm.Half),
+		asm.JEq.Imm(asm.R5, wire16(etherIP6), toIP6),
+		asm.JNE.Imm(asm.R5, wire16(etherIP4), toPass),
+		asm.LoadMem(asm.R5, asm.R2, atIP4, asm.Byte),
+		asm.JNE.Imm(asm.R5, 0x45, toPass),
+		asm.LoadMem(asm.R5, asm.R2, atIP4+6, asm.Half),
+		asm.And.Imm(asm.R5, wire16(fragmentBits)),
+		asm.JNE.Imm(asm.R5, 0, toPass),
+		asm.LoadMem(asm.R5, asm.R2, atIP4+9, asm.Byte),
+		asm.JNE.Imm(asm.R5, udp, toPass),
+		asm.LoadMem(asm.R5, asm.R2, atIP4+ip4Size+2, asm.Half),
+		asm.LoadMem(asm.R4, asm.R2, atIP4+16, asm.Word),
+	}
+	for _, a := range addresses {
+		if a.Is4() {
+			raw := a.As4()
+			all = append(all, asm.JEq.Imm32(asm.R4, int32(binary.NativeEndian.Uint32(raw[:])), toPort))
+		}
+	}
+	all = append(all,
+		asm.Ja.Label(toPass),
+		asm.Mov.Reg(asm.R4, asm.R2).WithSymbol(toIP6),
+		asm.Add.Imm(asm.R4, atIP6+ip6Size+udpSize),
+		asm.JGT.Reg(asm.R4, asm.R3, toPass),
+		asm.LoadMem(asm.R5, asm.R2, atIP6+6, asm.Byte),
+		asm.JNE.Imm(asm.R5, udp, toPass),
+		asm.LoadMem(asm.R5, asm.R2, atIP6+ip6Size+2, asm.Half),
+	)
+	for i, a := range addresses {
+		if a.Is6() {
+			all = append(all, isIP6(a, "not"+string(rune('a'+i)))...)
+		}
+	}
+	return append(all,
+		asm.Ja.Label(toPass),
+		asm.HostTo(asm.BE, asm.R5, asm.Half).WithSymbol(toPort),
+		asm.JLT.Imm(asm.R5, int32(lo), toPass),
+		asm.JGT.Imm(asm.R5, int32(hi), toPass),
+		asm.LoadMapPtr(asm.R1, sockets),
+		asm.Mov.Reg(asm.R2, asm.R9),
+		asm.Mov.Imm(asm.R3, pass), // where the map has none
+		asm.FnRedirectMap.Call(),
+		asm.Return(),
+		asm.Mov.Imm(asm.R0, pass).WithSymbol(toPass),
+		asm.Return(),
+	)
+}
+
+// isIP6 goes on to the port where the destination is a, and else behind itself.
+func isIP6(a netip.Addr, behind string) (all asm.Instructions) {
+	raw := a.As16()
+	for i := 0; i < len(raw); i += 4 {
+		all = append(all,
+			asm.LoadMem(asm.R4, asm.R2, int16(atIP6+24+i), asm.Word),
+			asm.JNE.Imm32(asm.R4, int32(binary.NativeEndian.Uint32(raw[i:])), behind))
+	}
+	// Something to jump to that does nothing.
+	return append(all, asm.Ja.Label(toPort), asm.Mov.Reg(asm.R4, asm.R2).WithSymbol(behind))
+}
+
+// wire16 is how the processor reads two octets that are n on the wire.
+func wire16(n uint16) int32 {
+	return int32(binary.NativeEndian.Uint16([]byte{byte(n >> 8), byte(n)}))
+}

@@ -1,0 +1,223 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The memory of a queue, in chunks of which each holds a frame.
+const (
+	chunkSize = 2048
+	// headroom is what the kernel leaves free before a frame that it puts into a chunk (XDP_PACKET_HEADROOM).
+	headroom = 256
+	// maxKicks is how often the kernel is asked to send what waits before that is left to the next time; it sends 32 frames
+	// each time.
+	maxKicks = 2 * MaxWaiting / 32
+)
+
+// ring is one that this process shares with the kernel: one of them writes, the other reads, and each shows how far it is.
+type ring struct {
+	memory             []byte
+	producer, consumer *uint32
+	entries            unsafe.Pointer
+}
+
+func (r *ring) descriptor(i uint32) *unix.XDPDesc {
+	return (*unix.XDPDesc)(unsafe.Add(r.entries, uintptr(i&(MaxWaiting-1))*unsafe.Sizeof(unix.XDPDesc{})))
+}
+
+func (r *ring) address(i uint32) *uint64 {
+	return (*uint64)(unsafe.Add(r.entries, uintptr(i&(MaxWaiting-1))*8))
+}
+
+// queue is a socket of the family AF_XDP at one of an interface's queues. One goroutine uses it.
+type queue struct {
+	fd     int
+	memory []byte
+	// Of this process: filled and sent are written, received and done read.
+	filled, received, sent, done ring
+	free                         []uint64 // chunks for what is sent
+	next                         uint32   // descriptor to send
+}
+
+// openQueue opens one that receives and, with sends, sends.
+func openQueue(index, number int, sends bool) (q *queue, err error) {
+	q = &queue{fd: -1}
+	defer func() {
+		if err != nil {
+			q.close()
+		}
+	}()
+	if q.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+		return q, fmt.Errorf("open a socket of the family AF_XDP: %w", err)
+	}
+	chunks := MaxWaiting
+	if sends {
+		chunks *= 2
+	}
+	if q.memory, err = unix.Mmap(-1, 0, chunks*chunkSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE); err != nil {
+		return q, fmt.Errorf("map memory for frames: %w", err)
+	}
+	if err := q.makeRings(sends); err != nil {
+		return q, err
+	}
+	for i := range uint32(MaxWaiting) {
+		*q.filled.address(i) = uint64(i) * chunkSize
+	}
+	atomic.StoreUint32(q.filled.producer, MaxWaiting)
+	for i := MaxWaiting; i < chunks; i++ {
+		q.free = append(q.free, uint64(i)*chunkSize)
+	}
+	// Copying: what drivers do without it differs, and none of that could be tried.
+	at := &unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(index), QueueID: uint32(number)}
+	if err := unix.Bind(q.fd, at); err != nil {
+		return q, fmt.Errorf("bind to queue %d: %w", number, err)
+	}
+	return q, nil
+}
+
+func (q *queue) makeRings(sends bool) error {
+	about := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(q.memory)))), Len: uint64(len(q.memory)), Size: chunkSize}
+	if err := q.set(unix.XDP_UMEM_REG, unsafe.Pointer(&about), unsafe.Sizeof(about)); err != nil {
+		return fmt.Errorf("register memory for frames: %w", err)
+	}
+	size := int32(MaxWaiting)
+	for _, option := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING, unix.XDP_TX_RING} {
+		if option == unix.XDP_TX_RING && !sends {
+			continue
+		}
+		if err := q.set(option, unsafe.Pointer(&size), unsafe.Sizeof(size)); err != nil {
+			return fmt.Errorf("make ring %d: %w", option, err)
+		}
+	}
+	var at unix.XDPMmapOffsets
+	length := uint32(unsafe.Sizeof(at))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(q.fd), unix.SOL_XDP, unix.XDP_MMAP_OFFSETS,
+		uintptr(unsafe.Pointer(&at)), uintptr(unsafe.Pointer(&length)), 0)
+	if errno != 0 || length != uint32(unsafe.Sizeof(at)) {
+		return fmt.Errorf("ask where the rings are: %w", errors.Join(errno, errors.ErrUnsupported))
+	}
+	const descriptor, address = unsafe.Sizeof(unix.XDPDesc{}), 8
+	err := errors.Join(
+		q.filled.open(q.fd, unix.XDP_UMEM_PGOFF_FILL_RING, at.Fr, address),
+		q.done.open(q.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, at.Cr, address),
+		q.received.open(q.fd, unix.XDP_PGOFF_RX_RING, at.Rx, descriptor))
+	if sends {
+		err = errors.Join(err, q.sent.open(q.fd, unix.XDP_PGOFF_TX_RING, at.Tx, descriptor))
+	}
+	return err
+}
+
+func (q *queue) set(option int, value unsafe.Pointer, size uintptr) error {
+	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(q.fd), unix.SOL_XDP, uintptr(option), uintptr(value), size, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func (r *ring) open(fd int, page int64, at unix.XDPRingOffset, entry uintptr) (err error) {
+	r.memory, err = unix.Mmap(fd, page, int(at.Desc)+MaxWaiting*int(entry), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return fmt.Errorf("map a ring: %w", err)
+	}
+	base := unsafe.Pointer(unsafe.SliceData(r.memory))
+	r.producer, r.consumer = (*uint32)(unsafe.Add(base, at.Producer)), (*uint32)(unsafe.Add(base, at.Consumer))
+	r.entries = unsafe.Add(base, at.Desc)
+	return nil
+}
+
+func (q *queue) close() {
+	if q.fd >= 0 {
+		_ = unix.Close(q.fd)
+	}
+	for _, memory := range [][]byte{q.filled.memory, q.received.memory, q.sent.memory, q.done.memory, q.memory} {
+		if memory != nil {
+			_ = unix.Munmap(memory)
+		}
+	}
+}
+
+// receive hands what has come to take, which may write to a frame and to what is behind it in its chunk, until it returns. At
+// most a ring full is taken.
+func (q *queue) receive(take func(frame []byte)) int {
+	from := *q.received.consumer
+	n := atomic.LoadUint32(q.received.producer) - from
+	if n == 0 {
+		return 0
+	}
+	fill := *q.filled.producer
+	for i := range n {
+		d := q.received.descriptor(from + i)
+		chunk := d.Addr &^ (chunkSize - 1)
+		take(q.memory[d.Addr : d.Addr+uint64(d.Len) : chunk+chunkSize])
+		*q.filled.address(fill + i) = chunk
+	}
+	atomic.StoreUint32(q.received.consumer, from+n)
+	atomic.StoreUint32(q.filled.producer, fill+n)
+	return int(n)
+}
+
+// chunk returns one for a frame to send, nil when all are on their way.
+func (q *queue) chunk() []byte {
+	if len(q.free) == 0 {
+		q.reclaim()
+	}
+	if len(q.free) == 0 || q.next-atomic.LoadUint32(q.sent.consumer) == MaxWaiting {
+		return nil
+	}
+	at := q.free[len(q.free)-1]
+	return q.memory[at : at+chunkSize : at+chunkSize]
+}
+
+// put sends the chunk that chunk returned last, with the next flush.
+func (q *queue) put(size int) {
+	at := q.free[len(q.free)-1]
+	q.free = q.free[:len(q.free)-1]
+	*q.sent.descriptor(q.next) = unix.XDPDesc{Addr: at, Len: uint32(size)}
+	q.next++
+}
+
+// reclaim takes chunks back whose frames have gone.
+func (q *queue) reclaim() {
+	from := *q.done.consumer
+	n := atomic.LoadUint32(q.done.producer) - from
+	for i := range n {
+		q.free = append(q.free, *q.done.address(from + i))
+	}
+	atomic.StoreUint32(q.done.consumer, from+n)
+}
+
+// flush has the kernel send what was put. It reports how many frames it did not send yet: they go with the next flush.
+func (q *queue) flush() (left int) {
+	if q.next == atomic.LoadUint32(q.sent.consumer) {
+		return 0
+	}
+	atomic.StoreUint32(q.sent.producer, q.next)
+	for range maxKicks {
+		// The call does not wait, and is not announced to Go's scheduler: it sends a few frames.
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(q.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+		left = int(q.next - atomic.LoadUint32(q.sent.consumer))
+		if left == 0 || errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+			break
+		}
+	}
+	q.reclaim()
+	return left
+}
+
+// lost is how many frames found no room. It may be asked from any goroutine.
+func (q *queue) lost() uint64 {
+	var about unix.XDPStatistics
+	size := uint32(unsafe.Sizeof(about))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(q.fd), unix.SOL_XDP, unix.XDP_STATISTICS,
+		uintptr(unsafe.Pointer(&about)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return about.Rx_dropped + about.Rx_ring_full
+}
