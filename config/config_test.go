@@ -132,7 +132,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"resolver":       "192.0.2.53:53,[2001:db8::53]:53",
 		"proxy-protocol": "192.0.2.0/24,2001:db8::/32", "api-proxy-protocol": "192.0.2.1/32",
 		"store-stale": "11s", "max-unproven-calls": "77", "drain": "13s", "max-datagram": "1400", "api-throttle-exception": "ThrottlingException",
-		"media-dscp": "34", "sip-dscp": "63", "max-api-connections": "14", "max-api-connections-per-ip": "15",
+		"media-dscp": "34", "media-xdp": "eth0", "sip-dscp": "63", "max-api-connections": "14", "max-api-connections-per-ip": "15",
 	}
 	env, file := map[string]string{}, ""
 	for _, f := range Fields() {

@@ -53,6 +53,9 @@ type Config struct {
 	// MaxPorts is how many ports are bound at once, on all addresses and those that rest included: each is an open file
 	// of the process. Default all of the range.
 	MaxPorts int
+	// XDP is the name of an interface whose media pass the kernel by: those at the IPs that it has. Empty for none. One loop
+	// relays then, whatever Loops says. Linux only, with the rights that package xdp needs.
+	XDP string
 	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
 	DSCP int
 	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.
@@ -111,6 +114,11 @@ func New(cfg Config) (*Plane, error) {
 		return nil, fmt.Errorf("start media relay: %w", err)
 	}
 	p.relay.dscp = cfg.DSCP
+	if cfg.XDP != "" {
+		if err := p.relay.attach(&p.cfg); err != nil {
+			return nil, errors.Join(err, p.relay.close())
+		}
+	}
 	p.ports = newPorts(&p.cfg, p.rand, p.relay)
 	return p, nil
 }
@@ -130,6 +138,9 @@ func withDefaults(cfg Config) (Config, error) {
 	}
 	if cfg.Loops <= 0 {
 		cfg.Loops = runtime.GOMAXPROCS(0)
+	}
+	if cfg.XDP != "" {
+		cfg.Loops = 1 // the queues of an interface and the calls on them are not divided
 	}
 	if cfg.SilenceTimeout <= 0 {
 		cfg.SilenceTimeout = DefaultSilenceTimeout

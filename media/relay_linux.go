@@ -49,7 +49,9 @@ type loop struct {
 	sockets socketTable
 	pace    pace
 	beat    *beat
-	done    chan struct{}
+	// fast is the loop's after the start; what it holds of sockets is for all.
+	fast *fast
+	done chan struct{}
 
 	mu       sync.Mutex
 	commands []func()
@@ -186,6 +188,7 @@ func (r *relay) close() error {
 	}
 	for _, l := range r.loops {
 		<-l.done
+		l.fast.close()
 	}
 	return nil
 }
@@ -193,6 +196,7 @@ func (r *relay) close() error {
 func (r *relay) addTo(s *Stats) {
 	for _, l := range r.loops {
 		l.counters.addTo(s)
+		l.fast.addTo(s)
 	}
 }
 
@@ -254,6 +258,7 @@ func (l *loop) watch(s *socket) {
 		return
 	}
 	l.sockets.put(s)
+	l.fast.put(s)
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.fd)}
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, s.fd, &event); err != nil {
 		l.log.Error("watch media socket", "local", s.local, "error", err)
@@ -264,6 +269,7 @@ func (l *loop) unwatch(s *socket) {
 	if !l.sockets.take(s) {
 		return // closed with the loop
 	}
+	l.fast.drop(s)
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {
 		l.log.Error("leave media socket", "local", s.local, "error", err)
 	}
@@ -273,6 +279,7 @@ func (l *loop) forget(s *socket) {
 	if !l.sockets.take(s) {
 		return
 	}
+	l.fast.drop(s)
 	if err := unix.Close(s.fd); err != nil {
 		l.log.Error("close media socket", "local", s.local, "error", err)
 	}
@@ -331,7 +338,7 @@ func (l *loop) run() {
 			return
 		}
 		l.tick(l.clock.Now())
-		l.pace.add(l.since, n)
+		l.pace.add(l.since, n+l.fast.receive())
 		woken := false
 		for _, e := range events[:max(n, 0)] {
 			if int(e.Fd) == l.wake {
@@ -342,6 +349,7 @@ func (l *loop) run() {
 				l.read(s)
 			}
 		}
+		l.fast.flush()
 		// After the events: a socket closed by a command cannot have an event left in this batch.
 		if woken && !l.obey() {
 			l.stop()
@@ -387,8 +395,13 @@ func (l *loop) read(s *socket) {
 		l.stats.oversize.Add(1)
 		return
 	}
+	l.deliver(s, l.buf[:n], src)
+}
+
+// deliver hands a datagram to the leg that holds the socket it came to, however it came.
+func (l *loop) deliver(s *socket, b []byte, src netip.AddrPort) {
 	if lg := s.leg.Load(); lg != nil {
-		lg.receive(&l.worker, s, l.buf[:n], src)
+		lg.receive(&l.worker, s, b, src)
 		return
 	}
 	l.stray(s)

@@ -67,6 +67,9 @@ func (r *relay) bind(s *socket, addr netip.AddrPort) error {
 	return nil
 }
 
+// attach refuses: only Linux has AF_XDP.
+func (r *relay) attach(*Config) error { return errors.New("media pass the kernel by on Linux only") }
+
 func (r *relay) unbind(s *socket) { _ = s.conn.Close() }
 
 func (r *relay) pick(uint32) *loop { return &r.all }

@@ -44,6 +44,11 @@ type Stats struct {
 	// OldKey counts packets taken under a key that its peer had changed, Resynced streams found again behind a rollover
 	// of the sequence number that was missed.
 	OldKey, Resynced uint64
+	// FastReceived and FastSent count the datagrams that passed the kernel by, FastPassed those that had to go through
+	// their sockets though the way past the kernel was there, FastMalformed frames that were no datagram and FastLost those
+	// that were not fetched in time. FastHops is the number of destinations whose next hop is known.
+	FastReceived, FastSent, FastPassed, FastMalformed, FastLost uint64
+	FastHops                                                    int
 }
 
 // counters are one loop's share of Stats. Each loop has its own, so that loops share no cache line.

@@ -108,6 +108,17 @@ func mediaMetrics() []metric {
 			func(n *Node) uint64 { return n.media.Stats().OldKey }),
 		counter("carillon_media_resynced_total", "Streams found again after a rollover of the sequence number was missed.",
 			func(n *Node) uint64 { return n.media.Stats().Resynced }),
+		{"carillon_media_xdp_datagrams_total", "Datagrams that passed the kernel by (--media-xdp), and those sent that went through their socket because their next hop was not known or had to be asked after, or because they were too long or too many.",
+			prometheus.CounterValue, "way", func(n *Node) map[string]float64 {
+				s := n.media.Stats()
+				return map[string]float64{"received": float64(s.FastReceived), "sent": float64(s.FastSent), "socket": float64(s.FastPassed)}
+			}},
+		counter("carillon_media_xdp_malformed_total", "Frames taken before the kernel and dropped: lengths or checksums that are wrong, sources that are no host's.",
+			func(n *Node) uint64 { return n.media.Stats().FastMalformed }),
+		counter("carillon_media_xdp_lost_total", "Frames taken before the kernel for which there was no room, because the relay did not fetch fast enough.",
+			func(n *Node) uint64 { return n.media.Stats().FastLost }),
+		gauge("carillon_media_xdp_destinations", "Addresses whose next hop is known for media that pass the kernel by.",
+			func(n *Node) int { return n.media.Stats().FastHops }),
 	}
 }
 

@@ -216,7 +216,7 @@ func (n *Node) startMedia(context.Context) error {
 	c := media.Config{
 		IPs: n.config.MediaIP, Advertise: n.config.MediaAdvertise, PortLo: n.config.MediaPorts.Lo, PortHi: n.config.MediaPorts.Hi,
 		Egress: n.mediaPolicy(), Clock: n.clock, Rand: n.random, Logger: n.log.With("plane", "media"),
-		SilenceTimeout: n.config.MediaSilence, DSCP: n.config.MediaDSCP, MaxPorts: n.files.media,
+		SilenceTimeout: n.config.MediaSilence, DSCP: n.config.MediaDSCP, XDP: n.config.MediaXDP, MaxPorts: n.files.media,
 	}
 	plane, err := media.New(c)
 	n.media = plane

@@ -1,0 +1,142 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"carillon/xdp"
+)
+
+// fast is a way of datagrams beside the sockets, past the kernel. Nil where there is none. It knows nothing of calls: what a
+// session does with a datagram, and what leaves, is decided in the same place whichever way it takes.
+type fast struct {
+	link  *xdp.Link
+	loop  *loop
+	class uint8
+	on    []fastAddress
+	take  func(xdp.Datagram)
+}
+
+// fastAddress has the sockets of an address by their port.
+type fastAddress struct {
+	ip      netip.Addr
+	sockets []atomic.Pointer[socket]
+}
+
+// attach has the only loop take the datagrams of an interface past the kernel.
+func (r *relay) attach(cfg *Config) error {
+	if len(r.loops) != 1 {
+		return errors.New("one loop has to own the interface")
+	}
+	link, err := xdp.Open(xdp.Config{Interface: cfg.XDP, Addresses: cfg.IPs, PortLo: cfg.PortLo, PortHi: cfg.PortHi,
+		Clock: cfg.Clock, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	f := &fast{link: link, class: uint8(cfg.DSCP << 2)}
+	f.take = f.taken
+	for _, ip := range link.Addresses() {
+		f.on = append(f.on, fastAddress{ip, make([]atomic.Pointer[socket], 1<<16)})
+	}
+	for _, fd := range link.Files() {
+		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if err := unix.EpollCtl(r.loops[0].epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+			link.Close()
+			return fmt.Errorf("watch interface %s: %w", cfg.XDP, err)
+		}
+	}
+	past := make(chan struct{})
+	l := r.loops[0]
+	l.do(func() {
+		f.loop, l.fast, l.worker.send = l, f, f.send
+		close(past)
+	})
+	<-past
+	return nil
+}
+
+// place returns where the socket of an address is, nil for an address that is not of the interface.
+func (f *fast) place(at netip.AddrPort) *atomic.Pointer[socket] {
+	for i := range f.on {
+		if f.on[i].ip == at.Addr() {
+			return &f.on[i].sockets[at.Port()]
+		}
+	}
+	return nil
+}
+
+// put has a socket's datagrams go to its leg.
+func (f *fast) put(s *socket) {
+	if f == nil {
+		return
+	}
+	if p := f.place(s.local); p != nil {
+		p.Store(s)
+	}
+}
+
+// drop ends that.
+func (f *fast) drop(s *socket) {
+	if f == nil {
+		return
+	}
+	if p := f.place(s.local); p != nil {
+		p.CompareAndSwap(s, nil)
+	}
+}
+
+// receive takes what has come and returns how many datagrams that were.
+func (f *fast) receive() int {
+	if f == nil {
+		return 0
+	}
+	return f.link.Receive(f.take)
+}
+
+func (f *fast) taken(d xdp.Datagram) {
+	w := &f.loop.worker
+	p := f.place(d.To)
+	if p == nil {
+		return
+	}
+	s := p.Load()
+	switch {
+	case s == nil:
+		w.stats.received.Add(1)
+		w.stats.unready.Add(1)
+	default:
+		f.loop.deliver(s, d.Payload, d.From)
+	}
+}
+
+// send sends a datagram with the next flush, or at once through its socket.
+func (f *fast) send(s *socket, b []byte, to netip.AddrPort) bool {
+	return f.link.Send(xdp.Datagram{From: s.local, To: to, Payload: b}, f.class) || sendTo(s, b, to)
+}
+
+// flush has the kernel put on the wire what was sent.
+func (f *fast) flush() {
+	if f != nil {
+		f.link.Flush()
+	}
+}
+
+func (f *fast) close() {
+	if f != nil {
+		f.link.Close()
+	}
+}
+
+// addTo counts what went past the kernel.
+func (f *fast) addTo(s *Stats) {
+	if f == nil {
+		return
+	}
+	st := f.link.Stats()
+	s.FastReceived, s.FastSent, s.FastPassed, s.FastMalformed, s.FastLost, s.FastHops =
+		st.Received, st.Sent, st.Passed, st.Malformed, st.Lost, st.Hops
+}
