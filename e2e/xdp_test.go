@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,55 +13,114 @@ import (
 	"carillon/xdp"
 )
 
+// The ends of the wire over IPv6.
+const (
+	nodeEnd6     = "2001:db8:77::1"
+	customerEnd6 = "2001:db8:77::2"
+)
+
+func openLink(name string, at ...string) (*xdp.Link, error) {
+	cfg := xdp.Config{Interface: name, PortLo: 20000, PortHi: 20009, Clock: clock.System(), Logger: slog.New(slog.DiscardHandler)}
+	for _, a := range at {
+		cfg.Addresses = append(cfg.Addresses, netip.MustParseAddr(a))
+	}
+	return xdp.Open(cfg)
+}
+
 // TestLink sends datagrams past the kernel of one end of a wire and the ordinary way at the other.
 func TestLink(t *testing.T) {
+	t.Parallel()
 	if !alone(t) {
 		return
 	}
 	n := newNamespace(t)
-	node, customer := netip.MustParseAddr(nodeEnd), netip.MustParseAddr(customerEnd)
-	link, err := xdp.Open(xdp.Config{Interface: nodeLink, Addresses: []netip.Addr{node}, PortLo: 20000, PortHi: 20009,
-		Clock: clock.System(), Logger: slog.New(slog.DiscardHandler)})
+	run(t, "ip", "addr", "add", nodeEnd6+"/64", "dev", nodeLink, "nodad")
+	n.do(func() { run(t, "ip", "addr", "add", customerEnd6+"/64", "dev", customerLink, "nodad") })
+	link, err := openLink(nodeLink, nodeEnd6, nodeEnd, "192.0.2.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer link.Close()
-	var far *net.UDPConn
-	n.do(func() {
-		far, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(customer, 4000)))
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, ends := range [][2]string{{nodeEnd, customerEnd}, {nodeEnd6, customerEnd6}} {
+		node, customer := netip.MustParseAddr(ends[0]), netip.MustParseAddrPort(net.JoinHostPort(ends[1], "4000"))
+		var far *net.UDPConn
+		n.do(func() { far, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(customer)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run("to "+ends[0], func(t *testing.T) { takesTheRange(t, link, node, far) })
+		t.Run("from "+ends[0], func(t *testing.T) { sendsInOrder(t, link, netip.AddrPortFrom(node, 20004), far) })
+		far.Close()
 	}
-	defer far.Close()
+	if s := link.Stats(); s.Received != 20 || s.Malformed != 0 || s.Lost != 0 || s.Hops != 3 { // this machine is a destination, too, to which no frame goes
+		t.Errorf("%+v", s)
+	}
+}
+
+// takesTheRange: of the ports, those of the range are the link's, and the kernel has the others.
+func takesTheRange(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPConn) {
+	from := far.LocalAddr().(*net.UDPAddr).AddrPort()
+	var kernel [2]*net.UDPConn
+	for i, port := range []uint16{19999, 20010} {
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(node, port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		kernel[i] = conn
+	}
 	for port := uint16(19999); port <= 20010; port++ {
 		if _, err := far.WriteToUDPAddrPort([]byte{byte(port)}, netip.AddrPortFrom(node, port)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	// What does not fit into a frame of the usual Ethernet comes in fragments, which the kernel joins.
+	if _, err := far.WriteToUDPAddrPort(make([]byte, 3000), netip.AddrPortFrom(node, 19999)); err != nil {
+		t.Fatal(err)
+	}
+	for i, sizes := range [][]int{{1, 3000}, {1}} {
+		for _, want := range sizes {
+			kernel[i].SetReadDeadline(time.Now().Add(5 * time.Second))
+			if size, _, err := kernel[i].ReadFromUDPAddrPort(make([]byte, 4000)); size != want || err != nil {
+				t.Errorf("the kernel has %d octets, not %d: %v", size, want, err)
+			}
+		}
+	}
 	var got []xdp.Datagram
-	for end := time.Now().Add(2 * time.Second); len(got) < 10 && time.Now().Before(end); {
+	for end := time.Now().Add(5 * time.Second); len(got) < 10 && time.Now().Before(end); {
 		link.Receive(func(d xdp.Datagram) {
+			if cap(d.Payload)-len(d.Payload) < 200 {
+				t.Errorf("%d octets are left behind a payload", cap(d.Payload)-len(d.Payload))
+			}
 			d.Payload = bytes.Clone(d.Payload)
 			got = append(got, d)
 		})
 	}
-	for i, d := range got {
-		port := 20000 + uint16(i)
-		if d.From != netip.AddrPortFrom(customer, 4000) || d.To != netip.AddrPortFrom(node, port) || !bytes.Equal(d.Payload, []byte{byte(port)}) {
-			t.Errorf("datagram %d: %+v", i, d)
-		}
-	}
 	if len(got) != 10 {
 		t.Fatalf("%d of the 10 datagrams for the range came: %+v", len(got), link.Stats())
 	}
-	t.Logf("%+v", link.Stats())
-	from, to := netip.AddrPortFrom(node, 20004), netip.AddrPortFrom(customer, 4000)
-	// More than there is room for at once, so that chunks are used again.
-	const datagrams, burst = 6000, 150
+	for i, d := range got {
+		to := netip.AddrPortFrom(node, 20000+uint16(i))
+		if d.From != netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) || d.To != to || !bytes.Equal(d.Payload, []byte{byte(to.Port())}) {
+			t.Errorf("datagram %d: %+v", i, d)
+		}
+	}
+}
+
+// sendsInOrder: more than there is room for at once, so that memory is used again.
+func sendsInOrder(t *testing.T, link *xdp.Link, from netip.AddrPort, far *net.UDPConn) {
+	at := far.LocalAddr().(*net.UDPAddr).AddrPort()
+	d := xdp.Datagram{From: from, To: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}
+	const datagrams, burst = 3 * xdp.MaxWaiting, 128
 	for i := 0; i < datagrams; i += burst {
 		for k := i; k < i+burst; k++ {
-			sendPast(t, link, xdp.Datagram{From: from, To: to, Payload: []byte{byte(k), byte(k >> 8), 3}})
+			d.Payload = []byte{byte(k), byte(k >> 8), 3}
+			// The kernel knows the neighbour from what has come; the link asks it.
+			for end := time.Now().Add(5 * time.Second); !link.Send(d, 184); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("no way to the customer is found: %+v", link.Stats())
+				}
+			}
 		}
 		if left := link.Flush(); left != 0 {
 			t.Fatalf("%d of %d datagrams were left", left, burst)
@@ -69,22 +129,52 @@ func TestLink(t *testing.T) {
 		for k := i; k < i+burst; k++ {
 			far.SetReadDeadline(time.Now().Add(5 * time.Second))
 			size, src, err := far.ReadFromUDPAddrPort(buf)
-			if err != nil || src != from || !bytes.Equal(buf[:size], []byte{byte(k), byte(k >> 8), 3}) {
+			if err != nil || netip.AddrPortFrom(src.Addr().Unmap(), src.Port()) != from || !bytes.Equal(buf[:size], []byte{byte(k), byte(k >> 8), 3}) {
 				t.Fatalf("datagram %d: % x from %s, %v", k, buf[:size], src, err)
 			}
 		}
 	}
-	if s := link.Stats(); s.Received != 10 || s.Sent != datagrams || s.Malformed != 0 || s.Hops != 1 {
-		t.Errorf("%+v", s)
+	d.Payload = make([]byte, 1460)
+	if link.Send(d, 0) {
+		t.Error("a datagram longer than a frame was taken")
+	}
+	d.Payload, d.To = nil, netip.MustParseAddrPort("127.0.0.1:9")
+	for range 10 {
+		if link.Send(d, 0); link.Send(d, 0) {
+			t.Error("a datagram for this machine was taken")
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// sendPast sends one as soon as the link knows the way.
-func sendPast(t *testing.T, link *xdp.Link, d xdp.Datagram) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !link.Send(d, 184); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no way to the customer is found: %+v", link.Stats())
+// TestNoLink: what cannot be attached to, and why.
+func TestNoLink(t *testing.T) {
+	t.Parallel()
+	if !alone(t) {
+		return
+	}
+	newNamespace(t)
+	for _, tt := range []struct{ name, at, want string }{
+		{"nosuch0", nodeEnd, "interface nosuch0: route ip+net: no such network interface"},
+		{"lo", "127.0.0.1", "interface lo: it is not an Ethernet interface"},
+		{nodeLink, "192.0.2.1", "interface node0: it has none of the addresses [192.0.2.1]"},
+	} {
+		if _, err := openLink(tt.name, tt.at); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s with %s: %v", tt.name, tt.at, err)
 		}
 	}
+	first, err := openLink(nodeLink, nodeEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openLink(nodeLink, nodeEnd); err == nil || !strings.Contains(err.Error(), "busy") {
+		t.Errorf("a second one on an interface: %v", err)
+	}
+	// Nothing is left behind, by the one that failed neither.
+	first.Close()
+	again, err := openLink(nodeLink, nodeEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
 }
