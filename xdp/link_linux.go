@@ -148,8 +148,13 @@ func (l *Link) attach(index, numbers int, cfg Config) (err error) {
 	if l.hook, err = ebpflink.AttachXDP(ebpflink.XDPOptions{Program: l.program, Interface: index}); err != nil {
 		return fmt.Errorf("attach the program: %w", err)
 	}
+	pause := func() {
+		past := make(chan struct{})
+		cfg.Clock.AfterFunc(bindPause, func() { close(past) })
+		<-past
+	}
 	for i := range numbers {
-		q, err := openQueue(index, i, i == 0)
+		q, err := openQueue(index, i, i == 0, pause)
 		if err != nil {
 			return err
 		}

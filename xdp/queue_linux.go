@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,8 @@ const (
 	// maxKicks is how often the kernel is asked to send what waits before that is left to the next time; it sends 32 frames
 	// each time.
 	maxKicks = 2 * MaxWaiting / 32
+	// bindTries is how often a queue that is taken is tried, bindPause the time between.
+	bindTries, bindPause = 200, 10 * time.Millisecond
 )
 
 // ring is one that this process shares with the kernel: one of them writes, the other reads, and each shows how far it is.
@@ -44,8 +47,9 @@ type queue struct {
 	next                         uint32   // descriptor to send
 }
 
-// openQueue opens one that receives and, with sends, sends.
-func openQueue(index, number int, sends bool) (q *queue, err error) {
+// openQueue opens one that receives and, with sends, sends. A queue stays taken for a moment after its socket was closed, as when
+// a node that was killed starts anew; pause passes some of that time.
+func openQueue(index, number int, sends bool, pause func()) (q *queue, err error) {
 	q = &queue{fd: -1}
 	defer func() {
 		if err != nil {
@@ -74,7 +78,13 @@ func openQueue(index, number int, sends bool) (q *queue, err error) {
 	}
 	// Copying: what drivers do without it differs, and none of that could be tried.
 	at := &unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(index), QueueID: uint32(number)}
-	if err := unix.Bind(q.fd, at); err != nil {
+	for range bindTries {
+		if err = unix.Bind(q.fd, at); err != unix.EBUSY {
+			break
+		}
+		pause()
+	}
+	if err != nil {
 		return q, fmt.Errorf("bind to queue %d: %w", number, err)
 	}
 	return q, nil
