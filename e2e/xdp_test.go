@@ -20,7 +20,7 @@ const (
 )
 
 func openLink(name string, at ...string) (*xdp.Link, error) {
-	cfg := xdp.Config{Interface: name, PortLo: 20000, PortHi: 20009, Clock: clock.System(), Logger: slog.New(slog.DiscardHandler)}
+	cfg := xdp.Config{Interface: name, Clock: clock.System(), Logger: slog.New(slog.DiscardHandler)}
 	for _, a := range at {
 		cfg.Addresses = append(cfg.Addresses, netip.MustParseAddr(a))
 	}
@@ -48,7 +48,7 @@ func TestLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run("to "+ends[0], func(t *testing.T) { takesTheRange(t, link, node, far) })
+		t.Run("to "+ends[0], func(t *testing.T) { takesPorts(t, link, node, far) })
 		t.Run("from "+ends[0], func(t *testing.T) { sendsInOrder(t, link, netip.AddrPortFrom(node, 20004), far) })
 		far.Close()
 	}
@@ -57,8 +57,8 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// takesTheRange: of the ports, those of the range are the link's, and the kernel has the others.
-func takesTheRange(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPConn) {
+// takesPorts: those that it was told to take are the link's, and the kernel has the others.
+func takesPorts(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPConn) {
 	from := far.LocalAddr().(*net.UDPAddr).AddrPort()
 	var kernel [2]*net.UDPConn
 	for i, port := range []uint16{19999, 20010} {
@@ -69,6 +69,16 @@ func takesTheRange(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPCo
 		defer conn.Close()
 		kernel[i] = conn
 	}
+	if link.Take(netip.MustParseAddrPort("198.51.100.1:20000")) {
+		t.Error("a port of an address that the interface does not have was taken")
+	}
+	for port := uint16(19999); port <= 20010; port++ {
+		if !link.Take(netip.AddrPortFrom(node, port)) {
+			t.Error("a port was not taken")
+		}
+	}
+	link.Leave(netip.AddrPortFrom(node, 19999))
+	link.Leave(netip.AddrPortFrom(node, 20010))
 	for port := uint16(19999); port <= 20010; port++ {
 		if _, err := far.WriteToUDPAddrPort([]byte{byte(port)}, netip.AddrPortFrom(node, port)); err != nil {
 			t.Fatal(err)
@@ -97,7 +107,7 @@ func takesTheRange(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPCo
 		})
 	}
 	if len(got) != 10 {
-		t.Fatalf("%d of the 10 datagrams for the range came: %+v", len(got), link.Stats())
+		t.Fatalf("%d of the 10 datagrams for ports that were taken came: %+v", len(got), link.Stats())
 	}
 	for i, d := range got {
 		to := netip.AddrPortFrom(node, 20000+uint16(i))

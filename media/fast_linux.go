@@ -32,8 +32,7 @@ func (r *relay) attach(cfg *Config) error {
 	if len(r.loops) != 1 {
 		return errors.New("one loop has to own the interface")
 	}
-	link, err := xdp.Open(xdp.Config{Interface: cfg.XDP, Addresses: cfg.IPs, PortLo: cfg.PortLo, PortHi: cfg.PortHi,
-		Clock: cfg.Clock, Logger: cfg.Logger})
+	link, err := xdp.Open(xdp.Config{Interface: cfg.XDP, Addresses: cfg.IPs, Clock: cfg.Clock, Logger: cfg.Logger})
 	if err != nil {
 		return err
 	}
@@ -76,6 +75,7 @@ func (f *fast) put(s *socket) {
 	}
 	if p := f.place(s.local); p != nil {
 		p.Store(s)
+		f.link.Take(s.local)
 	}
 }
 
@@ -85,7 +85,8 @@ func (f *fast) drop(s *socket) {
 		return
 	}
 	if p := f.place(s.local); p != nil {
-		p.CompareAndSwap(s, nil)
+		f.link.Leave(s.local)
+		p.Store(nil)
 	}
 }
 

@@ -22,11 +22,8 @@ import (
 type Config struct {
 	// Interface is the name of one of Ethernet, or of a virtual wire.
 	Interface string
-	// Addresses are those whose datagrams are taken, without a zone; those that the interface does not have are left to the
-	// kernel.
+	// Addresses are those with ports to take, without a zone; those that the interface does not have are left to the kernel.
 	Addresses []netip.Addr
-	// PortLo and PortHi bound the ports that are taken, both included.
-	PortLo, PortHi uint16
 	// Clock tells when the kernel is asked again about its neighbours.
 	Clock clock.Clock
 	// Logger takes what the link is.
@@ -52,7 +49,8 @@ type Link struct {
 	at      []netip.Addr
 	mtu     int
 	queues  []*queue
-	sockets *ebpf.Map
+	maps    maps
+	taking  *ebpf.Memory // of the map of ports
 	program *ebpf.Program
 	hook    ebpflink.Link
 	tables  *tables
@@ -136,11 +134,13 @@ func queuesOf(name string) (int, error) {
 }
 
 func (l *Link) attach(index, numbers int, cfg Config) (err error) {
-	l.sockets, err = ebpf.NewMap(&ebpf.MapSpec{Name: "carillon_queues", Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(numbers)})
-	if err != nil {
-		return fmt.Errorf("make a map of sockets: %w", err)
+	if l.maps, err = newMaps(numbers, len(l.at)); err != nil {
+		return fmt.Errorf("make maps: %w", err)
 	}
-	if l.program, err = program(l.sockets, l.at, cfg.PortLo, cfg.PortHi); err != nil {
+	if l.taking, err = l.maps.ports.Memory(); err != nil {
+		return fmt.Errorf("map the ports: %w", err)
+	}
+	if l.program, err = program(l.maps, l.at); err != nil {
 		return fmt.Errorf("load the program: %w", err)
 	}
 	// The program comes first: some drivers make their queues anew for it. Until the map has a queue's socket its frames go
@@ -159,7 +159,7 @@ func (l *Link) attach(index, numbers int, cfg Config) (err error) {
 			return err
 		}
 		l.queues = append(l.queues, q)
-		if err := l.sockets.Put(uint32(i), uint32(q.fd)); err != nil {
+		if err := l.maps.sockets.Put(uint32(i), uint32(q.fd)); err != nil {
 			return fmt.Errorf("hand over queue %d: %w", i, err)
 		}
 	}
@@ -186,13 +186,28 @@ func (l *Link) Close() {
 	if l.program != nil {
 		_ = l.program.Close()
 	}
-	if l.sockets != nil {
-		_ = l.sockets.Close()
-	}
+	l.maps.close()
 }
 
-// Addresses returns those whose datagrams are taken.
+// Addresses returns those that have ports to take.
 func (l *Link) Addresses() []netip.Addr { return slices.Clone(l.at) }
+
+// Take has the datagrams for a port come to Receive, and no more to a socket. It reports false for an address that the link does
+// not have. A port is taken or left by one goroutine at a time.
+func (l *Link) Take(at netip.AddrPort) bool { return l.mark(at, 1) }
+
+// Leave has them go to the kernel's sockets again.
+func (l *Link) Leave(at netip.AddrPort) { l.mark(at, 0) }
+
+func (l *Link) mark(at netip.AddrPort, value byte) bool {
+	i := slices.Index(l.at, at.Addr())
+	if i < 0 {
+		return false
+	}
+	const size = 8 // of an entry
+	_, err := l.taking.WriteAt([]byte{value}, int64(i*portsOfAddress+int(at.Port()))*size)
+	return err == nil
+}
 
 // Files returns what becomes readable when datagrams have come.
 func (l *Link) Files() (fds []int) {

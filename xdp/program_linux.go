@@ -2,10 +2,12 @@ package xdp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 )
 
 // What an XDP program may say of a frame, and where it finds things: struct xdp_md of linux/bpf.h.
@@ -23,17 +25,45 @@ const (
 	fragmentBits = 0x3fff
 )
 
-// program is one that hands frames with a datagram for one of the addresses, from port lo to hi, to the sockets of a map by
-// queue, and leaves all others to the kernel, as well as those of a queue without a socket.
-func program(sockets *ebpf.Map, addresses []netip.Addr, lo, hi uint16) (*ebpf.Program, error) {
+// maps are what the program looks into: the sockets by queue, and by address and port whether a datagram is taken. One has the
+// ports in use and no more: what else a host does on a port of the range, a question to a name server say, stays the kernel's.
+type maps struct {
+	sockets, ports *ebpf.Map
+}
+
+// portsOfAddress is how many places an address has in the map of ports.
+const portsOfAddress = 1 << 16
+
+func newMaps(queues, addresses int) (m maps, err error) {
+	m.sockets, err = ebpf.NewMap(&ebpf.MapSpec{Name: "carillon_queues", Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(queues)})
+	if err != nil {
+		return m, err
+	}
+	// Mapped, so that a port is taken and left without a call of the system.
+	m.ports, err = ebpf.NewMap(&ebpf.MapSpec{Name: "carillon_ports", Type: ebpf.Array, KeySize: 4, ValueSize: 8,
+		MaxEntries: uint32(addresses * portsOfAddress), Flags: unix.BPF_F_MMAPABLE})
+	return m, err
+}
+
+func (m *maps) close() {
+	for _, each := range []*ebpf.Map{m.sockets, m.ports} {
+		if each != nil {
+			_ = each.Close()
+		}
+	}
+}
+
+// program is one that hands frames with a datagram for a port that is taken to the socket of their queue, and leaves all
+// others to the kernel, as well as those of a queue without a socket. Places in the map of ports follow the addresses.
+func program(m maps, addresses []netip.Addr) (*ebpf.Program, error) {
 	return ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "carillon_media", Type: ebpf.XDP, License: "Dual MIT/GPL",
-		Instructions: instructions(sockets.FD(), addresses, lo, hi),
+		Instructions: instructions(m.sockets.FD(), m.ports.FD(), addresses),
 	})
 }
 
-func instructions(sockets int, addresses []netip.Addr, lo, hi uint16) asm.Instructions {
-	// R2 is the frame, R3 its end, R9 the queue; R4 is for places and R5 for what is read.
+func instructions(sockets, ports int, addresses []netip.Addr) asm.Instructions {
+	// R2 is the frame, R3 its end, R9 the queue, R8 the place of the address's ports; R4 is for places and R5 for what is read.
 	all := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, atData, asm.Word),
 		asm.LoadMem(asm.R3, asm.R1, atDataEnd, asm.Word),
@@ -58,10 +88,11 @@ func instructions(sockets int, addresses []netip.Addr, lo, hi uint16) asm.Instru
 		asm.LoadMem(asm.R5, asm.R2, atIP4+ip4Size+2, asm.Half),
 		asm.LoadMem(asm.R4, asm.R2, atIP4+16, asm.Word),
 	}
-	for _, a := range addresses {
+	for i, a := range addresses {
 		if a.Is4() {
 			raw := a.As4()
-			all = append(all, asm.JEq.Imm32(asm.R4, int32(binary.NativeEndian.Uint32(raw[:])), toPort))
+			all = append(all, asm.Mov.Imm(asm.R8, int32(i*portsOfAddress)),
+				asm.JEq.Imm32(asm.R4, int32(binary.NativeEndian.Uint32(raw[:])), toPort))
 		}
 	}
 	all = append(all,
@@ -75,14 +106,22 @@ func instructions(sockets int, addresses []netip.Addr, lo, hi uint16) asm.Instru
 	)
 	for i, a := range addresses {
 		if a.Is6() {
-			all = append(all, isIP6(a, "not"+string(rune('a'+i)))...)
+			all = append(all, asm.Mov.Imm(asm.R8, int32(i*portsOfAddress)))
+			all = append(all, isIP6(a, fmt.Sprint("not", i))...)
 		}
 	}
 	return append(all,
 		asm.Ja.Label(toPass),
 		asm.HostTo(asm.BE, asm.R5, asm.Half).WithSymbol(toPort),
-		asm.JLT.Imm(asm.R5, int32(lo), toPass),
-		asm.JGT.Imm(asm.R5, int32(hi), toPass),
+		asm.Add.Reg(asm.R5, asm.R8),
+		asm.StoreMem(asm.RFP, -4, asm.R5, asm.Word),
+		asm.LoadMapPtr(asm.R1, ports),
+		asm.Mov.Reg(asm.R2, asm.RFP),
+		asm.Add.Imm(asm.R2, -4),
+		asm.FnMapLookupElem.Call(),
+		asm.JEq.Imm(asm.R0, 0, toPass),
+		asm.LoadMem(asm.R0, asm.R0, 0, asm.DWord),
+		asm.JEq.Imm(asm.R0, 0, toPass),
 		asm.LoadMapPtr(asm.R1, sockets),
 		asm.Mov.Reg(asm.R2, asm.R9),
 		asm.Mov.Imm(asm.R3, pass), // where the map has none
