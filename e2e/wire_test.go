@@ -32,13 +32,16 @@ type wired struct {
 	sent    int               // datagrams of the node's
 }
 
-func newWired(t *testing.T) *wired {
+func newWired(t *testing.T, with ...func(*config.Config)) *wired {
 	ca := newAuthority(t)
 	trust := ca.file()
 	n := newNamespace(t)
 	w := newWorld(t, func(c *config.Config) {
 		c.TLSTrust, c.SIPTLS, c.SIPAdvertise = trust, ":0", []string{nodeEnd, nodeEnd6}
 		c.MediaIP = []netip.Addr{netip.MustParseAddr(nodeEnd), netip.MustParseAddr(nodeEnd6)}
+		for _, set := range with {
+			set(c)
+		}
 	})
 	x := &wired{world: w, net: n, judge: newJudge(t), ca: ca, roots: w.roots(), streams: map[string][]byte{}}
 	var made wire.CreateVoiceConnectorResponse
@@ -330,7 +333,11 @@ func TestNothingPlainOnTheWire(t *testing.T) {
 	if !alone(t) {
 		return
 	}
-	x := newWired(t)
+	newWired(t).showAll(t)
+}
+
+// showAll has all kinds of calls, and looks at all that crossed the wire.
+func (x *wired) showAll(t *testing.T) {
 	quiet := x.beginQuietCall(t)
 	for _, tt := range []struct {
 		name string
