@@ -111,6 +111,9 @@ type Origin struct {
 	Session, Version uint64
 	// Sections are those of the description, as sdp.Sections returns them; empty where there is one at most.
 	Sections string
+	// Heard is the media plane's own: what it has heard of the side, for another session of the same dialog. A peer that
+	// keeps its SRTP key goes on counting under it (RFC 3711 section 3.2.1).
+	Heard any
 }
 
 // Open is what the media plane needs to know to hold a call's media.

@@ -146,9 +146,10 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 }
 
 // backLine returns our key towards the offerer, with the tag and the spelling of the line it answers. It
-// stays while the offerer's address and line stay: a receiver that moved has lost our rollover counter.
+// stays while the offerer's address and line stay: a receiver that moved, or was in another session, has lost our rollover
+// counter.
 func (s *Session) backLine(far *leg, offer *remote) (*line, *call.Refusal) {
-	if old := far.now; old != nil && old.line != nil && old.addr == offer.addr && old.rtcp == offer.rtcp &&
+	if old := far.now; old != nil && old.line != nil && !far.elsewhere && old.addr == offer.addr && old.rtcp == offer.rtcp &&
 		old.remote.ice.Equal(offer.ice) && old.sameKey(offer) {
 		kept := *old.line
 		kept.tag, kept.suite = offer.crypto.Tag, offer.crypto.Suite

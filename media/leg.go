@@ -2,7 +2,6 @@ package media
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,6 +31,8 @@ type leg struct {
 	formats   []call.MediaFormat // all that were agreed
 	// former are the peer's keys before the one in use, the latest last.
 	former []formerKey
+	// elsewhere is true where the side was told keys of another session since those in use were agreed on.
+	elsewhere bool
 	// lastRemote is the address that was in use at Close.
 	lastRemote netip.AddrPort
 
@@ -118,39 +119,8 @@ func (lg *leg) apply(a *applied) {
 		p.rtcp.listed = p.rtp.listed
 	}
 	lg.retire(a)
-	lg.now = a
+	lg.now, lg.elsewhere = a, false
 	lg.path.Store(p)
-}
-
-// maxFormer is how many keys of a peer besides the one in use are remembered: a call that is put on hold has one of the music,
-// and forks have one each.
-const maxFormer = 4
-
-// formerKey is a key that a peer has changed, and what was received under it.
-type formerKey struct {
-	key srtp.Key
-	mki string
-	in  *srtp.Receiver
-}
-
-// retire keeps the key in use for the day it comes back, when another one follows it.
-func (lg *leg) retire(next *applied) {
-	lg.former = slices.DeleteFunc(lg.former, func(f formerKey) bool { return f.in == next.in })
-	if old := lg.now; old != nil && old.in != nil && old.in != next.in {
-		lg.former = append(lg.former, formerKey{old.key, string(old.crypto.MKI), old.in})
-		lg.former = lg.former[max(0, len(lg.former)-maxFormer):]
-	}
-}
-
-// formerly returns the receiver of a key that the peer has used before, nil for none. A new one would take for fresh what was
-// heard then.
-func (lg *leg) formerly(r *remote) *srtp.Receiver {
-	for _, f := range lg.former {
-		if f.key.Equal(r.key) && f.mki == string(r.crypto.MKI) {
-			return f.in
-		}
-	}
-	return nil
 }
 
 // mayHear reports whether media may go to addr before the peer has proven to be there: without that a

@@ -129,8 +129,11 @@ func TestKeyThatComesBack(t *testing.T) {
 		for i := range 6 {
 			old = append(old, a.send(fmt.Sprint("before ", i)))
 			b.hear(fmt.Sprint("before ", i))
+			if i == 2 { // the side is asked into another session, and does not go
+				s.Origin(call.Customer, s.Origin(call.Customer, call.Origin{}))
+			}
 		}
-		for range maxFormer {
+		for range maxFormer - 1 {
 			dial(s, music, b, suites{suite, ""}, plainLeg)
 			talk(music, b)
 			music.version++
@@ -145,6 +148,79 @@ func TestKeyThatComesBack(t *testing.T) {
 		talk(a, b)
 		if r := s.Close().Legs[call.Customer]; r.Replays != 6 || r.AuthFailures != 0 || a.farKey == before {
 			t.Errorf("%s: %d replays, %d not authentic, our key renewed %v; want 6, none, true", suite, r.Replays, r.AuthFailures, a.farKey != before)
+		}
+	}
+}
+
+// A party that comes into another session, as when its call is transferred, may keep its key, and goes on counting under it:
+// it is heard at once, and nothing that was heard before is heard again. Our own key it gets anew, here and where it comes
+// back to.
+func TestKeyGoesOnInAnotherSession(t *testing.T) {
+	for _, suite := range []string{gcm, "AES_CM_128_HMAC_SHA1_80"} {
+		p := newPlane(t, nil)
+		s := open(t, p, call.Customer, secureLeg)
+		a, b, c := newPhone(t, 1), newPhone(t, 2), newPhone(t, 3)
+		a.seq = 40000
+		dial(s, a, b, suites{suite, ""}, plainLeg)
+		s.Confirm(call.Customer)
+		for _, seq := range []uint16{40000, 60000, 20000, 45000} { // the second round, in the upper half
+			a.seq = seq
+			talk(a, b)
+		}
+		old := a.send("before")
+		b.hear("before")
+		first := a.farKey
+		next := open(t, p, call.Carrier, plainLeg)
+		offered, refusal := next.Offer(call.Carrier, c.offer(""), secureLeg)
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		told := s.Origin(call.Customer, call.Origin{})
+		s.Origin(call.Customer, told) // the session it leaves learns that, too
+		next.Origin(call.Customer, told)
+		answered, refusal := next.Answer(call.Customer, a.answer(offered, suite))
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		c.learn(answered)
+		for range 3 {
+			talk(a, c)
+		}
+		a.write(a.rtp, old, a.far)
+		c.hearNothing()
+		if r := next.Report().Legs[call.Customer]; r.AuthFailures != 0 || r.Replays != 1 || a.farKey == first {
+			t.Errorf("%s: %d not authentic, %d replays, our key is another %v; want 0, 1, true", suite, r.AuthFailures, r.Replays, a.farKey != first)
+		}
+		// And back: the session that it left goes on with the party's key, under a new one of ours, whoever offers.
+		for _, offer := range []func() []byte{
+			func() []byte {
+				out, refusal := s.Offer(call.Carrier, b.offer(""), secureLeg)
+				if refusal != nil {
+					t.Fatal(*refusal)
+				}
+				back, refusal := s.Answer(call.Customer, a.answer(out, suite))
+				if refusal != nil {
+					t.Fatal(*refusal)
+				}
+				b.learn(back)
+				return out
+			},
+			func() []byte {
+				s.Origin(call.Customer, told)
+				dial(s, a, b, suites{suite, ""}, plainLeg)
+				return []byte(a.lastSDP)
+			},
+		} {
+			before := a.farKey
+			if out := offer(); a.farKey == before || a.farKey == first || strings.Contains(string(out), first) {
+				t.Errorf("%s: a key of ours came back with the party", suite)
+			}
+			talk(a, b)
+			now := a.farKey
+			if dial(s, a, b, suites{suite, ""}, plainLeg); a.farKey != now {
+				t.Errorf("%s: a re-offer that changes nothing changed our key", suite)
+			}
+			talk(a, b)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 
 // keptLine returns our key towards far where a re-offer may keep it.
 func (s *Session) keptLine(far *leg, to call.Leg) *line {
-	if !s.settled || far.now == nil || !samePolicy(far.policy, to) {
+	if !s.settled || far.now == nil || far.elsewhere || !samePolicy(far.policy, to) {
 		return nil
 	}
 	return far.now.line

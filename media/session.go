@@ -161,8 +161,9 @@ func (s *Session) bothSpeak() {
 	}
 }
 
-// Origin returns what the last description for a side says of itself. Where told is not zero the side was told that one since,
-// by another session of the same dialog, and what it is told next goes on from there.
+// Origin returns what the last description for a side says of itself, and what was heard of that side. Where told is not zero
+// the side was told that one since, by another session of the same dialog, and what it is told next goes on from there, as
+// does what is heard of it. It comes before the side's answer.
 func (s *Session) Origin(side call.Side, told call.Origin) call.Origin {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +174,13 @@ func (s *Session) Origin(side call.Side, told call.Origin) call.Origin {
 		if sdp.CountSections(told.Sections) > sdp.CountSections(lg.sections) {
 			lg.sections = told.Sections
 		}
+		lg.elsewhere = true
+		if h, ok := told.Heard.(*heardKeys); ok && h.of != s {
+			lg.former = h.keys
+		}
+		return told
 	}
-	return call.Origin{Session: lg.sdpID, Version: lg.version, Sections: lg.sections}
+	return call.Origin{Session: lg.sdpID, Version: lg.version, Sections: lg.sections, Heard: lg.heard()}
 }
 
 // Report returns the counts and samples so far.

@@ -358,9 +358,17 @@ func TestOriginGoesOn(t *testing.T) {
 	a, b := newPhone(t, 1), newPhone(t, 2)
 	dial(s, a, b, suites{gcm, ""}, plainLeg)
 	s.Confirm(call.Customer)
-	first := s.Origin(call.Carrier, call.Origin{})
-	if first.Version != 1 || first != s.Origin(call.Customer, call.Origin{}) {
-		t.Errorf("the sides were told %+v and %+v", first, s.Origin(call.Customer, call.Origin{}))
+	origin := func(side call.Side) call.Origin {
+		o := s.Origin(side, call.Origin{})
+		if (o.Heard == nil) != (side == call.Carrier) {
+			t.Errorf("of %v, who has a key %v, this was heard: %v", side, side == call.Customer, o.Heard)
+		}
+		o.Heard = nil
+		return o
+	}
+	first := origin(call.Carrier)
+	if first.Version != 1 || first != origin(call.Customer) {
+		t.Errorf("the sides were told %+v and %+v", first, origin(call.Customer))
 	}
 	s.Origin(call.Carrier, call.Origin{Session: 77, Version: 5})
 	for _, want := range []string{"o=- 77 6 IN", "o=- 77 6 IN"} { // the second offer is the same
@@ -369,7 +377,7 @@ func TestOriginGoesOn(t *testing.T) {
 			t.Errorf("%v, offered\n%s\nwant %s", refusal, offer, want)
 		}
 	}
-	if got := s.Origin(call.Customer, call.Origin{}); got != first {
+	if got := origin(call.Customer); got != first {
 		t.Errorf("the other side is told %+v, after %+v", got, first)
 	}
 }

@@ -155,8 +155,9 @@ func TestTransferOfAnInboundCall(t *testing.T) {
 		who.reported("200 OK", true)
 		who.bye()
 		if got := r.media.sessions[1].did(); !slices.Equal(got, []string{
-			"offer of customer, off towards carrier", "answer of carrier", "offer of carrier, off towards customer", "answer of customer",
-			"confirm customer", "confirm carrier",
+			"offer of customer, off towards carrier", "answer of carrier", "offer of carrier, off towards customer",
+			"told what of customer was heard: session 1, time 2", // as late as can be, and before it can be heard again
+			"answer of customer", "confirm customer", "confirm carrier",
 		}) {
 			t.Errorf("the new call's media did %q", got)
 		}

@@ -132,8 +132,8 @@ func (c *activeCall) onAccepted(n *news) {
 // the call has ended over it.
 func (c *activeCall) agree(l *leg, n *news) []byte {
 	l.described = n.sdp
-	answer, refusal := c.media.Answer(l.side, n.sdp)
 	c.media.Origin(l.side, n.origin)
+	answer, refusal := c.media.Answer(l.side, n.sdp)
 	switch {
 	case refusal != nil && c.phase == dialling:
 		v := judge(refusal)

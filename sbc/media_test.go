@@ -80,6 +80,7 @@ type fakeSession struct {
 	offers   int
 	log      []string
 	closed   int
+	heard    int // how often it was asked what was heard
 	// confirmed is when each side was first said to be where its datagrams come from.
 	confirmed [2]time.Time
 	taken     [2][]string // the descriptions of each side that were accepted
@@ -134,7 +135,16 @@ func (s *fakeSession) Reject() {
 }
 
 // Origin implements MediaSession.
-func (s *fakeSession) Origin(_ call.Side, told call.Origin) call.Origin { return told }
+func (s *fakeSession) Origin(side call.Side, told call.Origin) call.Origin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if told == (call.Origin{}) {
+		s.heard++
+		return call.Origin{Heard: fmt.Sprintf("session %d, time %d", s.number, s.heard)}
+	}
+	s.note("told what of %v was heard: %v", side, told.Heard)
+	return told
+}
 
 // Confirm implements MediaSession.
 func (s *fakeSession) Confirm(side call.Side) {

@@ -46,7 +46,7 @@ type MediaSession interface {
 	// Reject drops the pending offer.
 	Reject()
 	// Origin returns what the last description for a side said of itself, and takes what it was told since by another
-	// session, where told is not zero.
+	// session, where told is not zero; that comes before the side's answer.
 	Origin(side call.Side, told call.Origin) call.Origin
 	// Confirm lifts Leg.HoldUntilConfirmed.
 	Confirm(call.Side)

@@ -182,6 +182,7 @@ func (c *activeCall) onJoinAnswer(h *handover, x *exchange, m *sip.Message) {
 		x.to.session.answered(m, c.s.limits.Session)
 		if h.keep {
 			h.answer = bodySDP(m)
+			h.origin.Heard = c.media.Origin(h.stays.side, call.Origin{}).Heard
 			h.to.mailbox.put(event{kind: evAccepted, news: &news{from: c, sdp: h.answer, origin: h.origin}})
 			return
 		}
@@ -277,6 +278,7 @@ func (c *activeCall) handOver(h *handover, answer []byte) {
 	h.stays.open, h.stays.held = false, false
 	c.handover, c.given = nil, h
 	c.s.stats.Transferred.Add(1)
+	h.origin.Heard = c.media.Origin(h.stays.side, call.Origin{}).Heard
 	h.to.mailbox.put(event{kind: evJoined, news: &news{from: c, sdp: answer, leg: l, origin: h.origin}})
 	c.rec.TransferredTo = h.to.id
 	v := judge(call.Refuse(call.ReasonTransferred, ""))

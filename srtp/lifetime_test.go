@@ -144,3 +144,60 @@ func TestSpentKeyCostsNothing(t *testing.T) {
 		t.Errorf("RTCP: %v allocations, %v; want none and %v", n, err, ErrExhausted)
 	}
 }
+
+// A receiver that follows another one goes on with what that has seen and with what is left of the key, and neither notices
+// what the other one sees from then on.
+func TestFollow(t *testing.T) {
+	for _, suite := range Suites() {
+		k := key(t, suite)
+		send, first := pair(t, k, nil)
+		_, next := pair(t, k, nil)
+		first.LiveFor(70000)
+		var sent [][]byte
+		for _, seq := range []uint16{60000, 10000, 10001, 10002} { // the counter is 1 from the second on
+			sent = append(sent, mustProtect(t, send, 1, seq))
+		}
+		report, err := send.ProtectRTCP(make([]byte, 0, 512), rtp.AppendRR(nil, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := func(r *Receiver, b []byte) error {
+			_, err := r.Unprotect(make([]byte, 0, 512), b)
+			return err
+		}
+		for _, b := range sent[:2] {
+			if err := open(first, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := first.UnprotectRTCP(make([]byte, 0, 512), report); err != nil {
+			t.Fatal(err)
+		}
+		next.Follow(first)
+		for i, want := range []error{ErrReplay, ErrReplay, nil, nil} {
+			if err := open(next, sent[i]); !errors.Is(err, want) {
+				t.Errorf("%v: packet %d: %v; want %v", suite, i, err, want)
+			}
+		}
+		if _, err := next.UnprotectRTCP(make([]byte, 0, 512), report); !errors.Is(err, ErrReplay) {
+			t.Errorf("%v: a report that was seen: %v; want %v", suite, err, ErrReplay)
+		}
+		if err := open(first, sent[2]); err != nil {
+			t.Errorf("%v: what its follower has seen: %v", suite, err)
+		}
+		for _, seq := range []uint16{40000, 64464} { // 60000 + 70000 are 130000, of which 65536 in the first round
+			_ = open(next, mustProtect(t, send, 1, seq))
+		}
+		_, last := pair(t, k, nil)
+		last.Follow(next)
+		if !last.Spent() {
+			t.Errorf("%v: whoever follows one whose key is used up has a fresh one", suite)
+		}
+		if err := open(last, mustProtect(t, send, 9, 1)); !errors.Is(err, ErrExhausted) {
+			t.Errorf("%v: another stream: %v; want %v", suite, err, ErrExhausted)
+		}
+		if err := open(last, mustProtect(t, send, 1, 64465)); !next.Spent() || !errors.Is(err, ErrExhausted) || first.Spent() {
+			t.Errorf("%v: past the lifetime: %v, spent %v, and %v before; want %v, true and false", suite, err, next.Spent(), first.Spent(), ErrExhausted)
+		}
+	}
+}

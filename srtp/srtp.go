@@ -231,6 +231,17 @@ func (r *Receiver) LiveFor(packets uint64) {
 // changed, and nothing under it is taken any more. It is safe for concurrent use.
 func (r *Receiver) Spent() bool { return r.spent.Load() }
 
+// Follow has the receiver go on where another one of the same key is: with its rollover counters, its windows and what is
+// left of its lifetime. The other one must not be at a packet meanwhile.
+func (r *Receiver) Follow(other *Receiver) {
+	r.spent.Store(other.Spent())
+	r.streams = streams{lifetime: other.streams.lifetime}
+	for _, s := range other.streams.all {
+		next := *s
+		r.streams.all = append(r.streams.all, &next)
+	}
+}
+
 // past judges an RTP packet whose index is past the lifetime. Only an authentic one shows that the peer goes on under the
 // key; a forgery that runs ahead must not end it. From then on no packet costs any cryptography.
 func (r *Receiver) past(dst, packet []byte, h header, index uint64) error {
