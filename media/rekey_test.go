@@ -150,6 +150,14 @@ func TestOurKeysAreNotOffered(t *testing.T) {
 		s.Reject()
 	}
 	talk(a, b)
+	// One key under two suites makes one key stream all the same.
+	const cm = "AES_CM_128_HMAC_SHA1_80"
+	s = open(t, p, call.Customer, secureLeg)
+	dial(s, a, b, suites{cm, ""}, plainLeg)
+	if _, refusal := s.Offer(call.Customer, a.sdp("RTP/SAVP", "1 AES_CM_128_HMAC_SHA1_32 inline:"+a.farKey), secureLeg); reason(refusal) != call.ReasonNoCommonSuite {
+		t.Errorf("our own key under another suite: %v; want %v", reason(refusal), call.ReasonNoCommonSuite)
+	}
+	talk(a, b)
 }
 
 // An authentic packet under the old key says nothing about where the peer is.

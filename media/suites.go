@@ -128,7 +128,7 @@ func (s *Session) ownKey(key srtp.Key) bool {
 			lines = append(append(lines, ex.lines...), ex.back)
 		}
 	}
-	return slices.ContainsFunc(lines, func(l *line) bool { return l != nil && l.key.Equal(key) })
+	return slices.ContainsFunc(lines, func(l *line) bool { return l != nil && l.key.Shares(key) })
 }
 
 // newLine draws a key for a crypto line of ours.

@@ -65,6 +65,12 @@ func (k Key) Equal(o Key) bool {
 	return k.suite == o.suite && subtle.ConstantTimeCompare(k.secret[:], o.secret[:]) == 1
 }
 
+// Shares reports whether both have one master key and salt, whatever their suites. _80 and _32 of a cipher then make the same
+// key stream, and only their tags differ.
+func (k Key) Shares(o Key) bool {
+	return !k.IsZero() && !o.IsZero() && subtle.ConstantTimeCompare(k.secret[:], o.secret[:]) == 1
+}
+
 // Secret returns a copy of the master key followed by the master salt.
 func (k Key) Secret() []byte { return bytes.Clone(k.secret[:k.size()]) }
 
