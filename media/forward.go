@@ -146,7 +146,7 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		lg.turn(w, p, far, h)
 	}
 	lg.account(w, p, h, len(b))
-	if c := p.convert; c != nil && h.PayloadType == c.from {
+	if c := p.convert; c != nil && c.takes(h.PayloadType) {
 		if c.apply(b, h) != nil {
 			w.stats.malformed.Add(1)
 			return

@@ -22,9 +22,13 @@ type law struct {
 // conversion turns packets of one law into packets of the other: the payload type and each octet of the payload change,
 // and nothing else.
 type conversion struct {
-	from, to uint8
-	table    *[256]byte
+	// from and also are the payload types that are converted: a side sends the law under the number that it was offered, or
+	// under the one that it answered with.
+	from, also, to uint8
+	table          *[256]byte
 }
+
+func (c *conversion) takes(payload uint8) bool { return payload == c.from || payload == c.also }
 
 // apply converts a packet in the clear. Padding stays as it is.
 func (c *conversion) apply(b []byte, h rtp.Header) error {
@@ -104,7 +108,7 @@ func (x bridge) usable() bool { return x.added.Name != "" && x.own.Name != "" }
 // codec names what the offerer speaks where the answer has the law that was added.
 func (x bridge) codec(answered []sdp.Format) string {
 	for _, f := range answered {
-		if f.Name != x.added.Name && f.Speech() {
+		if !isLaw(f, x.added) && f.Speech() {
 			return codecName(f)
 		}
 	}
@@ -112,23 +116,32 @@ func (x bridge) codec(answered []sdp.Format) string {
 }
 
 // taken judges an answer: back converts what the answerer sends where it took the law that was added, there what the
-// offerer sends where it took no other speech. drop and instead are what the answer to the offerer says in its place.
+// offerer sends where it took no other speech. drop and instead are what the answer to the offerer says in its place. The
+// answer may have given the law a number of its own (RFC 3264 section 6.1).
 func (x bridge) taken(answered []sdp.Format) (back, there *conversion, drop string, instead sdp.Format) {
-	took, others := false, false
-	for _, f := range answered {
-		took = took || f.Name == x.added.Name
-		others = others || f.Name != x.added.Name && f.Speech()
+	if !x.usable() {
+		return nil, nil, "", sdp.Format{}
 	}
-	if !x.usable() || !took {
+	others := false
+	var number uint8
+	for _, f := range answered {
+		n, ok := payloadType(f.Name)
+		if law := isLaw(f, x.added); law && ok && drop == "" {
+			drop, number = f.Name, n
+		} else if !law && f.Speech() {
+			others = true
+		}
+	}
+	if drop == "" {
 		return nil, nil, "", sdp.Format{}
 	}
 	toAdded, toOwn := rtp.MuToA(), rtp.AToMu()
 	if x.added.Encoding == muLaw.Encoding {
 		toAdded, toOwn = toOwn, toAdded
 	}
-	back = &conversion{x.added.payload, x.own.payload, toOwn}
+	back = &conversion{x.added.payload, number, x.own.payload, toOwn}
 	if others {
-		return back, nil, x.added.Name, sdp.Format{}
+		return back, nil, drop, sdp.Format{}
 	}
-	return back, &conversion{x.own.payload, x.added.payload, toAdded}, x.added.Name, x.own.Format
+	return back, &conversion{x.own.payload, x.own.payload, number, toAdded}, drop, x.own.Format
 }

@@ -210,10 +210,87 @@ func TestLawsUnderOtherNumbers(t *testing.T) {
 	}
 }
 
+// An answer may give the law that was added a number of its own, under which it then receives; what it sends may have either.
+func TestLawsAnsweredUnderOtherNumbers(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	offered, refusal := s.Offer(call.Customer, a.offer(gcm), plainLeg)
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	answered, refusal := s.Answer(call.Carrier, speaks(b.answer(offered, ""), "98 101", "rtpmap:98 PCMA/8000", "fmtp:98 x=1"))
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	if got := audioLine(t, answered); got != "0 101" || strings.Contains(string(answered), "98") {
+		t.Errorf("answered %s\n%s", got, answered)
+	}
+	a.learn(answered)
+	carries(t, a, b, 0, 98, rtp.MuToA())
+	carries(t, b, a, 8, 0, rtp.AToMu())
+	carries(t, b, a, 98, 0, rtp.AToMu())
+}
+
+// Either side may offer anew, and what it has in common with the other by then is not converted any more.
+func TestLawsInReoffers(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.extra, b.extra = "a=rtpmap:101 telephone-event/8000\r\n", "a=rtpmap:101 telephone-event/8000\r\n"
+	for i, tt := range []struct {
+		from, to        *phone
+		offer, answer   string
+		there, back     byte // what the offerer's and the answerer's law arrive as
+		thereIs, backIs *[256]byte
+	}{
+		{a, b, "0 101", "8 101", 8, 0, rtp.MuToA(), rtp.AToMu()},
+		{b, a, "8 101", "0 101", 0, 8, rtp.AToMu(), rtp.MuToA()},
+		{b, a, "8 101", "8 101", 8, 8, nil, nil},
+		{a, b, "0 8 101", "8 101", 8, 8, nil, nil},
+		{a, b, "8 101", "0 101", 0, 8, rtp.AToMu(), rtp.MuToA()},
+	} {
+		side := call.Customer
+		if tt.from == b {
+			side = call.Carrier
+		}
+		tt.from.version, tt.to.version = i+2, i+2
+		tt.from.formats, tt.to.formats = tt.offer, tt.answer
+		offered, refusal := s.Offer(side, tt.from.offer(""), plainLeg)
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		answered, refusal := s.Answer(side.Other(), tt.to.answer(offered, ""))
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		tt.from.learn(answered)
+		s.Confirm(call.Customer)
+		s.Confirm(call.Carrier)
+		for _, way := range []struct {
+			from, to *phone
+			payload  string
+			as       byte
+			table    *[256]byte
+		}{{tt.from, tt.to, tt.offer, tt.there, tt.thereIs}, {tt.to, tt.from, tt.answer, tt.back, tt.backIs}} {
+			if way.table != nil {
+				carries(t, way.from, way.to, way.payload[0]-'0', way.as, way.table)
+				continue
+			}
+			packet := way.from.packet("what both know")
+			packet[1] = way.as
+			way.from.write(way.from.rtp, packet, way.from.far)
+			if got := way.to.hearPacket(); !bytes.Equal(got, packet) {
+				t.Errorf("exchange %d: %x became %x", i, packet, got)
+			}
+		}
+	}
+}
+
 func TestConversionDoesNotAllocate(t *testing.T) {
 	x := newInProcess(t, 0, 0)
 	path := *x.from.path.Load()
-	path.convert = &conversion{0, 8, rtp.MuToA()}
+	path.convert = &conversion{0, 0, 8, rtp.MuToA()}
 	x.from.path.Store(&path)
 	if n := testing.AllocsPerRun(500, func() { x.from.receive(x.w, &x.from.pair.rtp, x.next(t), x.src) }); n != 0 {
 		t.Errorf("%v allocations a packet; want 0", n)
@@ -229,7 +306,7 @@ func BenchmarkConvert(b *testing.B) {
 	h := rtp.Header{SSRC: 7}
 	h.Put(packet)
 	h.Size = rtp.HeaderSize
-	c := &conversion{0, 8, rtp.MuToA()}
+	c := &conversion{0, 0, 8, rtp.MuToA()}
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := c.apply(packet, h); err != nil {

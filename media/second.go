@@ -67,7 +67,7 @@ func (lg *leg) turn(w *worker, p, far *path, h rtp.Header) {
 		lg.rank = rank
 		lg.in.next = call.MediaSample{SSRC: h.SSRC, PayloadType: h.PayloadType}
 		lg.far.out.next = lg.in.next
-		if c := p.convert; c != nil && h.PayloadType == c.from {
+		if c := p.convert; c != nil && c.takes(h.PayloadType) {
 			lg.far.out.next.PayloadType = c.to
 		}
 	}
