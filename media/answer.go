@@ -52,6 +52,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 		toFar.codec = ex.bridge.codec(r.formats)
 	}
 	near.policy = ex.policy
+	s.attach(near, toNear, far, toFar)
 	far.apply(toFar)
 	near.apply(toNear)
 	s.current, s.pending = ex, nil

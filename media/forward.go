@@ -35,8 +35,8 @@ type path struct {
 	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
 	// plain packets from forged ones in the counts. A frame of 0 means unknown.
 	frame, overhead int
-	// convert turns what comes from the peer into the law that the other one knows; nil for nothing.
-	convert *conversion
+	// detour is what else happens to what comes from the peer; nil for nothing.
+	detour *detour
 	// clockRate is the codec's, in Hz, and formats what payload types mean.
 	clockRate uint32
 	formats   []format
@@ -146,11 +146,9 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		lg.turn(w, p, far, h)
 	}
 	lg.account(w, p, h, len(b))
-	if c := p.convert; c != nil && c.takes(h.PayloadType) {
-		if c.apply(b, h) != nil {
-			w.stats.malformed.Add(1)
-			return
-		}
+	if d := p.detour; d != nil && d.take(w, b, h, src) != nil {
+		w.stats.malformed.Add(1)
+		return
 	}
 	lg.far.forward(w, far, b)
 }

@@ -30,7 +30,7 @@ func FuzzReceive(f *testing.F) {
 			p := *x.from.path.Load()
 			p.fax, p.mux = kind&3 == 2, kind&4 != 0 // the other leg stays with audio, as while a call is switched
 			if kind&8 != 0 {
-				p.convert = &conversion{0, 0, 8, rtp.MuToA()}
+				p.detour = newDetour(nil, &conversion{0, 0, 8, rtp.MuToA()})
 			}
 			if kind&16 != 0 {
 				p.before = p.receiver

@@ -290,7 +290,7 @@ func TestLawsInReoffers(t *testing.T) {
 func TestConversionDoesNotAllocate(t *testing.T) {
 	x := newInProcess(t, 0, 0)
 	path := *x.from.path.Load()
-	path.convert = &conversion{0, 0, 8, rtp.MuToA()}
+	path.detour = newDetour(nil, &conversion{0, 0, 8, rtp.MuToA()})
 	x.from.path.Store(&path)
 	if n := testing.AllocsPerRun(500, func() { x.from.receive(x.w, &x.from.pair.rtp, x.next(t), x.src) }); n != 0 {
 		t.Errorf("%v allocations a packet; want 0", n)

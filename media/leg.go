@@ -65,6 +65,8 @@ type applied struct {
 	ice *agent
 	// convert turns what the side sends into the law that the other side knows; nil for nothing.
 	convert *conversion
+	// tap is what is attached to what the side sends; nil for nothing.
+	tap Tap
 }
 
 // line is one of our crypto lines: a key, and the sender that uses it, made once the line is chosen. A fork
@@ -90,7 +92,7 @@ func (lg *leg) local() netip.AddrPort {
 func (lg *leg) apply(a *applied) {
 	old := lg.now
 	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
-		since: a.since, rate: a.rate, convert: a.convert, ice: a.ice, formats: a.formats, from: a.from, mutual: never}
+		since: a.since, rate: a.rate, detour: newDetour(a.tap, a.convert), ice: a.ice, formats: a.formats, from: a.from, mutual: never}
 	if lg.session.settled {
 		p.mutual = a.from
 	}
@@ -98,7 +100,7 @@ func (lg *leg) apply(a *applied) {
 	if old == nil {
 		lg.in, lg.out = newWay(lg.session.memory()), newWay(lg.session.memory())
 	}
-	p.muted = a.hold || !lg.confirmed && !mayHear(lg.policy, a.addr.Addr())
+	p.muted = lg.mutes(a)
 	if a.line != nil {
 		p.receiver, p.sender = a.in, a.line.sender
 		p.frame, p.overhead = plainFrame(a.codec), a.key.Overhead()+len(a.crypto.MKI)
@@ -121,6 +123,11 @@ func (lg *leg) apply(a *applied) {
 	lg.retire(a)
 	lg.now, lg.elsewhere = a, false
 	lg.path.Store(p)
+}
+
+// mutes reports whether nothing may be sent to the peer for now.
+func (lg *leg) mutes(a *applied) bool {
+	return a.hold || !lg.confirmed && !mayHear(lg.policy, a.addr.Addr())
 }
 
 // mayHear reports whether media may go to addr before the peer has proven to be there: without that a

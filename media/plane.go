@@ -58,6 +58,8 @@ type Config struct {
 	XDP string
 	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
 	DSCP int
+	// Attach attaches to the media of a call that begins, nil to leave it alone. It must not block. Default none.
+	Attach func(id call.ID, s *Session) Attachment
 	// SilenceTimeout is how long a side that promised packets may send none; default 60 s.
 	SilenceTimeout time.Duration
 	// DrainTime is how long ports rest after their call, and how long nobody must have sent to them, so that the

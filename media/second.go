@@ -43,11 +43,7 @@ const (
 // it ends the one before, on both ends of the way that the packet takes, and sends reports that are due.
 func (lg *leg) turn(w *worker, p, far *path, h rtp.Header) {
 	fresh, other := lg.second != w.second, lg.second == 0 || lg.ssrc != h.SSRC
-	if lg.second == 0 {
-		lg.in.begun, lg.far.out.begun = w.second, w.second
-		lg.beginSecond(w.second)
-	}
-	lg.pass(w.second, far)
+	lg.enter(w.second, far)
 	if other {
 		lg.ssrc = h.SSRC
 		lg.count.ssrc.Store(h.SSRC)
@@ -66,10 +62,7 @@ func (lg *leg) turn(w *worker, p, far *path, h rtp.Header) {
 	if rank > lg.rank {
 		lg.rank = rank
 		lg.in.next = call.MediaSample{SSRC: h.SSRC, PayloadType: h.PayloadType}
-		lg.far.out.next = lg.in.next
-		if c := p.convert; c != nil && c.takes(h.PayloadType) {
-			lg.far.out.next.PayloadType = c.to
-		}
+		lg.far.out.next = call.MediaSample{SSRC: h.SSRC, PayloadType: p.detour.leavesAs(h.PayloadType)}
 	}
 	// The time stamp of an event is the one at which it began.
 	if other || fresh && f.speech {
@@ -79,6 +72,16 @@ func (lg *leg) turn(w *worker, p, far *path, h rtp.Header) {
 		lg.reportTo(w, p)
 		lg.far.reportTo(w, far)
 	}
+}
+
+// enter begins the first second of what comes from the peer, or ends the one before.
+func (lg *leg) enter(second int64, far *path) {
+	if lg.second == 0 {
+		lg.in.begun, lg.far.out.begun = second, second
+		lg.beginSecond(second)
+		return
+	}
+	lg.pass(second, far)
 }
 
 // beginSecond begins a second of what comes from the peer.

@@ -21,7 +21,9 @@ type Session struct {
 	plane     *Plane
 	id        call.ID
 	onSilence func(side call.Side, spent bool)
-	sdpID     uint64
+	// attachment is nil for none.
+	attachment Attachment
+	sdpID      uint64
 	// ssrc and cname are who reports of our own are from (RFC 7022): neither tells anything of this node.
 	ssrc  uint32
 	cname string
@@ -69,6 +71,9 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 			return nil, call.Refuse(call.ReasonNodeFull, "no media ports are free")
 		}
 	}
+	if p.cfg.Attach != nil {
+		s.attachment = p.cfg.Attach(o.ID, s)
+	}
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
@@ -76,6 +81,7 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 	}
 	p.mu.Unlock()
 	if closed {
+		s.detach()
 		s.releasePorts()
 		return nil, call.Refuse(call.ReasonDraining, "media is shut down")
 	}
@@ -147,6 +153,7 @@ func (s *Session) Confirm(side call.Side) {
 		next := *p
 		next.muted = lg.now.hold
 		lg.path.Store(&next)
+		s.attachAgain()
 	}
 }
 
@@ -205,6 +212,7 @@ func (s *Session) Close() call.MediaReport {
 	if s.shut() {
 		// A packet on its way through the loop is still counted.
 		s.legs[call.Customer].loop.settle(s)
+		s.detach()
 		s.conclude()
 	}
 	return s.Report()
