@@ -24,6 +24,8 @@ type agent struct {
 	ours, theirs sdp.ICE
 	// username is what checks to us carry, and password what they are proven with.
 	username, password string
+	// refused says why an address may not be sent to, nil for one that may.
+	refused func(netip.AddrPort) error
 }
 
 // leavesAddressToICE reports whether a section must be answered with ICE or not at all.
@@ -49,7 +51,7 @@ func (s *Session) agentFor(lg *leg, r *remote) (*agent, *call.Refusal) {
 	if _, err := io.ReadFull(s.plane.rand, b[:]); err != nil {
 		return nil, call.Refuse(call.ReasonInternal, "media has no randomness")
 	}
-	a := &agent{theirs: r.ice, password: base64.RawStdEncoding.EncodeToString(b[6:])}
+	a := &agent{theirs: r.ice, password: base64.RawStdEncoding.EncodeToString(b[6:]), refused: s.plane.cfg.Egress.CheckPort}
 	a.ours = sdp.ICE{Fragment: base64.RawStdEncoding.EncodeToString(b[:6]), Password: sdp.Secret(a.password)}
 	a.username = a.ours.Fragment + ":" + r.ice.Fragment
 	return a, nil
@@ -109,7 +111,7 @@ func (lg *leg) nominate(p *path, s *socket, src netip.AddrPort, priority uint32)
 	if s.rtcp {
 		l = p.rtcp
 	}
-	if src == l.to || l.nominated > priority || lg.session.plane.cfg.Egress.CheckPort(src) != nil {
+	if src == l.to || l.nominated > priority || p.ice.refused(src) != nil {
 		return
 	}
 	l.nominated = priority
