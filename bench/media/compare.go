@@ -90,7 +90,7 @@ func (o *outcome) fault() error {
 
 // visit starts a system, sets calls up and measures their media.
 func (s settings) visit(system system, v variant) (got sample, out *outcome, err error) {
-	l, err := newLoad(v, s.place.Hosts)
+	l, err := newLoad(v, s.place)
 	defer l.close()
 	if err != nil {
 		return got, nil, err

@@ -26,10 +26,11 @@
 //
 // With -veth the load and the systems are in two network namespaces with a pair of veth between them, one queue on each
 // end, and addresses of their own; the namespaces have this process's number in their names and are removed at the end.
-// Checksums are not computed on the way, as on the loopback interface. -setup has the node's media plane in the load's
-// process in any case.
+// There the load sends whole frames, with checksums, through the transmit ring of an AF_XDP socket, for all systems alike:
+// from sockets it could send no more than 1,500 calls. It receives from sockets everywhere. What systems send has its
+// checksum left to the device, which has nothing to do. -setup has the node's media plane in the load's process in any case.
 //
 // Wanted are Linux with two processors, and for the peer Debian's rtpengine-daemon, which is left out where there is none.
-// -veth needs root and ip of iproute2; -xdp needs a kernel with AF_XDP and a node that has it. Without root, priorities
+// -veth needs root, ip of iproute2 and a kernel with AF_XDP (CONFIG_XDP_SOCKETS); -xdp needs a node that has it. Without root, priorities
 // and room in the load's sockets are what the system grants, and latency and loss suffer from other work.
 package main

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
-
-	"carillon/bench/party"
 )
 
 // The streams.
@@ -31,6 +29,7 @@ type load struct {
 	steps   [stepsInFrame][2][]*leg // by when and from which side they send
 	frame   uint64                  // of the streams, from 0
 	packets [2]*packets
+	frames  *frames // by which packets are sent; nil where they are sent from the sockets
 }
 
 // port is a socket of the load. A system has a port of its own for each leg, which finds the leg.
@@ -47,6 +46,8 @@ type leg struct {
 	peer *leg
 	port *port
 	to   unix.RawSockaddrInet4
+	head [frameHead]byte // of its frames
+	sum  uint32          // of what its checksums are made of beside the packet
 	// sent is when the last packets were sent, by frame; 0 once they have arrived.
 	sent  [window]int64
 	check *checker
@@ -54,9 +55,14 @@ type leg struct {
 	arrived int
 }
 
-func newLoad(v variant, hosts party.Hosts) (l *load, err error) {
+func newLoad(v variant, at place) (l *load, err error) {
 	l = &load{}
-	for side, host := range []string{hosts.Caller, hosts.Callee} {
+	if at.device != "" {
+		if l.frames, err = newFrames(loadDevice); err != nil {
+			return l, err
+		}
+	}
+	for side, host := range []string{at.Caller, at.Callee} {
 		if l.keys[side], err = newKey(v.suites[side]); err != nil {
 			return l, err
 		}
@@ -93,6 +99,9 @@ func openPort(host string) (*port, error) {
 }
 
 func (l *load) close() {
+	if l.frames != nil {
+		_ = l.frames.close()
+	}
 	for _, side := range l.sockets {
 		for _, p := range side {
 			_ = unix.Close(p.fd)
@@ -132,6 +141,8 @@ func (l *load) join(fars [2]far) error {
 			return fmt.Errorf("port %s is of two calls", at)
 		}
 		lg := &leg{side: side, port: p, to: sockaddr(at), check: check}
+		lg.head = head(p.local, at, headerSize+payloadSize+overheads[l.keys[side].suite])
+		lg.sum = words(lg.head[26:]) // from the addresses on
 		p.legs[at.Port()] = lg
 		legs[side] = lg
 		l.steps[step][side] = append(l.steps[step][side], lg)

@@ -81,7 +81,7 @@ func carries(t *testing.T, at place, system system, v variant) {
 // A packet that is not what was sent, or that comes again, is counted.
 func TestTake(t *testing.T) {
 	v := variant{suites: [2]string{gcm, gcm}}
-	l, err := newLoad(v, party.Loopback())
+	l, err := newLoad(v, loopback())
 	defer l.close()
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -21,6 +22,9 @@ const (
 	callerAddress = "10.77.0.20"
 	calleeAddress = "10.77.0.30"
 	networkBits   = "/24"
+	// Of addresses that whoever runs a network gives out.
+	loadMAC   = "\x02\x00\x0a\x4d\x00\x14"
+	systemMAC = "\x02\x00\x0a\x4d\x00\x0a"
 )
 
 // namespaces are two hosts and the wire between them: two network namespaces and a pair of veth(4) with one queue each.
@@ -30,8 +34,9 @@ type namespaces struct{ load, systems string }
 func newNamespaces(run int) (*namespaces, error) {
 	n := &namespaces{fmt.Sprintf("carillon-load-%d", run), fmt.Sprintf("carillon-systems-%d", run)}
 	queues := []string{"numrxqueues", "1", "numtxqueues", "1"}
-	pair := append([]string{"-n", n.load, "link", "add", loadDevice}, queues...)
-	pair = append(append(pair, "type", "veth", "peer", "name", systemDevice), queues...)
+	pair := append([]string{"-n", n.load, "link", "add", loadDevice, "address", net.HardwareAddr(loadMAC).String()}, queues...)
+	pair = append(pair, "type", "veth", "peer", "name", systemDevice, "address", net.HardwareAddr(systemMAC).String())
+	pair = append(pair, queues...)
 	for _, args := range [][]string{
 		{"netns", "add", n.load},
 		{"netns", "add", n.systems},

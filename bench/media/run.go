@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -140,6 +141,9 @@ func (e *engine) drive(edges chan<- func() error, begin, end func() error) error
 
 // send sends one packet on all legs of a burst, which share a socket.
 func (e *engine) send(legs []*leg, packet []byte) error {
+	if e.frames != nil {
+		return e.sendFrames(legs, packet)
+	}
 	for len(legs) > 0 {
 		n := min(len(legs), sendBatch)
 		now := time.Now().UnixNano()
@@ -159,6 +163,20 @@ func (e *engine) send(legs []*leg, packet []byte) error {
 			at += int(did)
 		}
 		legs = legs[n:]
+	}
+	return nil
+}
+
+func (e *engine) sendFrames(legs []*leg, packet []byte) error {
+	sum := words(packet)
+	for batch := range slices.Chunk(legs, frameBatch) {
+		now := time.Now().UnixNano()
+		for _, lg := range batch {
+			lg.sent[e.frame%window] = now
+		}
+		if err := e.frames.send(batch, packet, sum); err != nil {
+			return err
+		}
 	}
 	return nil
 }

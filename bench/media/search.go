@@ -33,7 +33,7 @@ func (s settings) searchAll(systems []system, v variant) error {
 
 // search raises the number by a fifth until it is missed twice in a row; limited says that the load was too slow for it.
 func (s settings) search(system system, v variant) (best int, limited bool, err error) {
-	l, err := newLoad(v, s.place.Hosts)
+	l, err := newLoad(v, s.place)
 	defer l.close()
 	if err != nil {
 		return 0, false, err

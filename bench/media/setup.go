@@ -68,7 +68,7 @@ func (s settings) setPlane(v variant) (time.Duration, error) {
 		return 0, err
 	}
 	defer p.Close()
-	l, err := newLoad(v, s.place.Hosts)
+	l, err := newLoad(v, s.place)
 	defer l.close()
 	if err != nil {
 		return 0, err
@@ -124,7 +124,7 @@ func (s settings) setPeer(v variant) (time.Duration, error) {
 	if err := r.start(v); err != nil {
 		return 0, err
 	}
-	l, err := newLoad(v, s.place.Hosts)
+	l, err := newLoad(v, s.place)
 	defer l.close()
 	if err != nil {
 		return 0, err

@@ -17,7 +17,7 @@ const mostGrowth = 1.1
 // endure has a system relay for long and looks at it ten times.
 func (s settings) endure(system system, v variant) error {
 	fmt.Printf("%s, %d calls, %v\n", v.name, s.calls, s.soak)
-	l, err := newLoad(v, s.place.Hosts)
+	l, err := newLoad(v, s.place)
 	defer l.close()
 	if err != nil {
 		return err
