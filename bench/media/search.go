@@ -31,7 +31,8 @@ func (s settings) searchAll(systems []system, v variant) error {
 	return nil
 }
 
-// search raises the number by a fifth until it is missed twice in a row; limited says that the load was too slow for it.
+// search raises the number by a fifth until it is missed twice in a row; limited says that the system
+// carried all that came of a higher one, which the load was too slow for.
 func (s settings) search(system system, v variant) (best int, limited bool, err error) {
 	l, err := newLoad(v, s.place)
 	defer l.close()
@@ -47,11 +48,12 @@ func (s settings) search(system system, v variant) (best int, limited bool, err 
 		if err != nil {
 			return best, false, err
 		}
-		carried := out.loss() < mostLoss && got.p99 < mostLatency && out.fault() == nil && !out.slow
+		within := out.loss() < mostLoss && got.p99 < mostLatency && out.fault() == nil
+		carried := within && !out.slow
 		fmt.Printf("  %-16s %6d: %s, %s, carried %v\n", system.name(), calls, got, out, carried)
 		if !carried {
 			misses++
-			limited = limited || out.slow
+			limited = limited || within
 			continue
 		}
 		best, misses, limited = calls, 0, false
