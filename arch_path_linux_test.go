@@ -33,7 +33,7 @@ var allowedOnPath = map[string]string{
 var signalling = map[string][]string{
 	"carillon/media.Config": nil, // nil for every field
 	"carillon/media.Plane":  nil,
-	"carillon/media.leg":    {"policy", "confirmed", "sdpID", "version", "told", "now", "since", "formats", "former", "lastRemote"},
+	"carillon/media.leg":    {"policy", "confirmed", "sdpID", "version", "told", "sections", "now", "since", "formats", "former", "elsewhere", "lastRemote"},
 	"carillon/media.Session": {
 		"plane", "id", "onSilence", "attachment", "mu", "closed", "past", "samples", "pending", "current", "settled", "timer", "silent", "guard",
 	},

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"testing"
 
+	"carillon/egress"
 	"carillon/rtp"
 	"carillon/srtp"
+	"carillon/stun"
 )
 
 // FuzzReceive hands a leg of every kind whatever may come from the network: nothing breaks, and nothing leaves a protected
@@ -36,8 +38,7 @@ func FuzzReceive(f *testing.F) {
 				p.before = p.receiver
 			}
 			if kind&3 == 3 {
-				p.ice = &agent{username: "ours:theirs", password: "password"}
-				x.from.session.plane = &Plane{}
+				p.ice = &agent{username: "ours:theirs", proof: stun.NewProof("password"), refused: egress.Policy{}.CheckPort}
 			}
 			x.from.path.Store(&p)
 			socket := &x.from.pair.rtp

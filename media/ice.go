@@ -22,8 +22,9 @@ const discard = 9
 // that could be used without ICE. A peer that has one is answered without ICE and sends from where it said, or is latched.
 type agent struct {
 	ours, theirs sdp.ICE
-	// username is what checks to us carry, and password what they are proven with.
-	username, password string
+	// username is what checks to us carry, and proof judges what they are proven with.
+	username string
+	proof    *stun.Proof
 	// refused says why an address may not be sent to, nil for one that may.
 	refused func(netip.AddrPort) error
 }
@@ -51,8 +52,9 @@ func (s *Session) agentFor(lg *leg, r *remote) (*agent, *call.Refusal) {
 	if _, err := io.ReadFull(s.plane.rand, b[:]); err != nil {
 		return nil, call.Refuse(call.ReasonInternal, "media has no randomness")
 	}
-	a := &agent{theirs: r.ice, password: base64.RawStdEncoding.EncodeToString(b[6:]), refused: s.plane.cfg.Egress.CheckPort}
-	a.ours = sdp.ICE{Fragment: base64.RawStdEncoding.EncodeToString(b[:6]), Password: sdp.Secret(a.password)}
+	password := base64.RawStdEncoding.EncodeToString(b[6:])
+	a := &agent{theirs: r.ice, proof: stun.NewProof(password), refused: s.plane.cfg.Egress.CheckPort}
+	a.ours = sdp.ICE{Fragment: base64.RawStdEncoding.EncodeToString(b[:6]), Password: sdp.Secret(password)}
 	a.username = a.ours.Fragment + ":" + r.ice.Fragment
 	return a, nil
 }
@@ -80,7 +82,7 @@ func (lg *leg) check(w *worker, p *path, s *socket, b []byte, src netip.AddrPort
 		w.stats.malformed.Add(1)
 		return
 	}
-	if string(r.Username) != p.ice.username || !r.Authentic(p.ice.password) {
+	if string(r.Username) != p.ice.username || !r.Authentic(p.ice.proof) {
 		lg.count.authFailures.Add(1)
 		w.stats.authFailures.Add(1)
 		return
@@ -88,11 +90,11 @@ func (lg *leg) check(w *worker, p *path, s *socket, b []byte, src netip.AddrPort
 	var answer []byte
 	switch {
 	case r.Unknown():
-		answer = r.AppendError(w.report[:0], stun.CodeUnknownAttribute, p.ice.password)
+		answer = r.AppendError(w.report[:0], stun.CodeUnknownAttribute, p.ice.proof)
 	case r.Controlled: // which is what we always are
-		answer = r.AppendError(w.report[:0], stun.CodeRoleConflict, p.ice.password)
+		answer = r.AppendError(w.report[:0], stun.CodeRoleConflict, p.ice.proof)
 	default:
-		answer = r.AppendSuccess(w.report[:0], src, p.ice.password)
+		answer = r.AppendSuccess(w.report[:0], src, p.ice.proof)
 		if r.UseCandidate {
 			lg.nominate(p, s, src, r.Priority)
 		}

@@ -36,7 +36,8 @@ type leg struct {
 	// lastRemote is the address that was in use at Close.
 	lastRemote netip.AddrPort
 
-	// The relay loop's part.
+	// The relay loop's part, on cache lines of its own.
+	_    [64]byte
 	path atomic.Pointer[path]
 	hearing
 	in, out way

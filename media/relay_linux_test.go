@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,29 @@ func boundTo(s *socket) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), err
 	}
 	return netip.AddrPort{}, err
+}
+
+// There is a loop for each processor, calls are spread over them evenly, and all that a packet of a call touches belongs to one.
+func TestCallsAreSpreadOverLoops(t *testing.T) {
+	if got := newPlane(t, func(c *Config) { c.Loops = 0 }).relay.size(); got != runtime.GOMAXPROCS(0) {
+		t.Errorf("%d loops; want %d", got, runtime.GOMAXPROCS(0))
+	}
+	p := newPlane(t, func(c *Config) { c.Loops = 3 })
+	calls := map[*loop]int{}
+	for range 12 {
+		s := open(t, p, call.Customer, plainLeg)
+		calls[s.legs[0].loop]++
+		for _, lg := range s.legs {
+			if lg.loop != s.legs[0].loop || lg.pair.loop != lg.loop || lg.loop.sockets.get(lg.pair.rtp.fd) != &lg.pair.rtp || lg.loop.sockets.get(lg.pair.rtcp.fd) != &lg.pair.rtcp {
+				t.Fatal("a call's sockets are of several loops")
+			}
+		}
+	}
+	for l, n := range calls {
+		if n != 4 {
+			t.Errorf("loop %p has %d of 12 calls; want 4", l, n)
+		}
+	}
 }
 
 // Out of file descriptors, a call is refused at once and the next one finds the plane as it was.

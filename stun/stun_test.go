@@ -38,7 +38,7 @@ func TestSampleRequest(t *testing.T) {
 	if string(r.Username) != "evtj:h6vY" || r.Priority != 0x6e0001ff || !r.Controlled || r.UseCandidate || r.Unknown() {
 		t.Errorf("read %+v", r)
 	}
-	if !r.Authentic(samplePassword) || r.Authentic(samplePassword+"x") || r.Authentic("") {
+	if !r.Authentic(NewProof(samplePassword)) || r.Authentic(NewProof(samplePassword+"x")) || r.Authentic(NewProof("")) {
 		t.Error("the password is not told from others")
 	}
 }
@@ -54,7 +54,7 @@ func TestAnswers(t *testing.T) {
 		{"192.0.2.1:32853", "002000080001a147e112a643"},
 		{"[2001:db8:1234:5678:11:2233:4455:6677]:32853", "002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9"},
 	} {
-		b := r.AppendSuccess([]byte("before"), netip.MustParseAddrPort(tt.from), samplePassword)[6:]
+		b := r.AppendSuccess([]byte("before"), netip.MustParseAddrPort(tt.from), NewProof(samplePassword))[6:]
 		if got := hex.EncodeToString(b); !strings.HasPrefix(got, "0101") || !strings.Contains(got, tt.mapped) || !bytes.Equal(b[4:20], sample(t)[4:20]) {
 			t.Errorf("answer to %s is %s; want %s in it", tt.from, got, tt.mapped)
 		}
@@ -62,7 +62,7 @@ func TestAnswers(t *testing.T) {
 	}
 	r.unknown, r.unknowns = [maxUnknownAttributes]uint16{0x0002, 0x7fff, 0x0099}, 3
 	for code, want := range map[int]string{CodeRoleConflict: "0009000400000457", CodeUnknownAttribute: "0009000400000414" + "000a000600027fff00990000"} {
-		b := r.AppendError(nil, code, samplePassword)
+		b := r.AppendError(nil, code, NewProof(samplePassword))
 		if got := hex.EncodeToString(b); !strings.HasPrefix(got, "0111") || !strings.Contains(got, want) {
 			t.Errorf("answer %d is %s; want %s in it", code, got, want)
 		}
@@ -90,7 +90,7 @@ func checkAnswer(t *testing.T, b []byte) {
 		}
 		at += 4 + (size+3)&^3
 	}
-	if !r.Authentic(samplePassword) {
+	if !r.Authentic(NewProof(samplePassword)) {
 		t.Error("the answer is not authentic")
 	}
 }
@@ -125,14 +125,14 @@ func TestRefused(t *testing.T) {
 	for i := range noFingerprint[:len(noFingerprint)-24] {
 		b := bytes.Clone(noFingerprint)
 		b[i] ^= 0x10
-		if r, err := Parse(b); err == nil && r.Authentic(samplePassword) {
+		if r, err := Parse(b); err == nil && r.Authentic(NewProof(samplePassword)) {
 			t.Errorf("octet %d changed: authentic", i)
 		}
 	}
 	// What stands behind the proof is nobody's word.
 	behind := append(bytes.Clone(noFingerprint), 0, 0x25, 0, 0)
 	behind[3] += 4
-	if r, err := Parse(behind); err != nil || r.UseCandidate || !r.Authentic(samplePassword) {
+	if r, err := Parse(behind); err != nil || r.UseCandidate || !r.Authentic(NewProof(samplePassword)) {
 		t.Errorf("an attribute behind the proof: %+v, %v", r, err)
 	}
 }
@@ -145,8 +145,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r.Authentic(samplePassword)
-		for _, out := range [][]byte{r.AppendSuccess(nil, netip.MustParseAddrPort("[::1]:9"), "x"), r.AppendError(nil, CodeUnknownAttribute, "x")} {
+		r.Authentic(NewProof(samplePassword))
+		for _, out := range [][]byte{r.AppendSuccess(nil, netip.MustParseAddrPort("[::1]:9"), NewProof("x")), r.AppendError(nil, CodeUnknownAttribute, NewProof("x"))} {
 			if len(out) > MaxAnswer || !Is(out) {
 				t.Fatalf("an answer of %d octets to %d", len(out), len(b))
 			}
