@@ -142,6 +142,28 @@ func TestDirectionsAreApart(t *testing.T) {
 	}
 }
 
+// What was handed over stays as it was, though the memory that it was collected in is the next call's.
+func TestSamplesOutliveTheCall(t *testing.T) {
+	x := converse(t, nil)
+	a := x.stream(x.a, x.b, 0)
+	x.run(150, all(a))
+	r := x.s.Close()
+	told := fmt.Sprintf("%+v", r.Samples)
+	p := x.s.plane
+	x.s = open(t, p, call.Customer, secureLeg)
+	x.a, x.b = newPhone(t, 9), newPhone(t, 10)
+	x.dial()
+	b := x.stream(x.b, x.a, 0)
+	x.run(150, all(b))
+	again := x.s.Close()
+	if got := fmt.Sprintf("%+v", r.Samples); got != told {
+		t.Errorf("the samples became\n%s; were\n%s", got, told)
+	}
+	if in := again.Samples[call.Customer].Received; in != nil || len(again.Samples[call.Carrier].Received) != 4 {
+		t.Errorf("the next call has %+v", again.Samples)
+	}
+}
+
 // A packet that was missed in one second and comes in the next is not lost, and the seconds make what the call makes.
 func TestLateOverTheSecond(t *testing.T) {
 	x := converse(t, nil)

@@ -16,7 +16,8 @@ const remembered = 64
 // Receiver keeps the account of one incoming stream (RFC 3550 appendices A.1, A.3, A.8). The zero value is
 // ready; a new SSRC begins a new stream and what the old one lost is kept. It is not safe for concurrent use.
 type Receiver struct {
-	rate      int64 // ticks of the payload's clock in a second; 0 stands for 8000
+	rate      int64         // ticks of the payload's clock in a second; 0 stands for 8000
+	tick      time.Duration // one of them, to the nanosecond; 0 stands for 8000 Hz
 	ssrc      uint32
 	started   bool
 	anew      bool   // the next packet's transit time is not to be compared with the last one's
@@ -44,7 +45,7 @@ func (r *Receiver) SetClockRate(hz uint32) {
 		hz = defaultRate
 	}
 	if old, rate := r.ticksPerSecond(), int64(hz); rate != old {
-		r.rate, r.anew = rate, true
+		r.rate, r.tick, r.anew = rate, time.Second/time.Duration(rate), true
 		r.jitter = r.jitter * rate / old // it is told in time
 	}
 }
@@ -172,7 +173,11 @@ func (r *Receiver) SSRC() uint32 { return r.ssrc }
 
 // Jitter returns the interarrival jitter of the current stream.
 func (r *Receiver) Jitter() time.Duration {
-	return time.Duration((r.jitter >> 4) * int64(time.Second) / r.ticksPerSecond())
+	tick := r.tick
+	if tick == 0 {
+		tick = time.Second / defaultRate
+	}
+	return time.Duration(r.jitter>>4) * tick // no division: it is asked with every packet
 }
 
 // Report returns the block for the current stream and begins the next interval. LastSR and Delay are left 0.
