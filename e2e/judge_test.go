@@ -43,11 +43,12 @@ type judge struct {
 	mu      sync.Mutex
 	keys    map[string][]agreedKey // in the order in which they were agreed on
 	reached map[string]int         // the last of the keys that was seen in use
+	proofs  map[string]string      // passwords of ICE, for both ways
 	strays  map[string]int         // what a test itself sends without protection, and how often that was seen
 }
 
 func newJudge(t *testing.T) *judge {
-	return &judge{t: t, keys: map[string][]agreedKey{}, reached: map[string]int{}, strays: map[string]int{}}
+	return &judge{t: t, keys: map[string][]agreedKey{}, reached: map[string]int{}, proofs: map[string]string{}, strays: map[string]int{}}
 }
 
 // agreedKey is one key with the place of the word whose first bit says that SRTCP is encrypted, counted from the end.
@@ -72,6 +73,13 @@ func (j *judge) learn(at netip.AddrPort, fromNode bool, suite string, keySalt []
 	j.keys[way(at, fromNode)] = append(j.keys[way(at, fromNode)], k)
 }
 
+// trust takes the password with which checks of ICE and their answers are proven.
+func (j *judge) trust(at netip.AddrPort, password string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.proofs[way(at, true)], j.proofs[way(at, false)] = password, password
+}
+
 // stray tells of a datagram that a test sends without protection.
 func (j *judge) stray(b []byte) {
 	j.mu.Lock()
@@ -80,11 +88,14 @@ func (j *judge) stray(b []byte) {
 }
 
 // fault says what is wrong with a datagram that crossed the customer's wire, "" for nothing: that is SRTP or SRTCP under
-// the key that its way is at, or under the one agreed on next.
+// the key that its way is at, or under the one agreed on next, or a check of ICE that is proven.
 func (j *judge) fault(at netip.AddrPort, fromNode bool, b []byte) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	name := way(at, fromNode)
+	if password := j.proofs[name]; password != "" && stunProven(b, password) {
+		return ""
+	}
 	fault := "is not authentic under any key of the call"
 	for i := len(j.keys[name]) - 1; i >= 0; i-- {
 		wrong, authentic := j.keys[name][i].fault(b)
@@ -207,6 +218,11 @@ func TestJudge(t *testing.T) {
 		check("the new key", true, at, true, protect(two, packet()))
 		check("the old key again", false, at, true, protect(one, packet()))
 		check("reports under the old key", false, reports, true, protectReport(one, report))
+		check("a check of ICE", false, at, true, stunCheck("x:y", "password"))
+		j.trust(at, "password")
+		check("a check of ICE with the password", true, at, true, stunCheck("x:y", "password"))
+		check("a check of ICE with another one", false, at, true, stunCheck("x:y", "another"))
+		check("STUN without proof", false, at, true, stunCheck("x:y", "password")[:40])
 		stray := packet()
 		j.stray(stray)
 		check("a stray of the customer's", true, at, false, stray)

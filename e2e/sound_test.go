@@ -37,6 +37,7 @@ type sound struct {
 	version   int
 	direction string
 	others    []string // m= lines of further sections
+	ice       bool     // it can be found by ICE alone
 	held      bool     // the address in descriptions is the unspecified one
 	stop      chan struct{}
 	running   sync.WaitGroup
@@ -123,8 +124,8 @@ func (s *sound) inTheClear() []byte { return s.describe(false) }
 func (s *sound) describe(secure bool) []byte {
 	s.version++
 	ip := s.rtp.LocalAddr().(*net.UDPAddr).IP
-	connection := ip
-	if s.held {
+	connection, port := ip, s.at().Port()
+	if s.held || s.ice {
 		connection = net.IPv4zero
 	}
 	profile, crypto := "RTP/AVP", ""
@@ -134,11 +135,15 @@ func (s *sound) describe(secure bool) []byte {
 	if s.direction != "" {
 		crypto += "a=" + s.direction + "\r\n"
 	}
+	if s.ice {
+		crypto += "a=ice-ufrag:phone\r\na=ice-pwd:the phone's own password of ICE\r\n"
+		port = 9 // RFC 8840 section 4.1.1
+	}
 	for _, line := range s.others {
 		crypto += line + "\r\n"
 	}
 	return fmt.Appendf(nil, "v=0\r\no=- 1 %d IN %s %s\r\ns=-\r\nc=IN %s %s\r\nt=0 0\r\nm=audio %d %s %d\r\n%s",
-		s.version, network(ip), ip, network(connection), connection, s.at().Port(), profile, s.format, crypto)
+		s.version, network(ip), ip, network(connection), connection, port, profile, s.format, crypto)
 }
 
 // answer describes the sound in answer to an offer whose line with this tag is taken.
