@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"carillon/config"
 	"carillon/phone"
@@ -22,6 +24,8 @@ func TestPortsRunOut(t *testing.T) {
 	w.carrier("upstream", answer, "+1212")
 	c := w.connector(false)
 	caller := w.phone(phone.Config{})
+	caller.Handle(func(in *phone.Incoming) { t.Errorf("%s rings without ports", in.From) })
+	w.originate(c, route(caller.Addr(), 1, "UDP"))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range 3 {
@@ -37,6 +41,9 @@ func TestPortsRunOut(t *testing.T) {
 		var refused *phone.Failure
 		if !errors.As(err, &refused) || refused.Status != 503 || !strings.Contains(refused.Reason, "Q.850") {
 			t.Errorf("a call without ports: %v", err)
+		}
+		if _, err = w.ring(ctx, customerNumber); !errors.As(err, &refused) || refused.Status != 503 {
+			t.Errorf("a call from the carrier without ports: %v", err)
 		}
 		if err := first.Hangup(ctx); err != nil {
 			t.Fatal(err)
@@ -64,4 +71,56 @@ func (w *world) metrics() string {
 		w.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestSilentCall: a call whose media stop although they were promised is ended after the time for it, towards both sides; not
+// while a side still sends reports, and not while it is on hold.
+func TestSilentCall(t *testing.T) {
+	t.Parallel()
+	const timeout = time.Second
+	w := newWorld(t, func(c *config.Config) { c.MediaSilence = timeout })
+	c := w.connector(false)
+	connect := func(name string) *party {
+		conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, net.UDPAddrFromAddrPort(w.target(transport.UDP)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newParty(t, name, "UDP", conn)
+	}
+	carrier, customer := connect("carrier"), connect("customer")
+	w.must("carrier", "put", "plain", "--prefix", "+1212", "--target", "sip:"+carrier.conn.LocalAddr().String()+";transport=udp")
+	customer.from("sip:"+customerNumber+"@"+c.host, "sip:"+outsideNumber+"@"+c.host)
+	near, far := plainSound(t), plainSound(t)
+	customer.send("INVITE", near.sdp())
+	m := carrier.await("INVITE")
+	far.learn(m.body)
+	carrier.answer(m, 200, far.sdp())
+	near.learn(customer.final("INVITE", 200).body)
+	carrier.await("ACK")
+	talk(near, far)
+	goesOn := func(when string) {
+		t.Helper()
+		select {
+		case m := <-carrier.in:
+			t.Fatalf("%s the carrier got %s", when, m.start)
+		case m := <-customer.in:
+			t.Fatalf("%s the customer got %s", when, m.start)
+		case <-time.After(2 * timeout):
+		}
+	}
+	near.only("reports")
+	far.only("voice")
+	goesOn("with reports of one side and voice of the other")
+	near.only("")
+	near.direction, far.direction = "sendonly", "recvonly"
+	reoffer(t, customer, carrier, near, far)
+	far.play(false)
+	goesOn("held by the customer")
+	near.direction, far.direction = "", ""
+	reoffer(t, customer, carrier, near, far)
+	customer.answer(customer.await("BYE"), 200, nil)
+	carrier.answer(carrier.await("BYE"), 200, nil)
+	if r := w.records(c, 1)[0]; r.Reason != "media_silence" || !strings.Contains(r.Sentence, "carrier side") {
+		t.Errorf("the record says %s: %s", r.Reason, r.Sentence)
+	}
 }

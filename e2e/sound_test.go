@@ -47,9 +47,9 @@ type sound struct {
 	nodeKey string
 	far     netip.AddrPort
 	sends   bool
-	mute    bool // sends no reports
-	format  byte // payload type: 0 for mu-law, 8 for A-law
-	said    int  // packets sent
+	kind    string // what it sends: "voice", "reports", or "" for both
+	format  byte   // payload type: 0 for mu-law, 8 for A-law
+	said    int    // packets sent
 	heard   int
 	reports int
 	foreign int  // packets that were none of the other party's
@@ -213,6 +213,13 @@ func (s *sound) play(on bool) {
 	s.sends = on
 }
 
+// only has it send one kind of packets.
+func (s *sound) only(kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kind = kind
+}
+
 func (s *sound) send() {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -233,7 +240,7 @@ func (s *sound) send() {
 		packet = append(packet, bytes.Repeat([]byte{rtp.MuLaw(loud)}, 160)...)
 		report := rtp.AppendCNAME(rtp.AppendSR(nil, ssrc, rtp.SenderInfo{NTP: rtp.NTPTime(time.Now()), RTP: n * 160, Packets: n}), ssrc, "party")
 		s.mu.Lock()
-		sends, far, mute := s.sends, s.far, s.mute
+		sends, far, kind := s.sends, s.far, s.kind
 		if sends && s.out != nil {
 			packet, _ = s.out.EncryptRTP(nil, packet, nil)
 			report, _ = s.out.EncryptRTCP(nil, report, nil)
@@ -245,8 +252,10 @@ func (s *sound) send() {
 		s.mu.Lock()
 		s.said++
 		s.mu.Unlock()
-		_, _ = s.rtp.WriteToUDPAddrPort(packet, far)
-		if n%10 == 0 && !mute {
+		if kind != "reports" {
+			_, _ = s.rtp.WriteToUDPAddrPort(packet, far)
+		}
+		if n%10 == 0 && kind != "voice" {
 			_, _ = s.rtcp.WriteToUDPAddrPort(report, netip.AddrPortFrom(far.Addr(), far.Port()+1))
 		}
 	}

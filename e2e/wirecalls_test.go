@@ -421,9 +421,7 @@ func (x *wired) toggled(t *testing.T) {
 func (x *wired) beginQuietCall(t *testing.T) func(*testing.T) {
 	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
 	near, far := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
-	far.mu.Lock()
-	far.mute = true
-	far.mu.Unlock()
+	far.only("voice")
 	customer.send("INVITE", near.sdp())
 	m := carrier.await("INVITE")
 	far.learn(m.body)
