@@ -91,6 +91,9 @@ func TestPlainLatchBehindNAT(t *testing.T) {
 	dial(s, a, b, suites{"", ""}, plainLeg)
 	b.send("nowhere to go")
 	a.hearNothing()
+	if st := p.Stats(); st.Muted != 1 || st.Sent != 0 {
+		t.Errorf("%d packets went to an address that cannot be theirs", st.Sent)
+	}
 	a.send("here I am")
 	b.hear("here I am")
 	talk(a, b)

@@ -284,6 +284,47 @@ func TestHoldByAddress(t *testing.T) {
 	talk(a, b)
 }
 
+// A side that holds by its address hears nothing, not even where its own packets tell where it is, until it resumes.
+func TestHoldByAddressWhileSending(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
+	s.Confirm(call.Customer)
+	talk(a, b)
+	a.connAddr, a.version = "0.0.0.0", 2
+	offered, refusal := s.Offer(call.Customer, a.offer(gcm), plainLeg)
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	answered, refusal := s.Answer(call.Carrier, b.offer(""))
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	a.learn(answered)
+	if !strings.Contains(string(offered), "c=IN IP4 0.0.0.0") {
+		t.Errorf("the carrier is offered\n%s", offered)
+	}
+	for range 2 {
+		a.send("music")
+		b.hear("music")
+		a.sendReport("alice")
+		b.hearReport("alice")
+		b.send("unheard")
+		b.sendReport("unheard")
+		a.hearNothing()
+		if a.count(a.rtcp) != 0 {
+			t.Error("a side on hold got a report")
+		}
+		s.Confirm(call.Customer) // the ACK of the hold ends no hold
+	}
+	a.connAddr, a.version = "127.0.0.1", 3
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
+	talk(a, b)
+	b.sendReport("bob")
+	a.hearReport("bob")
+}
+
 func TestHoldUntilConfirmed(t *testing.T) {
 	p := newPlane(t, nil)
 	elsewhere := plainLeg
@@ -321,6 +362,37 @@ func TestMuxOnOneLegOnly(t *testing.T) {
 	b.hearReport("alice")
 	b.sendReport("bob")
 	a.hearReport("bob")
+}
+
+// Sharing a port is offered to nobody whose other side did not offer it, and is no more agreed on when an answer has it all
+// the same; a re-offer may begin and end it.
+func TestMuxComesAndGoes(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	for i, mux := range []bool{false, true, false} {
+		a.mux, a.version = mux, i+1
+		b.mux = true
+		offered, refusal := s.Offer(call.Customer, a.offer(gcm), plainLeg)
+		if refusal != nil || strings.Contains(string(offered), "rtcp-mux") != mux {
+			t.Fatalf("mux %v: %v, offered\n%s", mux, refusal, offered)
+		}
+		answer := b.answer(offered, "")
+		b.mux = mux
+		if !mux { // where its reports are then
+			answer = append(answer, fmt.Sprintf("a=rtcp:%d\r\n", port(b.rtcp))...)
+		}
+		answered, refusal := s.Answer(call.Carrier, answer)
+		if refusal != nil || strings.Contains(string(answered), "rtcp-mux") != mux {
+			t.Fatalf("mux %v: %v, answered\n%s", mux, refusal, answered)
+		}
+		a.learn(answered)
+		talk(a, b)
+		a.sendReport("alice")
+		b.hearReport("alice")
+		b.sendReport("bob")
+		a.hearReport("bob")
+	}
 }
 
 // A peer whose crypto line names a master key identifier puts it into each packet (RFC 3711 section 3.1).
