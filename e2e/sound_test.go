@@ -43,6 +43,7 @@ type sound struct {
 	running   sync.WaitGroup
 
 	mu      sync.Mutex
+	mux     bool // reports share the port of RTP
 	out, in *pion.Context
 	nodeKey string
 	far     netip.AddrPort
@@ -76,8 +77,8 @@ func newSound(t *testing.T, j *judge, ip, suite string) *sound {
 		}
 	}
 	s.running.Go(s.send)
-	s.running.Go(func() { s.listen(s.rtp, &s.heard) })
-	s.running.Go(func() { s.listen(s.rtcp, &s.reports) })
+	s.running.Go(func() { s.listen(s.rtp) })
+	s.running.Go(func() { s.listen(s.rtcp) })
 	t.Cleanup(s.close)
 	s.rekey()
 	return s
@@ -138,6 +139,9 @@ func (s *sound) describe(secure bool) []byte {
 	if s.ice {
 		crypto += "a=ice-ufrag:phone\r\na=ice-pwd:the phone's own password of ICE\r\n"
 		port = 9 // RFC 8840 section 4.1.1
+	}
+	if s.mux {
+		crypto += "a=rtcp-mux\r\n"
 	}
 	for _, line := range s.others {
 		crypto += line + "\r\n"
@@ -213,6 +217,13 @@ func (s *sound) play(on bool) {
 	s.sends = on
 }
 
+// share has reports use the port of RTP, or not.
+func (s *sound) share(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mux = on
+}
+
 // only has it send one kind of packets.
 func (s *sound) only(kind string) {
 	s.mu.Lock()
@@ -240,7 +251,7 @@ func (s *sound) send() {
 		packet = append(packet, bytes.Repeat([]byte{rtp.MuLaw(loud)}, 160)...)
 		report := rtp.AppendCNAME(rtp.AppendSR(nil, ssrc, rtp.SenderInfo{NTP: rtp.NTPTime(time.Now()), RTP: n * 160, Packets: n}), ssrc, "party")
 		s.mu.Lock()
-		sends, far, kind := s.sends, s.far, s.kind
+		sends, far, kind, mux := s.sends, s.far, s.kind, s.mux
 		if sends && s.out != nil {
 			packet, _ = s.out.EncryptRTP(nil, packet, nil)
 			report, _ = s.out.EncryptRTCP(nil, report, nil)
@@ -255,40 +266,51 @@ func (s *sound) send() {
 		if kind != "reports" {
 			_, _ = s.rtp.WriteToUDPAddrPort(packet, far)
 		}
-		if n%10 == 0 && kind != "voice" {
+		switch {
+		case n%10 != 0 || kind == "voice":
+		case mux:
+			_, _ = s.rtp.WriteToUDPAddrPort(report, far)
+		default:
 			_, _ = s.rtcp.WriteToUDPAddrPort(report, netip.AddrPortFrom(far.Addr(), far.Port()+1))
 		}
 	}
 }
 
 // listen counts what can be understood.
-func (s *sound) listen(conn *net.UDPConn, count *int) {
+func (s *sound) listen(conn *net.UDPConn) {
 	buf := make([]byte, 4096)
 	for {
 		n, _, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return
 		}
-		s.mu.Lock()
-		b := bytes.Clone(buf[:n])
-		switch {
-		case s.in == nil:
-		case conn == s.rtcp:
-			b, err = s.in.DecryptRTCP(nil, b, nil)
-		default:
-			b, err = s.in.DecryptRTP(nil, b, nil)
-		}
-		switch {
-		case err != nil || s.suite != "" && s.in == nil: // nothing that can be understood
-		case conn == s.rtp && !isTone(b):
-			s.foreign++
-		default:
-			*count++
-			if conn == s.rtp {
-				s.last = b[1] & 0x7f
-			}
-		}
-		s.mu.Unlock()
+		s.hear(bytes.Clone(buf[:n]), conn == s.rtcp)
+	}
+}
+
+func (s *sound) hear(b []byte, report bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	report = report || s.mux && rtp.IsRTCP(b)
+	switch {
+	case s.in == nil && s.suite != "":
+		return // nothing can be understood
+	case s.in == nil:
+	case report:
+		b, err = s.in.DecryptRTCP(nil, b, nil)
+	default:
+		b, err = s.in.DecryptRTP(nil, b, nil)
+	}
+	switch {
+	case err != nil:
+	case report:
+		s.reports++
+	case !isTone(b):
+		s.foreign++
+	default:
+		s.heard++
+		s.last = b[1] & 0x7f
 	}
 }
 

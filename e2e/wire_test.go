@@ -344,7 +344,7 @@ func (x *wired) showAll(t *testing.T) {
 		do   func(*testing.T)
 	}{
 		{"a call, held and changed", x.heldCall}, {"a call from the carrier, held and changed", x.heldCallIn}, {"ringing", x.ringing}, {"ringing at the customer", x.ringingIn},
-		{"T.38", x.faxCall}, {"T.38 from the first", x.faxFromTheFirst}, {"another law", x.lawCall}, {"IPv6", x.sixCall}, {"ICE", x.iceCall}, {"without protection", x.strays},
+		{"T.38", x.faxCall}, {"T.38 from the first", x.faxFromTheFirst}, {"another law", x.lawCall}, {"IPv6", x.sixCall}, {"ICE", x.iceCall}, {"one port", x.muxCall}, {"without protection", x.strays},
 		{"late offer", x.lateOffer}, {"late offer of the customer", x.lateOfferIn},
 		{"late offer answered in the clear", x.lateOfferInTheClear}, {"late offer in the clear", x.lateOfferInTheClearIn},
 		{"a call, transferred", x.transferredCall}, {"a call, taken over", x.takenCall}, {"two calls, joined", x.joinedCalls}, {"failover to another carrier", x.failover},

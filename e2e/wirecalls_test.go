@@ -208,6 +208,19 @@ func (x *wired) sixCall(t *testing.T) {
 	}
 }
 
+// Reports share the port of RTP on the customer's leg alone.
+func (x *wired) muxCall(t *testing.T) {
+	near := x.sound(t, "AES_256_CM_HMAC_SHA1_80")
+	near.share(true)
+	customer, carrier, near, far := x.connect(t, x.customer(t), near)
+	reoffer(t, carrier, customer, far, near)
+	both(near, far, "offered again")
+	near.share(false)
+	reoffer(t, customer, carrier, near, far)
+	both(near, far, "on two ports")
+	hangUp(customer, carrier, near, far)
+}
+
 // strays are what a customer sends in the clear, by mistake or by somebody who sits on its machine, before, in and after a
 // call, from its own ports and from others: none of it comes out anywhere, and none is answered.
 func (x *wired) strays(t *testing.T) {

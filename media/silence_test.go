@@ -80,6 +80,14 @@ func TestSilence(t *testing.T) {
 	want("then it counts", call.Customer)
 	s.Close()
 
+	s, a, b = start("", "")
+	fake.Advance(50 * time.Second)
+	a.version++
+	dial(s, a, b, suites{"", ""}, plainLeg)
+	fake.Advance(11 * time.Second)
+	want("a promise that is made again gives no more time", call.Customer)
+	s.Close()
+
 	s, _, _ = start("", "")
 	s.Close()
 	fake.Advance(10 * time.Minute)

@@ -238,3 +238,47 @@ func TestFamiliesAreBridged(t *testing.T) {
 		t.Errorf("carrier's media at %v, %d sent in the clear to the customer", at, r.Legs[call.Customer].PlainSent)
 	}
 }
+
+// The unspecified address of IPv6 asks for hold like that of IPv4, and each side is told in its own family.
+func TestHoldAcrossFamilies(t *testing.T) {
+	p := newPlane(t, func(c *Config) {
+		c.IPs = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")}
+	})
+	six := plainLeg
+	six.Signalling = netip.MustParseAddr("::1")
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	b.rtp, b.rtcp, b.connAddr = listen6(t), listen6(t), "::1"
+	s := open(t, p, call.Customer, plainLeg)
+	offered, refusal := s.Offer(call.Customer, a.offer(""), six)
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	inSix := func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "IN IP4", "IN IP6")) }
+	answered, refusal := s.Answer(call.Carrier, inSix(b.answer(offered, "")))
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	a.learn(answered)
+	s.Confirm(call.Carrier)
+	talk(a, b)
+	for _, tt := range []struct{ address, told string }{{"::", "c=IN IP4 0.0.0.0"}, {"::1", "c=IN IP4 127.0.0.1"}} {
+		b.connAddr, b.version = tt.address, b.version+1
+		offered, refusal := s.Offer(call.Carrier, inSix(b.offer("")), plainLeg)
+		if refusal != nil || !strings.Contains(string(offered), tt.told) {
+			t.Fatalf("%s: %v, offered\n%s", tt.address, refusal, offered)
+		}
+		answered, refusal := s.Answer(call.Customer, a.offer(""))
+		if refusal != nil || !strings.Contains(string(answered), "c=IN IP6 ::1") {
+			t.Fatalf("%s: %v, answered\n%s", tt.address, refusal, answered)
+		}
+		if tt.address == "::" {
+			before := p.Stats()
+			a.send("unheard")
+			b.hearNothing()
+			if st := p.Stats(); st.Muted != before.Muted+1 || st.Sent != before.Sent {
+				t.Errorf("%d packets went to a side on hold", st.Sent-before.Sent)
+			}
+		}
+	}
+	talk(a, b)
+}
