@@ -278,6 +278,13 @@ func TestNextTargetOnAnotherFamily(t *testing.T) {
 		if refusal != nil || !strings.Contains(string(out), tt.want) {
 			t.Errorf("to %v: %v\n%s\nwant %s", tt.to.Signalling, refusal, out, tt.want)
 		}
+		if got := p.Stats().PortsInUse; got != 4 {
+			t.Errorf("to %v: %d ports in use; want 4", tt.to.Signalling, got)
+		}
+	}
+	s.Close()
+	if got := p.Stats().PortsInUse; got != 0 {
+		t.Errorf("%d ports in use after the call", got)
 	}
 }
 

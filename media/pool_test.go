@@ -1,6 +1,7 @@
 package media
 
 import (
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -98,6 +99,59 @@ func TestPortsRestWhileSomebodySends(t *testing.T) {
 		a.send("and again")
 		before++
 		until(t, "the datagram is dropped", func() bool { return p.Stats().Unready == before+1 })
+	}
+}
+
+// Among pairs that all wait for a call, those that somebody sends to are passed over.
+func TestIdlePortsThatAreSentToArePassedOver(t *testing.T) {
+	p, fake := smallPlane(t, 6, 1)
+	a := newPhone(t, 1)
+	first, second, third := open(t, p, call.Customer, plainLeg), open(t, p, call.Customer, plainLeg), open(t, p, call.Customer, plainLeg)
+	loud := first.legs[call.Customer].pair
+	for _, s := range []*Session{first, second, third} {
+		s.Close()
+	}
+	fake.Advance(DefaultDrainTime)
+	if st := p.Stats(); st.PortsIdle != 12 {
+		t.Fatalf("stats %+v; want all ports idle", st)
+	}
+	for range 20 {
+		before := p.Stats().Unready
+		a.write(a.rtp, a.packet("for the last call"), loud.rtp.local)
+		until(t, "the datagram is dropped", func() bool { return p.Stats().Unready == before+1 })
+		one, two := open(t, p, call.Customer, plainLeg), open(t, p, call.Customer, plainLeg)
+		if slices.Contains(append(pairsOf(one), pairsOf(two)...), loud) {
+			t.Fatal("a call was given the pair that is sent to")
+		}
+		one.Close()
+		two.Close()
+		fake.Advance(DefaultDrainTime)
+	}
+	if p.Stats().PortsStrayed == 0 {
+		t.Error("the pair was never looked at")
+	}
+}
+
+// A pair whose upper port another program has is not taken, and its lower one is left to whoever wants it.
+func TestHalfAPairLeaksNothing(t *testing.T) {
+	p, _ := smallPlane(t, 2, 1)
+	files := countFiles(t)
+	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 23501})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, refusal := p.Open(call.Open{ID: "half", Leg: plainLeg}); reason(refusal) != call.ReasonNodeFull {
+			t.Fatalf("a call on a pair and a half: %v; want %v", refusal, call.ReasonNodeFull)
+		}
+	}
+	lower, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 23500})
+	if err != nil {
+		t.Fatalf("the lower port is still held: %v", err)
+	}
+	_, _ = lower.Close(), taken.Close()
+	if got := countFiles(t); got > files+2 { // of the pair that is whole
+		t.Errorf("%d files are open after %d", got, files)
 	}
 }
 

@@ -195,12 +195,18 @@ func dialHeld(s *Session, a, b *phone) {
 func TestPortsDrainByTheClock(t *testing.T) {
 	fake := clocktest.New()
 	p := newPlane(t, func(c *Config) { c.Clock = fake })
+	late := open(t, p, call.Customer, plainLeg)
 	open(t, p, call.Customer, plainLeg).Close()
 	fake.Advance(DefaultDrainTime - time.Millisecond)
-	if st := p.Stats(); st.PortsDraining != 4 {
-		t.Errorf("draining %d; want 4", st.PortsDraining)
+	late.Close()
+	if st := p.Stats(); st.PortsDraining != 8 {
+		t.Errorf("draining %d; want 8", st.PortsDraining)
 	}
 	fake.Advance(time.Millisecond)
+	if st := p.Stats(); st.PortsDraining != 4 {
+		t.Errorf("draining %d, when one call ended a moment ago; want 4", st.PortsDraining)
+	}
+	fake.Advance(DefaultDrainTime - time.Millisecond)
 	deadline := time.Now().Add(patience)
 	for p.Stats().PortsDraining > 0 {
 		if time.Now().After(deadline) {

@@ -17,10 +17,12 @@ func FuzzVerbs(f *testing.F) {
 		a.sdp("RTP/AVP"), a.offer(gcm), moved.offer("AES_CM_128_HMAC_SHA1_80"), b.sdp("RTP/AVP"),
 		[]byte("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 0\r\n"), []byte("rubbish"),
 		b.sdp("RTP/SAVP", "1 AEAD_AES_128_GCM inline:"+a.offerKey(), "3 AES_CM_128_HMAC_SHA1_80 inline:"+moved.offerKey()),
+		append(a.sdp("RTP/AVP"), "m=video 4000 RTP/AVP 96\r\nm=audio 4002 RTP/AVP 8\r\n"...), b.fax(),
 	}
 	legs := []call.Leg{plainLeg, secureLeg, offerLeg, {SRTP: call.SRTPOffer, HoldUntilConfirmed: true}}
 	f.Add([]byte{0x00, 0x01, 0x11, 0x06, 0x02, 0x03, 0x00, 0x11, 0x06, 0x04})
 	f.Add([]byte{0x10, 0x00, 0x01, 0x01, 0x20, 0x00, 0x05, 0x01})
+	f.Add([]byte{0x00, 0x00, 0x07, 0x0a, 0x07, 0x06, 0x00, 0x00, 0x00, 0x0a, 0x07, 0x00, 0x08})
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		if len(ops) == 0 {
 			return
@@ -31,16 +33,29 @@ func FuzzVerbs(f *testing.F) {
 			return // ports of earlier rounds still drain
 		}
 		defer s.Close()
+		var sections [2]int // of what each side was told last
 		for i := 1; i+1 < len(ops) && i < 64; i += 2 {
 			side, body := call.Side(ops[i]>>3&1), bodies[int(ops[i+1])%len(bodies)]
 			to := legs[int(ops[i]>>4)%len(legs)]
 			switch ops[i] & 7 {
 			case 0, 1:
-				if out, refusal := s.Offer(side, body, to); refusal == nil && strings.Contains(string(out), "inline:") && !to.SecureSignalling {
+				out, refusal := s.Offer(side, body, to)
+				if refusal != nil {
+					break
+				}
+				if strings.Contains(string(out), "inline:") && !to.SecureSignalling {
 					t.Fatal("a key was written for signalling in the clear")
 				}
+				n := len(kinds(out))
+				if told := &sections[side.Other()]; n < *told {
+					t.Fatalf("offered %d sections after %d", n, *told)
+				} else {
+					*told = n
+				}
 			case 2, 3, 4:
-				_, _ = s.Answer(side, body)
+				if out, refusal := s.Answer(side, body); refusal == nil {
+					sections[side.Other()] = len(kinds(out))
+				}
 			case 5:
 				s.Reject()
 			case 6:
