@@ -101,6 +101,20 @@ func TestStrangersArePoliced(t *testing.T) {
 	if got := r.AuthFailures + r.Replays; got != MaxStrangerRate || r.Policed != 500-MaxStrangerRate {
 		t.Errorf("%d were examined, %d policed; want %d and the rest", got, r.Policed, MaxStrangerRate)
 	}
+	// So do forged reports.
+	clock.Advance(time.Second)
+	foreign := newPhone(t, 9) // whose key is another
+	foreign.rekey(gcm)
+	forgery, err := foreign.out.EncryptRTCP(nil, rtp.AppendRR(nil, 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	burst(t, p, 500, func(int) { stranger.write(stranger.rtcp, forgery, netip.AddrPortFrom(a.far.Addr(), a.far.Port()+1)) })
+	if now := s.Report().Legs[call.Customer]; now.AuthFailures-r.AuthFailures != MaxStrangerRate || now.Policed-r.Policed != 500-MaxStrangerRate {
+		t.Errorf("%d reports were examined, %d policed; want %d and the rest", now.AuthFailures-r.AuthFailures, now.Policed-r.Policed, MaxStrangerRate)
+	}
+	a.sendReport("in between")
+	b.hearReport("in between")
 	// The peer itself may come from elsewhere in the next second.
 	clock.Advance(time.Second)
 	moved := newPhone(t, 1)
