@@ -113,6 +113,43 @@ func TestFaxIsNeverInTheClear(t *testing.T) {
 	talk(a, b)
 }
 
+// What is answered is of the kind that was offered, whatever the legs may have.
+func TestFaxAnswersFaxAlone(t *testing.T) {
+	p := newPlane(t, nil)
+	for _, suite := range []string{"", gcm} {
+		leg := plainLeg
+		if suite != "" {
+			leg = secureLeg
+		}
+		s := open(t, p, call.Customer, leg)
+		a, b := newPhone(t, 1), newPhone(t, 2)
+		dial(s, a, b, suites{suite, ""}, plainLeg)
+		s.Confirm(call.Customer)
+		talk(a, b)
+		a.version++
+		if _, refusal := s.Offer(call.Customer, a.offer(suite), plainLeg); refusal != nil {
+			t.Fatal(*refusal)
+		}
+		onlyFax := strings.Replace(string(b.fax()), "m=audio 0 RTP/AVP 0\r\n", "", 1)
+		if _, refusal := s.Answer(call.Carrier, []byte(onlyFax)); reason(refusal) != call.ReasonBadDescription {
+			t.Errorf("%q: audio is answered with T.38: %v", suite, reason(refusal))
+		}
+		s.Reject()
+		talk(a, b)
+		if suite != "" {
+			continue
+		}
+		if _, refusal := s.Offer(call.Customer, []byte(onlyFax), plainLeg); refusal != nil {
+			t.Fatal(*refusal)
+		}
+		if _, refusal := s.Answer(call.Carrier, b.offer("")); reason(refusal) != call.ReasonBadDescription {
+			t.Errorf("T.38 is answered with audio: %v", reason(refusal))
+		}
+		s.Reject()
+		talk(a, b)
+	}
+}
+
 // faxCall is a call that has been switched to T.38.
 func faxCall(t *testing.T, p *Plane) (s *Session, a, b *phone) {
 	t.Helper()

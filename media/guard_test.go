@@ -360,6 +360,11 @@ func TestBadAnswersAreRefused(t *testing.T) {
 	if _, refusal := s.Answer(call.Customer, b.offer("")); reason(refusal) != call.ReasonInternal {
 		t.Errorf("answer from the offerer: %v", refusal)
 	}
+	offered, _ = s.Offer(call.Customer, a.offer(""), plainLeg)
+	six := strings.ReplaceAll(string(b.answer(offered, "")), "IP4 127.0.0.1", "IP6 ::1")
+	if _, refusal := s.Answer(call.Carrier, []byte(six)); reason(refusal) != call.ReasonBadDescription {
+		t.Errorf("answer in another family: %v", reason(refusal))
+	}
 	// Best effort: the peer of a leg that only prefers SRTP may answer in the clear.
 	s = open(t, p, call.Customer, plainLeg)
 	dial(s, a, b, suites{"", ""}, offerLeg)

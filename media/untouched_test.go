@@ -261,6 +261,11 @@ func TestHoldAcrossFamilies(t *testing.T) {
 	a.learn(answered)
 	s.Confirm(call.Carrier)
 	talk(a, b)
+	// A side that has ports of one family keeps them.
+	if _, refusal := s.Offer(call.Customer, inSix(b.offer("")), six); reason(refusal) != call.ReasonBadDescription {
+		t.Errorf("a side changed its family: %v", reason(refusal))
+	}
+	talk(a, b)
 	for _, tt := range []struct{ address, told string }{{"::", "c=IN IP4 0.0.0.0"}, {"::1", "c=IN IP4 127.0.0.1"}} {
 		b.connAddr, b.version = tt.address, b.version+1
 		offered, refusal := s.Offer(call.Carrier, inSix(b.offer("")), plainLeg)
