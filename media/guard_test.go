@@ -177,6 +177,30 @@ func TestPlainLatchOnListedAddress(t *testing.T) {
 	talk(a, b)
 }
 
+// A phone that changes its network is looked for where its signalling comes from now, once it describes itself anew.
+func TestPlainLatchFollowsSignalling(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Egress = egress.Policy{AllowLoopback: true} })
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.connAddr = "10.1.2.3"
+	dial(s, a, b, suites{"", ""}, plainLeg)
+	a.send("here I am")
+	b.hear("here I am")
+	talk(a, b)
+	moved := newPhoneAt(t, 1, "127.0.0.66")
+	moved.connAddr, moved.far, moved.version, moved.seq = "10.1.2.3", a.far, 2, a.seq
+	s.Moved(call.Customer, netip.MustParseAddr("127.0.0.66"))
+	moved.send("not described yet")
+	b.hearNothing()
+	talk(a, b)
+	dial(s, moved, b, suites{"", ""}, plainLeg)
+	moved.send("here I am now")
+	b.hear("here I am now")
+	talk(moved, b)
+	a.send("from the old place")
+	b.hearNothing()
+}
+
 // A new description, and nothing else, moves a stream in the clear.
 func TestPlainLatchFollowsDescriptions(t *testing.T) {
 	p := newPlane(t, nil)

@@ -15,7 +15,7 @@ import (
 	"carillon/sdp"
 )
 
-// Session is the media of one call. Offer, Answer, Reject, Confirm, Report and Close are safe for concurrent
+// Session is the media of one call. Offer, Answer, Reject, Confirm, Moved, Report and Close are safe for concurrent
 // use; a call's signalling is expected to make them one after the other.
 type Session struct {
 	plane     *Plane
@@ -166,6 +166,14 @@ func (s *Session) bothSpeak() {
 			lg.path.Store(&next)
 		}
 	}
+}
+
+// Moved says that the signalling of a side comes from another address now, as a phone's does that changed its network. What
+// the side describes from then on may be latched from there; what it described before stays as it is.
+func (s *Session) Moved(side call.Side, to netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.legs[side].policy.Signalling = to
 }
 
 // Origin returns what the last description for a side says of itself, and what was heard of that side. Where told is not zero

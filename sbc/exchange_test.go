@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -459,6 +460,10 @@ func TestCallMovesToNewConnection(t *testing.T) {
 		again.send(info.Bytes())
 		callee.respond(callee.want("INFO"), 200, "", "")
 		again.want("200")
+		did := r.media.only(t).did()
+		if want := fmt.Sprint("customer moved to ", strangerIP); did[len(did)-1] != want {
+			t.Errorf("media was asked %q, want %q last", did, want)
+		}
 		callee.request("BYE", "")
 		callee.want("200")
 		again.bye()

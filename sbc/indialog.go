@@ -5,6 +5,7 @@ import (
 	"carillon/sip"
 	"carillon/sip/dialog"
 	"carillon/sip/transaction"
+	"carillon/sip/transport"
 )
 
 // repeatRate is how many messages a side of a call may send in a second of those that it can send at will: in-dialog
@@ -49,6 +50,15 @@ func (s *Server) inDialog(tx *transaction.Server, req *sip.Message) {
 	}
 }
 
+// follow has a leg's requests go on another flow. Media behind NAT are looked for where its signalling comes from.
+func (c *activeCall) follow(l *leg, f transport.Flow) {
+	l.moveTo(f)
+	if at := f.Remote().Addr().Unmap(); at != l.policy.Signalling && c.media != nil {
+		l.policy.Signalling = at
+		c.media.Moved(l.side, at)
+	}
+}
+
 // onRequest takes a request inside one of the dialogs. One without a transaction came in the clear and was dropped: it
 // is counted, and where it showed a key the key is worth nothing any more and the call ends.
 func (c *activeCall) onRequest(e event) {
@@ -77,7 +87,7 @@ func (c *activeCall) onRequest(e event) {
 	if !e.leg.placed {
 		// The caller made the connection and may have made another: a phone that moved, a PBX that restarted. A target
 		// keeps the one that was made to it, because its peer was checked.
-		e.leg.moveTo(e.flow)
+		c.follow(e.leg, e.flow)
 	}
 	if e.msg.Method() != sip.Bye { // whatever it asks for besides, a side that hangs up is gone
 		if f := understood(e.msg); f.status != 0 {

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -154,6 +155,13 @@ func (s *fakeSession) Confirm(side call.Side) {
 	if s.confirmed[side].IsZero() {
 		s.confirmed[side] = time.Now()
 	}
+}
+
+// Moved implements MediaSession.
+func (s *fakeSession) Moved(side call.Side, to netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note("%v moved to %v", side, to)
 }
 
 // Close implements MediaSession.

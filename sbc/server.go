@@ -50,6 +50,8 @@ type MediaSession interface {
 	Origin(side call.Side, told call.Origin) call.Origin
 	// Confirm lifts Leg.HoldUntilConfirmed.
 	Confirm(call.Side)
+	// Moved gives a leg another Leg.Signalling, for what the side describes from now on.
+	Moved(call.Side, netip.Addr)
 	// Close ends the media and reports it.
 	Close() call.MediaReport
 }
