@@ -225,6 +225,28 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// A key proves who sent a report and not that it is one: what does not add up is not handed on.
+func TestBrokenReportsUnderAKey(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
+	talk(a, b)
+	good := rtp.AppendCNAME(rtp.AppendRR(nil, a.ssrc), a.ssrc, "alice")
+	broken := [][]byte{append(good[:len(good):len(good)], 0, 1, 2, 3), append(good[:len(good):len(good)], 0x81, 202, 0, 9), good[:len(good)-4]}
+	for _, report := range broken {
+		a.sendRTCP(report)
+	}
+	if n := b.count(b.rtcp); n != 0 {
+		t.Errorf("%d broken reports were relayed", n)
+	}
+	a.sendReport("alice")
+	b.hearReport("alice")
+	if st := p.Stats(); st.Malformed != uint64(len(broken)) || st.Dropped != st.Malformed {
+		t.Errorf("%d malformed of %d dropped; want %d", st.Malformed, st.Dropped, len(broken))
+	}
+}
+
 // Reports on the port of RTP, from a side that never agreed to share it, are no voice: they are dropped, and neither take
 // the place of the stream in its account nor use up the streams that a key may serve.
 func TestReportsOnThePortOfRTP(t *testing.T) {

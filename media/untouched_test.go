@@ -205,6 +205,24 @@ func TestPairsAreEven(t *testing.T) {
 	}
 }
 
+// Nobody can tell from the ports of one call which ones the next will have.
+func TestPortsAreChosenAtRandom(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.PortLo, c.PortHi = 25000, 25999 })
+	adjacent, last := 0, 0
+	for range 20 {
+		for _, lg := range open(t, p, call.Customer, plainLeg).legs {
+			at := int(lg.pair.rtp.local.Port())
+			if at == last+2 || at == last-2 {
+				adjacent++
+			}
+			last = at
+		}
+	}
+	if adjacent > 5 { // of 40 pairs among 500
+		t.Errorf("%d pairs lie beside the one before", adjacent)
+	}
+}
+
 // Packets and reports cross between the address families both ways, protected on one side, held and resumed.
 func TestFamiliesAreBridged(t *testing.T) {
 	p := newPlane(t, func(c *Config) {
