@@ -21,6 +21,7 @@ type remote struct {
 	addr, rtcp netip.AddrPort
 	hold       bool
 	mux        bool
+	quiet      bool // it wants no RTCP
 	direction  sdp.Direction
 	formats    []sdp.Format
 	// ice has the credentials of a side that can be reached by ICE alone; addr and rtcp are not valid then.
@@ -58,7 +59,7 @@ func (s *Session) describe(b []byte, index int, policy call.Leg) (*remote, *call
 		return nil, refusal
 	}
 	m := r.section()
-	r.formats, r.direction, r.mux = m.Formats, m.Direction, m.Mux
+	r.formats, r.direction, r.mux, r.quiet = m.Formats, m.Direction, m.Mux, m.NoSenders && m.NoReceivers
 	if leavesAddressToICE(m) && !r.profile.Fax {
 		r.ice = m.ICE
 		return r, nil

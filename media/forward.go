@@ -24,6 +24,8 @@ type path struct {
 	secure bool
 	// muted is true while nothing may be sent: on hold, or before Confirm.
 	muted bool
+	// quiet is true where the peer wants no RTCP (RFC 3556); it is not made then, what the other side sends is passed on.
+	quiet bool
 	// mux is true when RTCP shares the port of RTP (RFC 5761).
 	mux bool
 	// rtp and rtcp are the same latch with mux.

@@ -92,7 +92,7 @@ func (lg *leg) local() netip.AddrPort {
 // apply puts what was agreed into use.
 func (lg *leg) apply(a *applied) {
 	old := lg.now
-	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, clockRate: clockRate(a.codec),
+	p := &path{secure: lg.policy.SRTP == call.SRTPRequire, fax: a.profile.Fax, mux: a.mux, quiet: a.quiet, clockRate: clockRate(a.codec),
 		since: a.since, rate: a.rate, detour: newDetour(a.tap, a.convert), ice: a.ice, formats: a.formats, from: a.from, mutual: never}
 	if lg.session.settled {
 		p.mutual = a.from

@@ -139,7 +139,7 @@ func (lg *leg) readBlock(w *worker, b rtp.ReportBlock) {
 
 // reportTo sends the leg's peer a report of our own, where one is due and the other side sends none.
 func (lg *leg) reportTo(w *worker, p *path) {
-	if w.second < lg.dueAt || p.muted || !p.rtcp.to.IsValid() || w.second-max(lg.far.heardAt, p.since) < ownReportAfter {
+	if w.second < lg.dueAt || p.muted || p.quiet || !p.rtcp.to.IsValid() || w.second-max(lg.far.heardAt, p.since) < ownReportAfter {
 		return
 	}
 	var blocks [1]rtp.ReportBlock

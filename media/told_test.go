@@ -150,6 +150,27 @@ func (x *conversation) drainReports() bool {
 	return a || b
 }
 
+// A side whose description grants RTCP nothing is sent no reports of our own; what the other side sends is passed on.
+func TestNoReportsWhereNoneAreWanted(t *testing.T) {
+	for _, want := range []bool{true, false} {
+		x := converse(t, func(_, b *phone) {
+			if !want {
+				b.extra = "b=RS:0\r\nb=RR:0\r\n"
+			}
+		})
+		a, b := x.stream(x.a, x.b, 0), x.stream(x.b, x.a, 0)
+		x.run(50*15, all(a), all(b))
+		r := x.s.Report()
+		if made := r.Legs[call.Carrier].RTCPMade > 0; made != want || r.Legs[call.Customer].RTCPMade == 0 {
+			t.Errorf("wanted %v: %d reports to the one and %d to the other side", want, r.Legs[call.Carrier].RTCPMade, r.Legs[call.Customer].RTCPMade)
+		}
+		for x.drainReports() {
+		}
+		x.a.sendReport("alice")
+		x.b.hearReport("alice")
+	}
+}
+
 // Reports of our own go to each side as RFC 3550 has them: so often, what was received and what is sent, with a name, protected
 // where the leg is, and also when nothing but RTCP comes.
 func TestOwnReportsKeepTime(t *testing.T) {

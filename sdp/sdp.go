@@ -99,6 +99,9 @@ type Media struct {
 	RTCP netip.AddrPort
 	// Mux is true with a=rtcp-mux (RFC 5761).
 	Mux bool
+	// NoSenders and NoReceivers are true with b=RS:0 and b=RR:0 (RFC 3556), the section's or else the session's. With both,
+	// there is to be no RTCP.
+	NoSenders, NoReceivers bool
 	// Direction is the section's, or else the session's.
 	Direction Direction
 	// ICE holds the credentials of a=ice-ufrag and a=ice-pwd (RFC 8839), the section's or else the session's.
@@ -245,6 +248,7 @@ func (d *Description) read() error {
 	for i := range d.Media {
 		m := &d.Media[i]
 		m.Addr, m.Direction, m.ICE = session.Addr, session.Direction, session.ICE
+		m.NoSenders, m.NoReceivers = session.NoSenders, session.NoReceivers
 		for _, line := range d.lines[m.first+1 : m.end] {
 			if err := m.readLine(line); err != nil {
 				return err
@@ -262,10 +266,24 @@ func (m *Media) readLine(line string) error {
 			return err
 		}
 		m.Addr = addr
+	case strings.HasPrefix(line, "b="):
+		m.readBandwidth(value(line))
 	case strings.HasPrefix(line, "a="):
 		return m.readAttribute(value(line))
 	}
 	return nil
+}
+
+// readBandwidth takes what is granted to RTCP; anything else is nobody's concern here.
+func (m *Media) readBandwidth(s string) {
+	kind, bits, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(strings.TrimSpace(bits), 10, 64)
+	switch strings.ToUpper(kind) {
+	case "RS":
+		m.NoSenders = err == nil && n == 0
+	case "RR":
+		m.NoReceivers = err == nil && n == 0
+	}
 }
 
 // parseConnection reads "IN IP4 address[/ttl[/count]]". A name is no error but gives no address: resolving

@@ -43,6 +43,29 @@ func TestParse(t *testing.T) {
 }
 
 // Bodies that real trunks send and strict parsers reject.
+// What RTCP may have is the section's or else the session's, and only nothing at all for both kinds means none.
+func TestBandwidthOfRTCP(t *testing.T) {
+	for _, tt := range []struct {
+		session, section   string
+		senders, receivers bool
+	}{
+		{"", "", false, false},
+		{"b=RS:0\r\nb=RR:0\r\n", "", true, true},
+		{"", "b=rs:0\r\nb=RR: 0 \r\n", true, true},
+		{"b=RS:0\r\nb=RR:0\r\n", "b=RR:2000\r\n", true, false},
+		{"b=AS:64\r\nb=RS:800\r\n", "b=RS:0\r\nb=AS:0\r\nb=RR:-0\r\n", true, false},
+		{"", "b=RS\r\nb=RR:none\r\nb=X-RR:0\r\n", false, false},
+	} {
+		d, err := Parse([]byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\n" + tt.session + "t=0 0\r\nm=audio 4000 RTP/AVP 0\r\n" + tt.section + "a=sendrecv\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := d.Media[0]; m.NoSenders != tt.senders || m.NoReceivers != tt.receivers {
+			t.Errorf("%q and %q: %v, %v; want %v, %v", tt.session, tt.section, m.NoSenders, m.NoReceivers, tt.senders, tt.receivers)
+		}
+	}
+}
+
 func TestTolerance(t *testing.T) {
 	for name, body := range map[string]string{
 		"no s= and t=":       "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n",
