@@ -152,7 +152,9 @@ func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 		w.stats.malformed.Add(1)
 		return
 	}
-	lg.far.forward(w, far, b)
+	if lg.far.forward(w, far, b) && h.Size != rtp.HeaderSize {
+		lg.far.heads += uint64(h.Size - rtp.HeaderSize)
+	}
 }
 
 func (lg *leg) receiveRTCP(w *worker, p, far *path, b []byte, src netip.AddrPort) {
@@ -226,11 +228,11 @@ func (p *path) looksPlain(payload int) bool {
 	return p.frame > 0 && payload > 0 && payload%p.frame == 0 && (payload-p.overhead)%p.frame != 0
 }
 
-// forward sends an RTP packet in the clear to the leg's peer, protected where the leg is.
-func (lg *leg) forward(w *worker, p *path, b []byte) {
+// forward sends an RTP packet in the clear to the leg's peer, protected where the leg is, and reports whether it left.
+func (lg *leg) forward(w *worker, p *path, b []byte) bool {
 	if p.muted || !p.rtp.to.IsValid() {
 		w.stats.muted.Add(1)
-		return
+		return false
 	}
 	size := len(b)
 	if p.sender != nil {
@@ -238,17 +240,18 @@ func (lg *leg) forward(w *worker, p *path, b []byte) {
 		p.sender.Share(w.scratch)
 		if b, err = lg.numbers.protect(p.sender, b); err != nil {
 			w.stats.sendRefused.Add(1)
-			return
+			return false
 		}
 	} else if p.secure {
 		w.stats.sendRefused.Add(1)
-		return
+		return false
 	}
 	if !lg.emit(w, p, &lg.pair.rtp, b, p.rtp.to) {
-		return
+		return false
 	}
 	lg.count.sent.Add(1)
 	lg.count.bytesSent.Add(uint64(size))
+	return true
 }
 
 // forwardRTCP sends a compound RTCP packet in the clear to the leg's peer, protected where the leg is, and reports whether

@@ -30,6 +30,7 @@ type source struct {
 	at              time.Duration // of timestamp, since the relay's epoch
 	rate            uint32        // of its clock, in Hz
 	packets, octets uint64        // sent before it began
+	heads           uint64        // as reporting has it, before it began
 }
 
 // mark takes a packet of the source: its time stamp is that of this moment.
@@ -38,7 +39,8 @@ func (s *source) mark(timestamp uint32, at time.Duration, rate uint32) {
 }
 
 // info describes the stream now.
-func (s *source) info(w *worker, c *legCounters) rtp.SenderInfo {
+func (lg *leg) info(w *worker) rtp.SenderInfo {
+	s, c := &lg.source, &lg.count
 	packets := c.sent.Load() - s.packets
 	rate := time.Duration(s.rate)
 	if rate == 0 {
@@ -46,7 +48,7 @@ func (s *source) info(w *worker, c *legCounters) rtp.SenderInfo {
 	}
 	return rtp.SenderInfo{
 		NTP: rtp.NTPTime(w.now), RTP: s.timestamp + uint32((w.since-s.at)*rate/time.Second),
-		Packets: uint32(packets), Octets: uint32(c.bytesSent.Load() - s.octets - packets*rtp.HeaderSize),
+		Packets: uint32(packets), Octets: uint32(c.bytesSent.Load() - s.octets - packets*rtp.HeaderSize - (lg.heads - s.heads)),
 	}
 }
 
@@ -59,8 +61,10 @@ type sentReport struct {
 // reporting is what RTCP needs to know of a leg's peer. It belongs to the session's relay loop.
 type reporting struct {
 	source source
-	sent   [rememberedReports]sentReport
-	next   int // place in sent
+	// heads is how much of what was sent were contributing sources and header extensions, which no sender's report counts.
+	heads uint64
+	sent  [rememberedReports]sentReport
+	next  int // place in sent
 	// lastSR is the middle of the NTP time of the peer's last sender's report, 0 for none, lastSRAt when it came.
 	lastSR   uint32
 	lastSRAt time.Duration
@@ -75,7 +79,7 @@ type reporting struct {
 
 // changeSource begins another stream to the peer, with the packet that comes next.
 func (lg *leg) changeSource(ssrc uint32) {
-	lg.source = source{ssrc: ssrc, packets: lg.count.sent.Load(), octets: lg.count.bytesSent.Load()}
+	lg.source = source{ssrc: ssrc, packets: lg.count.sent.Load(), octets: lg.count.bytesSent.Load(), heads: lg.heads}
 	lg.missing, lg.missingBefore, lg.toldAt = 0, lg.missingBefore+lg.missing, 0
 }
 
@@ -153,7 +157,7 @@ func (lg *leg) reportTo(w *worker, p *path) {
 	s, b, middle := &lg.source, w.report[:0], uint32(0)
 	ssrc := s.ssrc
 	if ssrc != 0 && w.since-lg.far.arrived < freshSource {
-		info := s.info(w, &lg.count)
+		info := lg.info(w)
 		b, middle = rtp.AppendSR(b, ssrc, info, blocks[:n]...), rtp.MiddleNTP(info.NTP)
 	} else {
 		if ssrc == 0 {

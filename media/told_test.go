@@ -150,6 +150,36 @@ func (x *conversation) drainReports() bool {
 	return a || b
 }
 
+// A sender's report counts what is said and not what stands ahead of it, however long that is.
+func TestReportsCountPayload(t *testing.T) {
+	x := converse(t, nil)
+	b := x.stream(x.b, x.a, 0)
+	x.run(50, all(b))
+	b.h.SSRC, b.h.Sequence = 77, 9000
+	sent, came := uint32(0), false
+	x.run(50*9, func(i int) {
+		if i%2 == 0 { // with an audio level (RFC 6464) and a contributing source
+			packet := append(make([]byte, rtp.HeaderSize), 0, 0, 0, 9, 0xbe, 0xde, 0, 1, 0x10, 40, 0, 0)
+			b.h.Put(packet)
+			packet[0] |= 0x11
+			x.b.write(x.b.rtp, x.b.protect(append(packet, make([]byte, 160)...)), x.b.far)
+			x.a.hearPacket()
+			b.skip()
+		} else {
+			b.send()
+		}
+		if sent++; x.s.Report().Legs[call.Customer].RTCPMade > 0 && !came {
+			if r := reportsOf(t, x.a.report())[0]; r.SSRC != 77 || r.Info.Packets != sent-1 || r.Info.Octets != 160*(sent-1) {
+				t.Errorf("report of %d packets: %+v", sent-1, r)
+			}
+			came = true
+		}
+	})
+	if !came {
+		t.Error("no report came")
+	}
+}
+
 // A side whose description grants RTCP nothing is sent no reports of our own; what the other side sends is passed on.
 func TestNoReportsWhereNoneAreWanted(t *testing.T) {
 	for _, want := range []bool{true, false} {
