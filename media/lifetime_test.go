@@ -358,8 +358,8 @@ func TestEveryStreamHasItsOwnKey(t *testing.T) {
 	}
 }
 
-// Reports have a window too; those that are authentic and not encrypted are no better than plain ones; and DTLS is not
-// answered, or taken for anything.
+// Reports have a window too; those that are authentic and not encrypted are no better than plain ones, nor is what is no
+// report once its protection is off; and DTLS is not answered, or taken for anything.
 func TestWhatIsNotSRTCP(t *testing.T) {
 	for _, suite := range []string{gcm, "AES_CM_128_HMAC_SHA1_80"} {
 		p := newPlane(t, nil)
@@ -387,6 +387,11 @@ func TestWhatIsNotSRTCP(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.write(a.rtcp, authentic, reports)
+		broken, err := a.out.EncryptRTCP(nil, append(rtp.AppendRR(nil, a.ssrc), 0x80, rtp.TypeRR, 0, 9), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.write(a.rtcp, broken, reports)
 		hello := append([]byte("\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\x01"), strings.Repeat("hello", 12)...)
 		a.write(a.rtp, hello, a.far)
 		a.write(a.rtcp, hello, reports)
@@ -396,8 +401,8 @@ func TestWhatIsNotSRTCP(t *testing.T) {
 			t.Errorf("%s: %d reports too many", suite, got)
 		}
 		r, st := s.Close().Legs[call.Customer], p.Stats()
-		if r.Replays != 2 || r.PlainDropped != 1 || r.RTCPReceived != 1 || st.Dropped != 5 {
-			t.Errorf("%s: %+v; want 2 replays, 1 in the clear, 1 report taken, 5 dropped in all (%d)", suite, r, st.Dropped)
+		if r.Replays != 2 || r.PlainDropped != 1 || r.RTCPReceived != 1 || st.Dropped != 6 {
+			t.Errorf("%s: %+v; want 2 replays, 1 in the clear, 1 report taken, 6 dropped in all (%d)", suite, r, st.Dropped)
 		}
 	}
 }

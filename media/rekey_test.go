@@ -130,6 +130,38 @@ func TestMissedRolloverIsFound(t *testing.T) {
 	}
 }
 
+// A good packet between bad ones says that the counter is right, and so does a key that has just begun.
+func TestFewFailuresLookForNoCounter(t *testing.T) {
+	for _, suite := range []string{gcm, "AES_CM_128_HMAC_SHA1_80"} {
+		p := newPlane(t, nil)
+		s := open(t, p, call.Customer, secureLeg)
+		a, b := newPhone(t, 1), newPhone(t, 2)
+		dial(s, a, b, suites{suite, ""}, plainLeg)
+		s.Confirm(call.Customer)
+		talk(a, b)
+		junk := func() { a.write(a.rtp, a.packet("not authentic, and longer than a tag"), a.far) }
+		for range resyncAfter - 1 {
+			junk()
+		}
+		talk(a, b)
+		ahead := *a
+		for range resyncAfter - 1 {
+			junk()
+		}
+		ahead.out.SetROC(a.ssrc, 1)
+		ahead.send("65,536 packets ahead")
+		b.hearNothing()
+		rekeyed(t, s, a, b, suite)
+		talk(a, b)
+		a.out.SetROC(a.ssrc, 1)
+		a.send("ahead under a new key")
+		b.hearNothing()
+		if st := p.Stats(); st.Resynced != 0 {
+			t.Errorf("%s: %d streams were found again", suite, st.Resynced)
+		}
+	}
+}
+
 // A peer that offers a key of ours would make both directions share a key stream.
 func TestOurKeysAreNotOffered(t *testing.T) {
 	p := newPlane(t, nil)
@@ -169,13 +201,35 @@ func TestOldKeyMovesNoLatch(t *testing.T) {
 	s.Confirm(call.Customer)
 	talk(a, b)
 	old := rekeyed(t, s, a, b, gcm)
-	talk(a, b)
 	elsewhere := newPhone(t, 1)
-	held := old.protect(old.packet("held back, and sent on from elsewhere"))
-	elsewhere.write(elsewhere.rtp, held, a.far)
-	b.hear("held back, and sent on from elsewhere")
-	talk(a, b)
+	for range 2 { // before the new key was heard, and after
+		held := old.protect(old.packet("held back, and sent on from elsewhere"))
+		elsewhere.write(elsewhere.rtp, held, a.far)
+		b.hear("held back, and sent on from elsewhere")
+		b.send("to where the peer is")
+		a.hear("to where the peer is")
+		talk(a, b)
+	}
 	if got := s.Report().Legs[call.Customer].Remote; got != netip.MustParseAddrPort(a.rtp.LocalAddr().String()) {
 		t.Errorf("the latch moved to %v", got)
 	}
+}
+
+// The packets of a new key are counted anew: one from another address moves the stream, although those before had higher
+// indices.
+func TestLatchFollowsNewKey(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.seq = 65533
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
+	s.Confirm(call.Customer)
+	for range 4 {
+		talk(a, b)
+	}
+	rekeyed(t, s, a, b, gcm)
+	talk(a, b)
+	moved := newPhone(t, 1)
+	moved.out, moved.in, moved.secure, moved.far, moved.seq = a.out, a.in, true, a.far, a.seq
+	talk(moved, b)
 }

@@ -121,6 +121,72 @@ func TestForgeriesMoveNothing(t *testing.T) {
 	}
 }
 
+// A counter that is looked for is the one nearest to where it is expected, and never one that the stream has passed.
+func TestUnprotectNear(t *testing.T) {
+	for _, suite := range []Suite{AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80} {
+		send, receive := pair(t, key(t, suite), nil)
+		before, after, lost, top := mustProtect(t, send, 1, 65530), mustProtect(t, send, 1, 3), mustProtect(t, send, 1, 20), mustProtect(t, send, 1, 30)
+		for i, step := range []struct {
+			packet []byte
+			near   uint64
+			want   error
+		}{
+			{after, 0, ErrAuth}, {before, 1<<16 | 10, nil}, {before, 1<<16 | 10, ErrReplay}, {after, 1<<16 | 30000, nil},
+			{top, 1<<16 | 4, nil}, {lost, 1<<16 | 4, ErrReplay}, {before, 1 << 15, ErrReplay},
+		} {
+			if _, err := receive.UnprotectNear(make([]byte, 0, 512), step.packet, step.near); !errors.Is(err, step.want) {
+				t.Errorf("%v, step %d: %v; want %v", suite, i, err, step.want)
+			}
+		}
+		if _, err := receive.Unprotect(make([]byte, 0, 512), lost); err != nil {
+			t.Errorf("%v: one that is late, without looking for a counter: %v", suite, err)
+		}
+	}
+}
+
+// The identifier of the master key is not authenticated, so what stands there must be what was agreed on (RFC 3711 section
+// 3.1), in RTCP likewise.
+func TestMasterKeyIdentifiers(t *testing.T) {
+	mki := []byte{0, 0, 1, 4}
+	for suite := range pionProfiles {
+		k := key(t, suite)
+		theirs := pionContext(t, k, mki)
+		_, receive := pair(t, k, mki)
+		b, err := theirs.EncryptRTP(nil, packet(1, 1, "identified"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := theirs.EncryptRTCP(nil, rtp.AppendRR(nil, 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			open func(dst, packet []byte) ([]byte, error)
+			b    []byte
+		}{{receive.Unprotect, b}, {receive.UnprotectRTCP, report}} {
+			at := bytes.LastIndex(c.b, mki)
+			if at < 0 {
+				t.Fatalf("%v: %x has no identifier", suite, c.b)
+			}
+			for i := range mki {
+				other := bytes.Clone(c.b)
+				other[at+i] ^= 1
+				if _, err := c.open(make([]byte, 0, 512), other); !errors.Is(err, ErrAuth) {
+					t.Errorf("%v: another identifier: %v; want %v", suite, err, ErrAuth)
+				}
+			}
+			if _, err := c.open(make([]byte, 0, 512), c.b); err != nil {
+				t.Errorf("%v: the identifier of the key: %v", suite, err)
+			}
+		}
+		for n, ok := range map[int]bool{0: true, MaxMKI: true, MaxMKI + 1: false} {
+			if _, err := NewReceiver(k, make([]byte, n)); (err == nil) != ok {
+				t.Errorf("%v: an identifier of %d octets: %v", suite, n, err)
+			}
+		}
+	}
+}
+
 // The last index of a key is used, and none after it; an RTCP index never starts over.
 func TestKeyLifetime(t *testing.T) {
 	for _, suite := range Suites() {

@@ -165,6 +165,19 @@ func TestEqualToTheBook(t *testing.T) {
 		if rocs[7] < 10 {
 			t.Errorf("%v: %d rollovers; the test wants 10", suite, rocs[7])
 		}
+		// All 32 bits of the counter count.
+		const roc = 0x87654321
+		for _, x := range []*streams{&send.streams, &receive.streams} {
+			x.find(7).rtp.top = roc<<16 | 5
+		}
+		plain := packet(7, 6, "a stream of 136 years")
+		want := by.rtp(t, plain, roc)
+		if got, err := send.Protect(make([]byte, 0, 512), plain); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%v, counter %#x: %x, %v; want %x", suite, uint32(roc), got, err, want)
+		}
+		if clear, err := receive.Unprotect(make([]byte, 0, 512), want); err != nil || !bytes.Equal(clear, plain) {
+			t.Errorf("%v, counter %#x: opens as %x, %v", suite, uint32(roc), clear, err)
+		}
 		indices := map[uint32]uint32{}
 		for range 100 {
 			ssrc := 1 + r.Uint32N(3)
