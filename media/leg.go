@@ -46,6 +46,7 @@ type leg struct {
 	packets, reports, strangers, checks budget
 	numbers                             numbering
 	misses                              int // packets of the peer in a row that were not authentic
+	tries                               int // of rollover counters of a stream joined late
 	count                               legCounters
 }
 

@@ -18,6 +18,9 @@ const (
 	// with the next rollover counter: the second in which a voice stream sends as many tells a peer whose counter we
 	// have lost from a forger's first tries. What that finds is counted in carillon_media_resynced_total.
 	resyncAfter = 50
+	// maxRollovers is how many rollovers a stream may have behind it that we join late, because what begins here has gone on
+	// elsewhere before: those of four hours with packets of 10 ms are 22.
+	maxRollovers = 32
 )
 
 // unprotect takes the packet b out of its protection. current is false for one under the key before, which says nothing
@@ -53,7 +56,12 @@ func (lg *leg) unprotectAnyhow(w *worker, p *path, b []byte) (out []byte, curren
 		}
 	}
 	if lg.misses >= resyncAfter && errors.Is(err, srtp.ErrAuth) {
-		if out, ahead := p.receiver.UnprotectNear(b[:0], again(), top+1<<16); ahead == nil {
+		near := top + 1<<16
+		if !known { // SDP cannot tell the counter (RFC 4568 section 6.4): one more is tried with each packet
+			lg.tries++
+			near = uint64(1+lg.tries%maxRollovers)<<16 | 1<<15
+		}
+		if out, ahead := p.receiver.UnprotectNear(b[:0], again(), near); ahead == nil {
 			w.stats.resynced.Add(1)
 			return out, true, nil
 		}
@@ -84,10 +92,10 @@ func (p *path) unprotectRTCP(w *worker, b []byte) (out []byte, current bool, err
 	return nil, true, err
 }
 
-// missed notes a packet that was not authentic. Only those from where the peer is count: what a stranger sends must not
-// make each packet cost more.
+// missed notes a packet that was not authentic. Only those from where the peer is count, or may be: what a stranger sends
+// must not make each packet cost more.
 func (lg *leg) missed(p *path, err error, src netip.AddrPort) {
-	if errors.Is(err, srtp.ErrAuth) && src == p.rtp.to && lg.misses < resyncAfter {
+	if errors.Is(err, srtp.ErrAuth) && (src == p.rtp.to || !p.rtp.to.IsValid()) && lg.misses < resyncAfter {
 		lg.misses++
 	}
 }

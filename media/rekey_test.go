@@ -6,6 +6,7 @@ import (
 
 	"carillon/call"
 	"carillon/clock/clocktest"
+	"carillon/egress"
 )
 
 // rekeyed makes the phone offer again with a key of its own that is new, and returns the phone as it was.
@@ -127,6 +128,33 @@ func TestMissedRolloverIsFound(t *testing.T) {
 			t.Errorf("%s: resynced %d, not authentic %d; want 1 and %d", suite, st.Resynced, st.AuthFailures+st.PlainDropped, 2*resyncAfter+1)
 		}
 		s.Close()
+	}
+}
+
+// A stream that has gone on elsewhere before has a counter that no description tells. It is found, also where the peer is
+// behind NAT and has not been heard yet.
+func TestStreamJoinedLate(t *testing.T) {
+	for _, suite := range []string{gcm, "AES_CM_128_HMAC_SHA1_80"} {
+		for _, address := range []string{"127.0.0.1", "10.1.2.3"} {
+			for roc, seq := range map[uint32]uint16{1: 60000, 2: 5, 22: 40000} {
+				p := newPlane(t, func(c *Config) { c.Egress = egress.Policy{AllowLoopback: true} })
+				s := open(t, p, call.Customer, secureLeg)
+				a, b := newPhone(t, 1), newPhone(t, 2)
+				a.connAddr = address
+				dial(s, a, b, suites{suite, ""}, plainLeg)
+				a.out.SetROC(a.ssrc, roc)
+				a.seq = seq
+				for range resyncAfter + maxRollovers {
+					a.send("unknown")
+				}
+				for b.drain() {
+				}
+				talk(a, b)
+				if r, st := s.Close().Legs[call.Customer], p.Stats(); st.Resynced != 1 || r.AuthFailures < resyncAfter || r.Replays != 0 {
+					t.Errorf("%s, %s, counter %d: found %d times, %d not authentic, %d replays", suite, address, roc, st.Resynced, r.AuthFailures, r.Replays)
+				}
+			}
+		}
 	}
 }
 
