@@ -319,3 +319,62 @@ func TestOurOffer(t *testing.T) {
 	}
 	x.talk(a, b)
 }
+
+// FuzzLines offers two crypto lines of any form on a leg that requires SRTP. What is taken is a key of the offer under a suite
+// that we have, answered on its own line; nothing of it goes to the other side, and what cannot be taken has a reason without
+// any of its text.
+func FuzzLines(f *testing.F) {
+	p := newPlane(f, func(c *Config) { c.DrainTime, c.PortLo, c.PortHi = 1, 28000, 29999 })
+	a, b := newPhone(f, 1), newPhone(f, 2)
+	plain := b.sdp("RTP/AVP")
+	f.Add("1 AES_CM_128_HMAC_SHA1_80 "+inline(1, 30)+"|2^20|1:4 WSH=64", "")
+	f.Add("1 AES_CM_256_HMAC_SHA1_80 "+inline(1, 46)+" UNENCRYPTED_SRTP", "01 AEAD_AES_128_GCM "+inline(1, 28))
+	f.Add("1 F8_128_HMAC_SHA1_80 "+inline(1, 30), "1 AES_192_CM_HMAC_SHA1_32 "+inline(1, 38)+"|1:128")
+	f.Add("x", "9 A_B "+inline(2, 30)+";"+inline(3, 30))
+	s := open(f, p, call.Customer, secureLeg)
+	f.Fuzz(func(t *testing.T, one, two string) {
+		for _, line := range []string{one, two} {
+			if strings.ContainsAny(line, "\r\n\x00") {
+				return
+			}
+		}
+		offered, refusal := s.Offer(call.Customer, a.sdp("RTP/SAVP", one, two), plainLeg)
+		if refusal != nil {
+			detail := strings.ToLower(refusal.Detail)
+			for _, line := range []string{one, two} {
+				if fields := strings.Fields(strings.ToLower(line)); len(fields) > 1 {
+					detail = strings.ReplaceAll(detail, "("+fields[1]+")", "") // a name, which may be what a key is elsewhere
+				}
+			}
+			for _, line := range []string{one, two} {
+				_, secret, _ := strings.Cut(strings.ToLower(line), "inline:")
+				if len(secret) > 8 && strings.Contains(detail, secret[:8]) {
+					t.Fatalf("the reason holds a key: %s", refusal.Detail)
+				}
+			}
+			if refusal.Reason != call.ReasonNoCommonSuite || !strings.Contains(refusal.Detail, "line 1") || !strings.Contains(refusal.Detail, "line 2") {
+				t.Fatalf("%q and %q: %+v", one, two, *refusal)
+			}
+			return
+		}
+		reply, refusal := s.Answer(call.Carrier, plain)
+		if refusal != nil {
+			t.Fatal(*refusal)
+		}
+		ours := ourLines(reply)
+		if len(ours) != 1 || len(ours[0]) != 3 || strings.Contains(string(offered), "crypto") {
+			t.Fatalf("%q and %q: answered\n%s", one, two, reply)
+		}
+		taken := 0
+		for _, line := range []string{one, two} {
+			fields := strings.Fields(line)
+			if len(fields) > 2 && fields[0] == ours[0][0] && fields[1] == ours[0][1] && !strings.Contains(strings.ToUpper(line), " UN") {
+				taken++
+			}
+		}
+		key := s.legs[call.Customer].now.key
+		if suite, ok := srtp.ParseSuite(ours[0][1]); taken == 0 || !ok || key.Suite() != suite || key.Shares(s.legs[call.Customer].now.line.key) {
+			t.Fatalf("%q and %q: answered %q under %v", one, two, ours[0], key)
+		}
+	})
+}
