@@ -49,6 +49,7 @@ func TestLifetimeOfAPeersKey(t *testing.T) {
 		a.send("and another")
 		b.hearNothing()
 		a.sendReport("too late")
+		until(t, "all packets were seen", func() bool { return p.Stats().Dropped == 3 })
 		if got := b.count(b.rtcp); got != 0 {
 			t.Errorf("%s: %d reports under a key that is used up", suite, got)
 		}
@@ -395,6 +396,7 @@ func TestWhatIsNotSRTCP(t *testing.T) {
 		hello := append([]byte("\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\x01"), strings.Repeat("hello", 12)...)
 		a.write(a.rtp, hello, a.far)
 		a.write(a.rtcp, hello, reports)
+		until(t, "all packets were seen", func() bool { return p.Stats().Received == 9 }) // with the two of talk
 		b.hearNothing()
 		a.hearNothing()
 		if got := b.count(b.rtcp) + a.count(a.rtcp); got != 0 {

@@ -147,6 +147,7 @@ func TestStreamJoinedLate(t *testing.T) {
 				for range resyncAfter + maxRollovers {
 					a.send("unknown")
 				}
+				until(t, "all packets were seen", func() bool { return p.Stats().Received == resyncAfter+maxRollovers })
 				for b.drain() {
 				}
 				talk(a, b)
