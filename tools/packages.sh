@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 # gcc: the race detector needs a C compiler. The others are the real peers: SIPp and baresip as phones and carriers,
 # the AWS CLI and boto3 as API clients, dig as a DNS client, openssl as a TLS client, tshark to listen in on the wire, iproute2
 # for a wire of the tests' own, haproxy as the load balancer in front of a node, Kamailio as a carrier's proxy, linphone as
-# another phone, dnsmasq as the name server that carriers' hosts are found by.
+# another phone, dnsmasq as the name server that carriers' hosts are found by, libsrtp as what many phones protect media with.
 packages="gcc libc6-dev sip-tester baresip-core awscli python3-boto3 bind9-dnsutils ca-certificates openssl tshark iproute2 haproxy
-	kamailio kamailio-tls-modules linphone-cli dnsmasq-base"
+	kamailio kamailio-tls-modules linphone-cli dnsmasq-base libsrtp2-1"
 
 if ! command -v apt-get >/dev/null; then
 	echo "packages: no apt-get here. Install by hand: $packages; run npm ci in interop/js; then make check" >&2
