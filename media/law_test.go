@@ -223,7 +223,7 @@ func TestLawsAnsweredUnderOtherNumbers(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(*refusal)
 	}
-	if got := audioLine(t, answered); got != "0 101" || strings.Contains(string(answered), "98") {
+	if got := audioLine(t, answered); got != "0 101" || strings.Contains(string(answered), ":98 ") {
 		t.Errorf("answered %s\n%s", got, answered)
 	}
 	a.learn(answered)
