@@ -38,7 +38,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	if !r.hold && r.addr.IsValid() && r.addr.Addr().Is4() != near.pair.rtp.local.Addr().Is4() {
 		return nil, call.Refuse(call.ReasonBadDescription, "the address family of the media does not match ours")
 	}
-	r.mux = r.mux && ex.offer.mux
+	r.mux = r.mux && ex.mux
 	if !r.mux && !r.ice.Valid() {
 		r.rtcp = rtcpAddress(r.section())
 	}

@@ -14,9 +14,10 @@ type exchange struct {
 	offer   *remote
 	// policy is the receiving leg's; it holds from the answer on.
 	policy call.Leg
-	// profile and lines are what was offered on.
+	// profile, lines and mux are what was offered on.
 	profile sdp.Profile
 	lines   []*line
+	mux     bool
 	// bridge is what was added to the formats.
 	bridge bridge
 	// back is our key towards the offerer, made with the first answer.
@@ -62,6 +63,8 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if r.profile.Fax {
 		ex.profile = r.profile
 	} else {
+		// Who shares a port is offered to go on with it, whatever the other side does.
+		ex.mux = r.mux || s.settled && far.now != nil && far.now.mux
 		ex.bridge = newBridge(r.formats)
 	}
 	if to.SRTP == call.SRTPRequire && !to.SecureSignalling {
@@ -73,7 +76,7 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 		}
 	}
 	s.pending = ex
-	e := sdp.Edit{Profile: ex.profile, Mux: r.mux}
+	e := sdp.Edit{Profile: ex.profile, Mux: ex.mux}
 	if ex.bridge.usable() {
 		e.Add = ex.bridge.added.Format
 	}

@@ -395,6 +395,39 @@ func TestMuxComesAndGoes(t *testing.T) {
 	}
 }
 
+// A side that shares a port is offered to go on with it when the other one, which does not, changes the session.
+func TestMuxStaysInAReoffer(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	a.mux = true
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
+	s.Confirm(call.Customer)
+	talk(a, b)
+	key := a.farKey
+	for _, mux := range []bool{true, false} {
+		b.version++
+		offered, refusal := s.Offer(call.Carrier, b.offer(""), secureLeg)
+		if refusal != nil || !strings.Contains(string(offered), "a=rtcp-mux") {
+			t.Fatalf("%v, offered\n%s", refusal, offered)
+		}
+		a.mux = mux // which is the answer's to say
+		answered, refusal := s.Answer(call.Customer, a.answer(offered, gcm))
+		if refusal != nil || strings.Contains(string(answered), "a=rtcp-mux") {
+			t.Fatalf("%v, answered\n%s", refusal, answered)
+		}
+		b.learn(answered)
+		talk(a, b)
+		a.sendReport("alice")
+		b.hearReport("alice")
+		b.sendReport("bob")
+		a.hearReport("bob")
+	}
+	if a.farKey != key {
+		t.Error("our key changed with the other side's offer")
+	}
+}
+
 // A peer whose crypto line names a master key identifier puts it into each packet (RFC 3711 section 3.1).
 func TestMasterKeyIdentifier(t *testing.T) {
 	p := newPlane(t, nil)
