@@ -89,7 +89,7 @@ type party struct {
 	seq                       int
 	late                      bool            // the last INVITE had no offer: the ACK brings the answer
 	seen                      map[string]bool // requests, to know copies
-	extra                     []string        // headers of the next request alone
+	extra                     []string        // headers of the next message alone
 }
 
 // newParty takes messages from a connection, or from a UDP socket that is connected.
@@ -253,6 +253,8 @@ func (p *party) answer(m message, status int, body []byte) {
 		header = append(header, "Via: "+via)
 	}
 	header = append(header, "From: "+m.header["from"], "To: "+to, "Call-ID: "+m.header["call-id"], "CSeq: "+m.header["cseq"], "Contact: "+p.contact)
+	header = append(header, p.extra...)
+	p.extra = nil
 	p.write(fmt.Sprintf("SIP/2.0 %d As told", status), header, body)
 }
 

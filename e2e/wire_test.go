@@ -11,6 +11,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	v1 "carillon/api/v1"
 	"carillon/api/wire"
@@ -345,7 +346,7 @@ func (x *wired) showAll(t *testing.T) {
 	}{
 		{"a call, held and changed", x.heldCall}, {"a call from the carrier, held and changed", x.heldCallIn}, {"ringing", x.ringing}, {"ringing at the customer", x.ringingIn},
 		{"T.38", x.faxCall}, {"T.38 from the first", x.faxFromTheFirst}, {"another law", x.lawCall}, {"IPv6", x.sixCall}, {"ICE", x.iceCall}, {"one port", x.muxCall}, {"without protection", x.strays},
-		{"late offer", x.lateOffer}, {"late offer of the customer", x.lateOfferIn},
+		{"late offer", x.lateOffer}, {"late offer while it rings", x.earlyLateOffer}, {"late offer of the customer", x.lateOfferIn},
 		{"late offer answered in the clear", x.lateOfferInTheClear}, {"late offer in the clear", x.lateOfferInTheClearIn},
 		{"a call, transferred", x.transferredCall}, {"a call, taken over", x.takenCall}, {"two calls, joined", x.joinedCalls}, {"failover to another carrier", x.failover},
 		{"failover to another route", x.inboundFailover}, {"RequireEncryption turned off and on", x.toggled}, {"a call without reports", quiet},
@@ -367,15 +368,22 @@ func (x *wired) showAll(t *testing.T) {
 func (x *wired) recorded(t *testing.T) {
 	t.Helper()
 	protected := uint64(0)
-	var list v1.CallList
-	if err := json.Unmarshal([]byte(x.must("calls", "list", "--json", "--connector", x.c.id, "--max", "1000")), &list); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range list.Calls {
-		protected += r.Customer.Media.Protected
-		if r.Customer.Media.PlainSent != 0 {
-			t.Errorf("%d packets left in the clear: %+v", r.Customer.Media.PlainSent, r)
+	told := func() bool {
+		protected = 0
+		var list v1.CallList
+		if err := json.Unmarshal([]byte(x.must("calls", "list", "--json", "--connector", x.c.id, "--max", "1000")), &list); err != nil {
+			t.Fatal(err)
 		}
+		for _, r := range list.Calls {
+			protected += r.Customer.Media.Protected
+			if r.Customer.Media.PlainSent != 0 {
+				t.Errorf("%d packets left in the clear: %+v", r.Customer.Media.PlainSent, r)
+			}
+		}
+		return protected >= uint64(x.sent)
+	}
+	for deadline := time.Now().Add(patience); !told() && time.Now().Before(deadline); { // the last record may still be written
+		time.Sleep(5 * time.Millisecond)
 	}
 	if protected != uint64(x.sent) {
 		t.Errorf("the records tell of %d protected packets to the customer; %d were seen", protected, x.sent)

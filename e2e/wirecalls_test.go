@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"carillon/api/wire"
@@ -213,7 +214,9 @@ func (x *wired) muxCall(t *testing.T) {
 	near := x.sound(t, "AES_256_CM_HMAC_SHA1_80")
 	near.share(true)
 	customer, carrier, near, far := x.connect(t, x.customer(t), near)
-	reoffer(t, carrier, customer, far, near)
+	if offer := reoffer(t, carrier, customer, far, near); !strings.Contains(string(offer), "a=rtcp-mux") {
+		t.Errorf("a customer that shares a port is offered\n%s", offer)
+	}
 	both(near, far, "offered again")
 	near.share(false)
 	reoffer(t, customer, carrier, near, far)
@@ -305,6 +308,37 @@ func (x *wired) lateOffer(t *testing.T) {
 	customer.request("ACK", customer.seq, near.answer(tag))
 	far.learn(carrier.await("ACK").body)
 	talk(near, far)
+	hangUp(customer, carrier, near, far)
+}
+
+// earlyLateOffer is one whose offer comes in a provisional answer that the customer acknowledges with its own (RFC 3262): it is
+// protected from there on.
+func (x *wired) earlyLateOffer(t *testing.T) {
+	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
+	near, far := x.sound(t, "AEAD_AES_256_GCM"), plainSound(t)
+	customer.extra = []string{"Supported: 100rel"}
+	customer.send("INVITE", nil)
+	invite := customer.seq
+	m := carrier.await("INVITE")
+	carrier.extra = []string{"Require: 100rel", "RSeq: 7"}
+	early := far.sdp()
+	carrier.answer(m, 183, early)
+	ringing := customer.provisional(183)
+	tag := near.learn(ringing.body)
+	customer.remote, customer.target = ringing.header["to"], uriOf(ringing.header["contact"])
+	customer.extra = []string{"RAck: " + ringing.header["rseq"] + " " + ringing.header["cseq"]}
+	customer.send("PRACK", near.answer(tag))
+	prack := carrier.await("PRACK")
+	far.learn(prack.body)
+	carrier.answer(prack, 200, nil)
+	customer.final("PRACK", 200)
+	talk(near, far)
+	carrier.answer(m, 200, nil)
+	customer.seq, invite = invite, customer.seq
+	customer.final("INVITE", 200)
+	customer.seq = invite
+	carrier.await("ACK")
+	both(near, far, "answered")
 	hangUp(customer, carrier, near, far)
 }
 
