@@ -197,6 +197,9 @@ func (s *sound) learn(description []byte) (tag string) {
 	s.others = others
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ip.IsUnspecified() { // it is on hold, and goes on all the same
+		ip = s.far.Addr()
+	}
 	s.far = netip.AddrPortFrom(ip, uint16(port))
 	if key != s.nodeKey {
 		s.nodeKey = key

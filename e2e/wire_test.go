@@ -309,12 +309,18 @@ func tlsRest(t *testing.T, name string, b []byte) []byte {
 	return b
 }
 
+// frames returns what crossed the wire until now.
+func (x *wired) frames(t *testing.T) []frame {
+	t.Helper()
+	frames, _ := x.mark(t)
+	return frames
+}
+
 // udp counts the datagrams that crossed with a pair of the customer's ports until now.
 func (x *wired) udp(t *testing.T, s *sound) (fromNode, toNode int) {
 	t.Helper()
-	frames, _ := x.mark(t)
 	own := func(at netip.AddrPort) bool { return at.Addr() == s.at().Addr() && at.Port()&^1 == s.at().Port() }
-	for _, f := range frames {
+	for _, f := range x.frames(t) {
 		switch {
 		case f.protocol != syscall.IPPROTO_UDP:
 		case f.fromNode() && own(f.to):

@@ -83,6 +83,15 @@ func (x *wired) iceCall(t *testing.T) {
 	near.raw(near.rtp, check)
 	near.raw(near.rtcp, check)
 	near.hears("the carrier, found by ICE", 1)
+	answers := 0
+	for _, f := range x.frames(t) {
+		if f.fromNode() && f.to.Addr() == near.at().Addr() && f.to.Port()&^1 == near.at().Port() && len(f.payload) > 0 && f.payload[0]>>6 == 0 {
+			answers++
+		}
+	}
+	if answers != 2 {
+		t.Errorf("%d answers to two checks that are proven and one that is not", answers)
+	}
 	near.play(true)
 	both(near, far, "with ICE")
 	hangUp(customer, carrier, near, far)
