@@ -39,6 +39,7 @@ type sound struct {
 	others    []string // m= lines of further sections
 	ice       bool     // it can be found by ICE alone
 	held      bool     // the address in descriptions is the unspecified one
+	since     int      // frames that had crossed the customer's wire before
 	stop      chan struct{}
 	running   sync.WaitGroup
 

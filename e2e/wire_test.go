@@ -127,6 +127,7 @@ func (x *wired) soundAt(t *testing.T, ip, suite string) *sound {
 	t.Helper()
 	var s *sound
 	x.net.do(func() { s = newSound(t, x.judge, ip, suite) })
+	s.since = len(x.frames(t)) // others may have had its ports before
 	return s
 }
 
@@ -320,7 +321,7 @@ func (x *wired) frames(t *testing.T) []frame {
 func (x *wired) udp(t *testing.T, s *sound) (fromNode, toNode int) {
 	t.Helper()
 	own := func(at netip.AddrPort) bool { return at.Addr() == s.at().Addr() && at.Port()&^1 == s.at().Port() }
-	for _, f := range x.frames(t) {
+	for _, f := range x.frames(t)[s.since:] {
 		switch {
 		case f.protocol != syscall.IPPROTO_UDP:
 		case f.fromNode() && own(f.to):
