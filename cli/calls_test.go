@@ -81,7 +81,7 @@ func TestShowExplainsSilence(t *testing.T) {
 		},
 		CarrierLeg: call.LegRecord{
 			Transport: "tls", TLSVersion: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Peer: call.PeerNotVerified,
-			Media: call.LegReport{Profile: "RTP/AVP", Codec: "PCMU/8000", PacketsReceived: 7, WrongSource: 3, Local: netip.MustParseAddrPort("203.0.113.7:20002")},
+			Media: call.LegReport{Profile: "RTP/AVP", Codec: "PCMU/8000", PacketsReceived: 7, WrongSource: 3, KeyUsedUp: 5, Local: netip.MustParseAddrPort("203.0.113.7:20002")},
 		},
 	}
 	show := func() string {
@@ -100,12 +100,14 @@ func TestShowExplainsSilence(t *testing.T) {
 		"carrier leg      tls, TLS 1.3 TLS_AES_128_GCM_SHA256, peer not verified\n",
 		"  addresses      node 203.0.113.7:20002\n",
 		" 3 dropped: they came from another address than the peer's\n",
+		" 5 dropped: the lifetime of the peer's SRTP key, from its a=crypto line, was over\n",
 	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("no %q in\n%s", want, shown)
 		}
 	}
 	record.Direction, record.Customer.Media.WrongSource, record.CarrierLeg.Media.WrongSource = call.Inbound.String(), 0, 0
+	record.CarrierLeg.Media.KeyUsedUp = 0
 	if shown = show(); strings.Contains(shown, "dropped:") || !strings.Contains(shown, "customer leg     tls, TLS 1.3 TLS_AES_128_GCM_SHA256, peer not verified\n") {
 		t.Errorf("an inbound call without strange packets:\n%s", shown)
 	}

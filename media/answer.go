@@ -127,21 +127,9 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 			}
 			x.a.line.sender = sender
 		}
-		// The rollover counter and the replay window live as long as the key.
-		if old := x.lg.now; old != nil && old.in != nil && old.sameKey(&x.a.remote) {
-			x.a.in = old.in
-			continue
+		if x.a.in, refusal = x.lg.receiverFor(&x.a.remote); refusal != nil {
+			return nil, nil, refusal
 		}
-		if in := x.lg.formerly(&x.a.remote); in != nil {
-			x.a.in = in
-			continue
-		}
-		in, err := srtp.NewReceiver(x.a.key, x.a.crypto.MKI)
-		if err != nil {
-			return nil, nil, call.Refuse(call.ReasonNoCommonSuite, "the key cannot be used")
-		}
-		in.LiveFor(x.a.crypto.Lifetime)
-		x.a.in = in
 	}
 	return toNear, toFar, nil
 }

@@ -3,6 +3,7 @@ package media
 import (
 	"slices"
 
+	"carillon/call"
 	"carillon/srtp"
 )
 
@@ -31,24 +32,38 @@ func (lg *leg) inUse() (formerKey, bool) {
 	return formerKey{lg.now.key, string(lg.now.crypto.MKI), lg.now.in}, true
 }
 
-// retire keeps the key in use for the day it comes back, when another one follows it.
+// retire keeps the key in use for the day it comes back, when another one follows it. No key is there twice.
 func (lg *leg) retire(next *applied) {
-	lg.former = slices.DeleteFunc(lg.former, func(f formerKey) bool { return f.in == next.in })
-	if old, ok := lg.inUse(); ok && old.in != next.in {
+	lg.former = slices.DeleteFunc(lg.former, func(f formerKey) bool { return f.key.Equal(next.key) })
+	if old, ok := lg.inUse(); ok && !old.key.Equal(next.key) {
 		lg.former = append(lg.former, old)
 		lg.former = lg.former[max(0, len(lg.former)-maxFormer):]
 	}
 }
 
-// formerly returns the receiver of a key that the peer has used before, nil for none. A new one would take for fresh what was
-// heard then.
-func (lg *leg) formerly(r *remote) *srtp.Receiver {
-	for _, f := range lg.former {
-		if f.key.Equal(r.key) && f.mki == string(r.crypto.MKI) {
-			return f.in
+// receiverFor returns what unprotects what a side sends. The rollover counter and the replay window live as long as the key,
+// also where the side has used another one meanwhile, or names the key otherwise: a new receiver would take for fresh what was
+// heard before.
+func (lg *leg) receiverFor(r *remote) (*srtp.Receiver, *call.Refusal) {
+	known := slices.Clone(lg.former)
+	if now, ok := lg.inUse(); ok {
+		known = append(known, now)
+	}
+	var before *srtp.Receiver
+	if i := slices.IndexFunc(known, func(f formerKey) bool { return f.key.Equal(r.key) }); i >= 0 {
+		if before = known[i].in; known[i].mki == string(r.crypto.MKI) {
+			return before, nil
 		}
 	}
-	return nil
+	in, err := srtp.NewReceiver(r.key, r.crypto.MKI)
+	if err != nil {
+		return nil, call.Refuse(call.ReasonNoCommonSuite, "the key cannot be used")
+	}
+	in.LiveFor(r.crypto.Lifetime)
+	if before != nil {
+		lg.loop.within(lg.session, func() { in.Follow(before) })
+	}
+	return in, nil
 }
 
 // heard copies what the session has received of the leg's side; nil where that was nothing under a key. The relay loop goes

@@ -106,8 +106,9 @@ func (lg *leg) apply(a *applied) {
 	if a.line != nil {
 		p.receiver, p.sender = a.in, a.line.sender
 		p.frame, p.overhead = plainFrame(a.codec), a.key.Overhead()+len(a.crypto.MKI)
-		// Before the call was answered another key is another peer's.
-		if old != nil && old.in != nil && old.in != a.in && lg.session.settled {
+		// Before the call was answered another key is another peer's. The same one under another identifier would have two
+		// windows, and who takes the identifier off a packet could have it heard twice.
+		if old != nil && old.in != nil && old.in != a.in && lg.session.settled && !old.key.Equal(a.key) {
 			p.before, p.until = old.in, lg.session.plane.cfg.Clock.Now().Add(MaxRekeyTime)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"carillon/call"
 	"carillon/clock/clocktest"
 	"carillon/rtp"
+	"carillon/srtp"
 )
 
 // limited has the phone say in its offers how many packets its key serves.
@@ -223,6 +224,32 @@ func TestKeyGoesOnInAnotherSession(t *testing.T) {
 			}
 			talk(a, b)
 		}
+	}
+}
+
+// Of a key that came back under another identifier only the last receiver is remembered: the one before has not seen all.
+func TestNoFormerKeyTwice(t *testing.T) {
+	lg := &leg{}
+	var in []*srtp.Receiver
+	for _, use := range []struct {
+		key byte
+		mki string
+	}{{1, ""}, {2, ""}, {1, "x"}, {2, ""}} {
+		a := &applied{}
+		var err error
+		if a.key, err = srtp.ParseKey(srtp.AEAD_AES_128_GCM, bytes.Repeat([]byte{use.key}, 28)); err != nil {
+			t.Fatal(err)
+		}
+		a.crypto.MKI = []byte(use.mki)
+		if a.in, err = srtp.NewReceiver(a.key, a.crypto.MKI); err != nil {
+			t.Fatal(err)
+		}
+		in = append(in, a.in)
+		lg.retire(a)
+		lg.now = a
+	}
+	if len(lg.former) != 1 || lg.former[0].in != in[2] {
+		t.Errorf("%d keys are remembered; want the first one as it was used last", len(lg.former))
 	}
 }
 

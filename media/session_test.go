@@ -456,6 +456,54 @@ func TestMasterKeyIdentifier(t *testing.T) {
 	}
 }
 
+// A key that is named otherwise, or no more, is the same key: its counter goes on, and nothing is heard twice.
+func TestIdentifierChanges(t *testing.T) {
+	p := newPlane(t, nil)
+	for _, suite := range []string{"AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"} {
+		s := open(t, p, call.Customer, secureLeg)
+		a, b := newPhone(t, 1), newPhone(t, 2)
+		a.seq = 65533
+		a.offer(suite)
+		key := "inline:" + a.offerKey()
+		offerLines(s, a, b, key, "7 "+suite+" "+key)
+		s.Confirm(call.Customer)
+		old := a.send("before")
+		b.hear("before")
+		for range 3 {
+			a.send("over the rollover")
+			b.hear("over the rollover")
+		}
+		offerLines(s, a, b, key, "7 "+suite+" "+key+"|1:4")
+		k := phoneSuites[suite]
+		before := a.out
+		named, err := pion.CreateContext(a.keySalt[:k.key], a.keySalt[k.key:], k.profile, pion.MasterKeyIndicator([]byte{0, 0, 0, 1}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named.SetROC(a.ssrc, 1)
+		a.out = named
+		again := a.send("under the name")
+		b.hear("under the name")
+		tag := 0
+		if !strings.HasPrefix(suite, "AEAD") {
+			tag = 10
+		}
+		again = append(again[:len(again)-tag-4:len(again)-tag-4], again[len(again)-tag:]...) // without its name
+		a.out = before
+		a.send("without it, or with it taken off")
+		b.hearNothing()
+		offerLines(s, a, b, key, "7 "+suite+" "+key)
+		a.write(a.rtp, old, a.far)
+		a.write(a.rtp, again, a.far)
+		b.hearNothing()
+		a.send("without it again")
+		b.hear("without it again")
+		if r := s.Close().Legs[call.Customer]; r.Replays != 2 || r.AuthFailures != 1 {
+			t.Errorf("%s: %d replays, %d not authentic; want 2 and 1", suite, r.Replays, r.AuthFailures)
+		}
+	}
+}
+
 // A side that was told a description by another session sees the same session go on.
 func TestOriginGoesOn(t *testing.T) {
 	p := newPlane(t, nil)
