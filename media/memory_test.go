@@ -233,9 +233,9 @@ func TestCountsShareNoCacheLine(t *testing.T) {
 		first, end, whole uintptr
 	}{
 		{"a loop's counts", unsafe.Offsetof(c.refused), unsafe.Offsetof(c.checks) + unsafe.Sizeof(c.checks), unsafe.Sizeof(c)},
-		{"a leg's counts", unsafe.Offsetof(l.received), unsafe.Offsetof(l.lastHeard) + unsafe.Sizeof(l.lastHeard), unsafe.Sizeof(l)},
+		{"a leg's counts", unsafe.Offsetof(l.received), unsafe.Offsetof(l.ssrc) + unsafe.Sizeof(l.ssrc), unsafe.Sizeof(l)},
 		// What stands ahead is signalling's, and the counts end the leg.
-		{"a leg", unsafe.Offsetof(lg.path), unsafe.Offsetof(lg.count) + unsafe.Offsetof(l.lastHeard) + unsafe.Sizeof(l.lastHeard), unsafe.Sizeof(lg)},
+		{"a leg", unsafe.Offsetof(lg.path), unsafe.Offsetof(lg.count) + unsafe.Offsetof(l.ssrc) + unsafe.Sizeof(l.ssrc), unsafe.Sizeof(lg)},
 	} {
 		if x.first < line || x.whole-x.end < line {
 			t.Errorf("%s begin %d octets from what is ahead and end %d before what follows; want %d", x.what, x.first, x.whole-x.end, line)

@@ -88,12 +88,15 @@ func (c *counters) addTo(s *Stats) {
 
 // legCounters are written by one loop and read by reports.
 type legCounters struct {
-	_                                                       [64]byte
-	received, bytesReceived, sent, bytesSent                atomic.Uint64
-	rtcpReceived, rtcpSent                                  atomic.Uint64
-	protected, unprotected                                  atomic.Uint64
-	authFailures, replays, plainDropped, plainSent, strange atomic.Uint64
-	lost, jitter                                            atomic.Uint64
+	_ [64]byte
+	// Those of every packet, of which the leg's own and the far one's touch one line or two.
+	received, bytesReceived, unprotected atomic.Uint64
+	lastHeard                            atomic.Int64 // nanoseconds since the relay's epoch
+	jitter                               atomic.Uint64
+	sent, bytesSent, protected           atomic.Uint64
+
+	plainSent, rtcpReceived, rtcpSent                  atomic.Uint64
+	authFailures, replays, plainDropped, strange, lost atomic.Uint64
 	// Of the quality; durations in nanoseconds.
 	maxJitter, longestGap, roundTrip, oneWay atomic.Uint64
 	lostSent, jitterSent, rtcpMade, policed  atomic.Uint64
@@ -101,7 +104,6 @@ type legCounters struct {
 	// Sums of the seconds' estimates in hundredths, and how many seconds they are of.
 	mosReceived, mosSent, ratedReceived, ratedSent atomic.Uint64
 	ssrc                                           atomic.Uint32
-	lastHeard                                      atomic.Int64 // nanoseconds since the relay's epoch
 	_                                              [64]byte
 }
 
