@@ -110,12 +110,14 @@ func takesPorts(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPConn)
 	}
 	var got []xdp.Datagram
 	for end := time.Now().Add(5 * time.Second); len(got) < 10 && time.Now().Before(end); {
-		link.Receive(func(d xdp.Datagram) {
-			if cap(d.Payload)-len(d.Payload) < 200 {
-				t.Errorf("%d octets are left behind a payload", cap(d.Payload)-len(d.Payload))
+		link.Receive(func(list []xdp.Datagram) {
+			for _, d := range list {
+				if cap(d.Payload)-len(d.Payload) < 200 {
+					t.Errorf("%d octets are left behind a payload", cap(d.Payload)-len(d.Payload))
+				}
+				d.Payload = bytes.Clone(d.Payload)
+				got = append(got, d)
 			}
-			d.Payload = bytes.Clone(d.Payload)
-			got = append(got, d)
 		})
 	}
 	if len(got) != 10 {

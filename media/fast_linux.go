@@ -18,7 +18,7 @@ type fast struct {
 	loop  *loop
 	class uint8
 	on    []fastAddress
-	take  func(xdp.Datagram)
+	take  func([]xdp.Datagram)
 }
 
 // fastAddress has the sockets of an address by their port.
@@ -98,19 +98,29 @@ func (f *fast) receive() int {
 	return f.link.Receive(f.take)
 }
 
-func (f *fast) taken(d xdp.Datagram) {
-	w := &f.loop.worker
-	p := f.place(d.To)
-	if p == nil {
-		return
+// taken delivers what has come together.
+func (f *fast) taken(list []xdp.Datagram) {
+	var sockets [xdp.MaxTurn]*socket
+	var legs [xdp.MaxTurn]*leg
+	for i := range list {
+		if p := f.place(list[i].To); p != nil {
+			sockets[i] = p.Load()
+		}
 	}
-	s := p.Load()
-	switch {
-	case s == nil:
-		w.stats.received.Add(1)
-		w.stats.unready.Add(1)
-	default:
-		f.loop.deliver(s, d.Payload, d.From)
+	for i, s := range sockets[:len(list)] {
+		if s != nil {
+			legs[i] = s.leg.Load()
+		}
+	}
+	w := &f.loop.worker
+	w.warm(legs[:len(list)])
+	for i, s := range sockets[:len(list)] {
+		if s == nil {
+			w.stats.received.Add(1)
+			w.stats.unready.Add(1)
+			continue
+		}
+		f.loop.deliver(s, list[i].Payload, list[i].From)
 	}
 }
 

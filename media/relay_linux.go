@@ -339,16 +339,7 @@ func (l *loop) run() {
 		}
 		l.tick(l.clock.Now())
 		l.pace.add(l.since, n+l.fast.receive())
-		woken := false
-		for _, e := range events[:max(n, 0)] {
-			if int(e.Fd) == l.wake {
-				woken = true
-				continue
-			}
-			if s := l.sockets.get(int(e.Fd)); s != nil {
-				l.read(s)
-			}
-		}
+		woken := l.readAll(events[:max(n, 0)])
 		l.fast.flush()
 		// After the events: a socket closed by a command cannot have an event left in this batch.
 		if woken && !l.obey() {
@@ -357,6 +348,32 @@ func (l *loop) run() {
 		}
 		l.turn.Add(1)
 	}
+}
+
+// readAll reads a datagram from each socket that has one, and reports whether there are commands.
+func (l *loop) readAll(events []unix.EpollEvent) (woken bool) {
+	var sockets [maxTogether]*socket
+	var legs [maxTogether]*leg
+	for len(events) > 0 {
+		n := min(len(events), maxTogether)
+		for i, e := range events[:n] {
+			woken = woken || int(e.Fd) == l.wake
+			sockets[i] = l.sockets.get(int(e.Fd))
+		}
+		for i, s := range sockets[:n] {
+			if legs[i] = nil; s != nil {
+				legs[i] = s.leg.Load()
+			}
+		}
+		l.warm(legs[:n])
+		for _, s := range sockets[:n] {
+			if s != nil {
+				l.read(s)
+			}
+		}
+		events = events[n:]
+	}
+	return woken
 }
 
 // obey runs the commands and reports whether the loop goes on.

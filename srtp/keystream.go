@@ -17,6 +17,7 @@ var zeros [batch * aes.BlockSize]byte
 // keyStream is AES in counter mode (RFC 3711 section 4.1.1).
 type keyStream struct {
 	block   cipher.Block
+	memory  extent
 	salt    [aes.BlockSize]byte // 112 bits, then zeros
 	scratch *Scratch
 	fast    *fastStream
@@ -28,7 +29,7 @@ type keyStream struct {
 const worthwhile = 25
 
 func newKeyStream(block cipher.Block, salt []byte) *keyStream {
-	k := &keyStream{block: block}
+	k := &keyStream{block: block, memory: extentOf(block)}
 	copy(k.salt[:14], salt)
 	return k
 }
@@ -83,6 +84,7 @@ func (k *keyStream) xorBlocks(b []byte, high, low uint64) {
 // sequence number and the salt, which may be public (RFC 3711 section 3.2.1), and not on the key.
 type fastStream struct {
 	gcm       cipher.AEAD
+	memory    extent
 	back      element        // H^-2
 	length    element        // L*H^-1
 	table     [4][16]element // H^-2 times each value of a quarter of the 16 bits
@@ -108,7 +110,7 @@ func (k *keyStream) accelerate() {
 	var zero, h [aes.BlockSize]byte
 	k.block.Encrypt(h[:], zero[:])
 	inverse := elementOf(&h).inverse()
-	f := &fastStream{gcm: gcm, back: inverse.squared(1), length: element{low: 128}.times(inverse)}
+	f := &fastStream{gcm: gcm, memory: extentOf(gcm), back: inverse.squared(1), length: element{low: 128}.times(inverse)}
 	// The 16 bits are those of x^96 to x^111; the first quarter is the highest.
 	unit := element{low: 1 << 31}.times(f.back)
 	for quarter := range f.table {

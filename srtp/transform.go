@@ -29,7 +29,7 @@ func newTransform(s Suite, k sessionKeys) (transform, error) {
 		if err != nil {
 			return nil, err
 		}
-		g := &gcm{aead: aead}
+		g := &gcm{aead: aead, memory: extentOf(aead)}
 		copy(g.salt[:], k.salt)
 		return g, nil
 	}
@@ -42,10 +42,11 @@ func newTransform(s Suite, k sessionKeys) (transform, error) {
 
 // gcm is RFC 7714.
 type gcm struct {
-	aead cipher.AEAD
-	salt [12]byte
-	iv   [12]byte
-	aad  [12]byte
+	aead   cipher.AEAD
+	memory extent
+	salt   [12]byte
+	iv     [12]byte
+	aad    [12]byte
 }
 
 // setIV is section 8.1 for RTP; for RTCP (section 9.1) the 48 bits hold the index alone.

@@ -8,6 +8,8 @@ const (
 	// MaxWaiting is how many frames of a queue wait to be fetched, and how many are on their way out; a power of two. What
 	// comes beyond is counted in carillon_media_xdp_lost_total, what should leave goes through its socket.
 	MaxWaiting = 2048
+	// MaxTurn is how many datagrams are handed over at once, at most.
+	MaxTurn = 64
 	// MaxFrame is the longest frame taken, in octets: one of the usual Ethernet. Longer ones go through the kernel. What is
 	// left behind a frame in its memory the taker of the datagram may use.
 	MaxFrame = 1514

@@ -55,8 +55,11 @@ type Link struct {
 	hook    ebpflink.Link
 	tables  *tables
 	hops    *hops
-	take    func(Datagram)
-	parse   func(frame []byte)
+	// Of the one that receives.
+	take      func([]Datagram)
+	parse     func(frames [][]byte)
+	frames    [MaxTurn][]byte
+	datagrams [MaxTurn]Datagram
 
 	received, sent, passed, malformed atomic.Uint64
 
@@ -68,7 +71,7 @@ type Link struct {
 // has another program already, and where it has none of the addresses.
 func Open(cfg Config) (l *Link, err error) {
 	l = &Link{}
-	l.parse = l.taken
+	l.parse = l.parsed
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -217,24 +220,34 @@ func (l *Link) Files() (fds []int) {
 	return fds
 }
 
-// Receive hands each datagram that has come to take. Until it returns it may write to the payload's memory, to which 200
-// octets behind the payload belong. Receive returns how many frames there were.
-func (l *Link) Receive(take func(Datagram)) (n int) {
+// Receive hands the datagrams that have come to take, up to MaxTurn at once. Until it returns it may write to a payload's memory,
+// to which 200 octets behind the payload belong. Receive returns how many frames there were.
+func (l *Link) Receive(take func([]Datagram)) (all int) {
 	l.take = take
 	for _, q := range l.queues {
-		n += q.receive(l.parse)
+		for range MaxWaiting / MaxTurn {
+			n := q.receive(&l.frames, l.parse)
+			all += n
+			if n < MaxTurn {
+				break
+			}
+		}
 	}
-	return n
+	return all
 }
 
-func (l *Link) taken(frame []byte) {
-	d, err := Parse(frame)
-	if err != nil {
-		l.malformed.Add(1)
-		return
+func (l *Link) parsed(frames [][]byte) {
+	n := 0
+	for _, frame := range frames {
+		var err error
+		if l.datagrams[n], err = Parse(frame); err != nil {
+			l.malformed.Add(1)
+			continue
+		}
+		n++
 	}
-	l.received.Add(1)
-	l.take(d)
+	l.received.Add(uint64(n))
+	l.take(l.datagrams[:n])
 }
 
 // Send puts a datagram among those that the next Flush sends, with the given traffic class (RFC 2474: the DSCP times

@@ -152,20 +152,23 @@ func (q *queue) close() {
 	}
 }
 
-// receive hands what has come to take, which may write to a frame and to what is behind it in its chunk, until it returns. At
-// most a ring full is taken.
-func (q *queue) receive(take func(frame []byte)) int {
+// receive hands up to MaxTurn frames that have come to take, which may write to a frame and to what is behind it in its chunk
+// until it returns. It returns how many there were.
+func (q *queue) receive(frames *[MaxTurn][]byte, take func(frames [][]byte)) int {
 	from := *q.received.consumer
-	n := atomic.LoadUint32(q.received.producer) - from
+	n := min(atomic.LoadUint32(q.received.producer)-from, MaxTurn)
 	if n == 0 {
 		return 0
 	}
-	fill := *q.filled.producer
 	for i := range n {
 		d := q.received.descriptor(from + i)
-		chunk := d.Addr &^ (chunkSize - 1)
-		take(q.memory[d.Addr : d.Addr+uint64(d.Len) : chunk+chunkSize])
-		*q.filled.address(fill + i) = chunk
+		end := d.Addr&^(chunkSize-1) + chunkSize
+		frames[i] = q.memory[d.Addr : d.Addr+uint64(d.Len) : end]
+	}
+	take(frames[:n])
+	fill := *q.filled.producer
+	for i := range n {
+		*q.filled.address(fill + i) = q.received.descriptor(from+i).Addr &^ (chunkSize - 1)
 	}
 	atomic.StoreUint32(q.received.consumer, from+n)
 	atomic.StoreUint32(q.filled.producer, fill+n)
