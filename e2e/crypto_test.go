@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"carillon/config"
 	"carillon/phone"
 	"carillon/sip/transport"
 )
@@ -46,12 +48,7 @@ func TestCryptoLines(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.in(t)
 			c := w.connector(true)
-			conn, err := tls.Dial("tcp4", w.target(transport.TLS).String(), &tls.Config{ServerName: c.host, RootCAs: w.roots()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := newParty(t, "customer", "TLS", conn)
-			p.from("sip:"+customerNumber+"@"+c.host, "sip:"+outsideNumber+"@"+c.host)
+			p := w.customerOf(c)
 			profile := tt.profile
 			if profile == "" {
 				profile = "RTP/SAVP"
@@ -83,5 +80,61 @@ func TestCryptoLines(t *testing.T) {
 				t.Error("a key is in the answer or in the record")
 			}
 		})
+	}
+}
+
+// customerOf connects a customer of a connector over TLS.
+func (w *world) customerOf(c trunkOf) *party {
+	w.t.Helper()
+	conn, err := tls.Dial("tcp4", w.target(transport.TLS).String(), &tls.Config{ServerName: c.host, RootCAs: w.roots()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p := newParty(w.t, "customer", "TLS", conn)
+	p.from("sip:"+customerNumber+"@"+c.host, "sip:"+outsideNumber+"@"+c.host)
+	return p
+}
+
+// TestKeyLifetime: a phone gives its key a lifetime and goes on under it. It is not heard past that, the call ends when that
+// has lasted as long as silence may, and everybody reads why; one that changes its key in time goes on.
+func TestKeyLifetime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *config.Config) { c.MediaSilence = 2 * time.Second })
+	handle, taken := answering(t, func() phone.Answer { return phone.Answer{Audio: phone.Tone(1004)} })
+	w.carrier("upstream", handle, "+1212")
+	for _, renews := range []bool{true, false} {
+		c := w.connector(true)
+		p, s := w.customerOf(c), newSound(t, newJudge(t), "127.0.0.1", "AES_CM_128_HMAC_SHA1_80")
+		s.lifetime = "|2^5"
+		p.send("INVITE", s.sdp())
+		s.learn(p.final("INVITE", 200).body)
+		s.play(true)
+		far := receive(t, "the carrier's call", taken)
+		eventually(t, "what the lifetime allows", func() bool { return far.Stats().PacketsReceived == 32 })
+		if renews {
+			s.lifetime = ""
+			s.rekey()
+			p.send("INVITE", s.sdp())
+			s.learn(p.final("INVITE", 200).body)
+			eventually(t, "the customer, under a new key", func() bool { return far.Stats().PacketsReceived > 100 })
+			p.send("BYE", nil)
+			p.final("BYE", 200)
+		} else {
+			bye := p.await("BYE")
+			p.answer(bye, 200, nil)
+			if !strings.Contains(bye.header["reason"], "lifetime") || far.Stats().PacketsReceived != 32 {
+				t.Errorf("the BYE has the Reason %q, %d packets were heard; want 32", bye.header["reason"], far.Stats().PacketsReceived)
+			}
+		}
+		s.play(false)
+		r := w.records(c, 1)[0]
+		want := map[bool]string{true: "hangup", false: "media_silence"}[renews]
+		if r.Reason != want || r.Customer.Media.AuthFailures != 0 || !renews && (r.Customer.Media.KeyUsedUp < 50 || !strings.Contains(r.Sentence, "lifetime")) {
+			t.Errorf("renewed %v: the record has %s %q, %d packets past the lifetime, %d not authentic; want %s", renews, r.Reason, r.Sentence,
+				r.Customer.Media.KeyUsedUp, r.Customer.Media.AuthFailures, want)
+		}
+		if shown := w.must("calls", "show", string(r.ID)); !renews && !strings.Contains(shown, "dropped: the lifetime of the peer's SRTP key") {
+			t.Errorf("calls show:\n%s", shown)
+		}
 	}
 }

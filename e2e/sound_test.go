@@ -34,6 +34,7 @@ type sound struct {
 	suite     string
 	rtp, rtcp *net.UDPConn
 	keySalt   []byte
+	lifetime  string // of the key, with the bar before it
 	version   int
 	direction string
 	others    []string // m= lines of further sections
@@ -132,7 +133,7 @@ func (s *sound) describe(secure bool) []byte {
 	}
 	profile, crypto := "RTP/AVP", ""
 	if secure {
-		profile, crypto = "RTP/SAVP", fmt.Sprintf("a=crypto:1 %s inline:%s\r\n", s.suite, base64.StdEncoding.EncodeToString(s.keySalt))
+		profile, crypto = "RTP/SAVP", fmt.Sprintf("a=crypto:1 %s inline:%s%s\r\n", s.suite, base64.StdEncoding.EncodeToString(s.keySalt), s.lifetime)
 	}
 	if s.direction != "" {
 		crypto += "a=" + s.direction + "\r\n"
