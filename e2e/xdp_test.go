@@ -135,7 +135,7 @@ func takesPorts(t *testing.T, link *xdp.Link, node netip.Addr, far *net.UDPConn)
 func sendsInOrder(t *testing.T, link *xdp.Link, from netip.AddrPort, far *net.UDPConn) {
 	at := far.LocalAddr().(*net.UDPAddr).AddrPort()
 	d := xdp.Datagram{From: from, To: netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}
-	const datagrams, burst = 3 * xdp.MaxWaiting, 128
+	const datagrams, burst = 6 * xdp.MaxLeaving, 128
 	for i := 0; i < datagrams; i += burst {
 		for k := i; k < i+burst; k++ {
 			d.Payload = []byte{byte(k), byte(k >> 8), 3}

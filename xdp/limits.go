@@ -5,9 +5,11 @@ const (
 	// MaxQueues is how many queues of an interface are read. One that has more is refused at the start; ethtool -L makes
 	// them fewer.
 	MaxQueues = 16
-	// MaxWaiting is how many frames of a queue wait to be fetched, and how many are on their way out; a power of two. What
-	// comes beyond is counted in carillon_media_xdp_lost_total, what should leave goes through its socket.
-	MaxWaiting = 2048
+	// MaxWaiting is how many frames of a queue wait to be fetched; a power of two. It is what 1,600 calls send in 50 ms, for
+	// which other work may hold up the relay. What comes beyond is counted in carillon_media_xdp_lost_total.
+	MaxWaiting = 8192
+	// MaxLeaving is how many frames are on their way out; a power of two. What should leave beyond goes through its socket.
+	MaxLeaving = 2048
 	// MaxTurn is how many datagrams are handed over at once, at most.
 	MaxTurn = 64
 	// MaxFrame is the longest frame taken, in octets: one of the usual Ethernet. Longer ones go through the kernel. What is

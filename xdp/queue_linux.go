@@ -17,7 +17,7 @@ const (
 	headroom = 256
 	// maxKicks is how often the kernel is asked to send what waits before that is left to the next time; it sends 32 frames
 	// each time.
-	maxKicks = 2 * MaxWaiting / 32
+	maxKicks = 2 * MaxLeaving / 32
 	// bindTries is how often a queue that is taken is tried, bindPause the time between.
 	bindTries, bindPause = 200, 10 * time.Millisecond
 )
@@ -27,14 +27,15 @@ type ring struct {
 	memory             []byte
 	producer, consumer *uint32
 	entries            unsafe.Pointer
+	size               uint32 // a power of two
 }
 
 func (r *ring) descriptor(i uint32) *unix.XDPDesc {
-	return (*unix.XDPDesc)(unsafe.Add(r.entries, uintptr(i&(MaxWaiting-1))*unsafe.Sizeof(unix.XDPDesc{})))
+	return (*unix.XDPDesc)(unsafe.Add(r.entries, uintptr(i&(r.size-1))*unsafe.Sizeof(unix.XDPDesc{})))
 }
 
 func (r *ring) address(i uint32) *uint64 {
-	return (*uint64)(unsafe.Add(r.entries, uintptr(i&(MaxWaiting-1))*8))
+	return (*uint64)(unsafe.Add(r.entries, uintptr(i&(r.size-1))*8))
 }
 
 // queue is a socket of the family AF_XDP at one of an interface's queues. One goroutine uses it.
@@ -61,7 +62,7 @@ func openQueue(index, number int, sends bool, pause func()) (q *queue, err error
 	}
 	chunks := MaxWaiting
 	if sends {
-		chunks *= 2
+		chunks += MaxLeaving
 	}
 	if q.memory, err = unix.Mmap(-1, 0, chunks*chunkSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE); err != nil {
 		return q, fmt.Errorf("map memory for frames: %w", err)
@@ -95,13 +96,18 @@ func (q *queue) makeRings(sends bool) error {
 	if err := q.set(unix.XDP_UMEM_REG, unsafe.Pointer(&about), unsafe.Sizeof(about)); err != nil {
 		return fmt.Errorf("register memory for frames: %w", err)
 	}
-	size := int32(MaxWaiting)
-	for _, option := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING, unix.XDP_TX_RING} {
-		if option == unix.XDP_TX_RING && !sends {
+	for _, r := range []struct {
+		option int
+		size   int32
+	}{
+		{unix.XDP_UMEM_FILL_RING, MaxWaiting}, {unix.XDP_UMEM_COMPLETION_RING, MaxLeaving},
+		{unix.XDP_RX_RING, MaxWaiting}, {unix.XDP_TX_RING, MaxLeaving},
+	} {
+		if r.option == unix.XDP_TX_RING && !sends {
 			continue
 		}
-		if err := q.set(option, unsafe.Pointer(&size), unsafe.Sizeof(size)); err != nil {
-			return fmt.Errorf("make ring %d: %w", option, err)
+		if err := q.set(r.option, unsafe.Pointer(&r.size), unsafe.Sizeof(r.size)); err != nil {
+			return fmt.Errorf("make ring %d: %w", r.option, err)
 		}
 	}
 	var at unix.XDPMmapOffsets
@@ -111,6 +117,7 @@ func (q *queue) makeRings(sends bool) error {
 	if errno != 0 || length != uint32(unsafe.Sizeof(at)) {
 		return fmt.Errorf("ask where the rings are: %w", errors.Join(errno, errors.ErrUnsupported))
 	}
+	q.filled.size, q.received.size, q.sent.size, q.done.size = MaxWaiting, MaxWaiting, MaxLeaving, MaxLeaving
 	const descriptor, address = unsafe.Sizeof(unix.XDPDesc{}), 8
 	err := errors.Join(
 		q.filled.open(q.fd, unix.XDP_UMEM_PGOFF_FILL_RING, at.Fr, address),
@@ -131,7 +138,7 @@ func (q *queue) set(option int, value unsafe.Pointer, size uintptr) error {
 }
 
 func (r *ring) open(fd int, page int64, at unix.XDPRingOffset, entry uintptr) (err error) {
-	r.memory, err = unix.Mmap(fd, page, int(at.Desc)+MaxWaiting*int(entry), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	r.memory, err = unix.Mmap(fd, page, int(at.Desc)+int(r.size)*int(entry), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		return fmt.Errorf("map a ring: %w", err)
 	}
@@ -180,7 +187,7 @@ func (q *queue) chunk() []byte {
 	if len(q.free) == 0 {
 		q.reclaim()
 	}
-	if len(q.free) == 0 || q.next-atomic.LoadUint32(q.sent.consumer) == MaxWaiting {
+	if len(q.free) == 0 || q.next-atomic.LoadUint32(q.sent.consumer) == MaxLeaving {
 		return nil
 	}
 	at := q.free[len(q.free)-1]
