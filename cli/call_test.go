@@ -37,7 +37,7 @@ func TestCall(t *testing.T) {
 	}
 	s.expect("call --to echo --prepare --duration 1s --assert transport=tls --assert tls=1.3 --assert srtp=AEAD_AES_128_GCM --assert mos>=4.0 --assert lost=0 --assert setup<2s",
 		"200 OK", "our own tone came back", "peer verified", "held        srtp=AEAD_AES_128_GCM")
-	s.expect("call --to echo --press 147*#D --duration 2s --assert keys=147*#D", "147*#D pressed, 147*#D came", "our own tone came back")
+	s.expect("call --to echo --press 147*#D --duration 3s --assert keys=147*#D", "147*#D pressed, 147*#D came", "our own tone came back")
 	s.expect("call --to dtmf --duration 1s", "sound")
 	s.refuse("call --to echo --press 12x", 2, "keys are digits")
 	s.expect("call --to +19995550102 --duration 1s --connector "+id, "the laboratory's tone")
