@@ -2,6 +2,7 @@ package media
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -309,5 +310,25 @@ func TestPrivateRTCPAddressIsIgnored(t *testing.T) {
 	b.sendReport("nowhere")
 	if got, ok := a.read(a.rtcp, shortSleep); ok {
 		t.Errorf("RTCP %q", got)
+	}
+}
+
+// Where reports go is RFC 3605's to say, and else the port above RTP's, if there is one.
+func TestRTCPAddress(t *testing.T) {
+	at := netip.MustParseAddr("192.0.2.1")
+	for _, tt := range []struct {
+		port       uint16
+		line, want string
+	}{
+		{4000, "", "192.0.2.1:4001"}, {4000, "a=rtcp:5000\r\n", "192.0.2.1:5000"}, {4000, "a=rtcp:5000 IN IP4 192.0.2.9\r\n", "192.0.2.9:5000"},
+		{65535, "", "invalid AddrPort"}, {65535, "a=rtcp:5000\r\n", "192.0.2.1:5000"},
+	} {
+		d, err := sdp.Parse(fmt.Appendf(nil, "v=0\r\nc=IN IP4 %s\r\nm=audio %d RTP/AVP 0\r\n%s", at, tt.port, tt.line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rtcpAddress(&d.Media[0]).String(); got != tt.want {
+			t.Errorf("port %d %q: %s; want %s", tt.port, tt.line, got, tt.want)
+		}
 	}
 }
