@@ -5,9 +5,10 @@ const (
 	// MaxQueues is how many queues of an interface are read. One that has more is refused at the start; ethtool -L makes
 	// them fewer.
 	MaxQueues = 16
-	// MaxWaiting is how many frames of a queue wait to be fetched; a power of two. It is what 1,600 calls send in 50 ms, for
-	// which other work may hold up the relay. What comes beyond is counted in carillon_media_xdp_lost_total.
-	MaxWaiting = 8192
+	// MaxWaiting is how many frames wait to be fetched, shared out among the queues of the interface, of which each has at
+	// least 2,048; a power of two. It is what 1,600 calls send in 100 ms, for which other work may hold up the relay. What
+	// comes beyond is counted in carillon_media_xdp_lost_total.
+	MaxWaiting = 16384
 	// MaxLeaving is how many frames are on their way out; a power of two. What should leave beyond goes through its socket.
 	MaxLeaving = 2048
 	// MaxTurn is how many datagrams are handed over at once, at most.

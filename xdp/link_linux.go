@@ -157,7 +157,7 @@ func (l *Link) attach(index, numbers int, cfg Config) (err error) {
 		<-past
 	}
 	for i := range numbers {
-		q, err := openQueue(index, i, i == 0, pause)
+		q, err := openQueue(index, i, shareOf(i, numbers), pause)
 		if err != nil {
 			return err
 		}

@@ -48,9 +48,27 @@ type queue struct {
 	next                         uint32   // descriptor to send
 }
 
-// openQueue opens one that receives and, with sends, sends. A queue stays taken for a moment after its socket was closed, as when
+// share is what a queue has of the memory for frames.
+type share struct {
+	waiting uint32
+	sends   bool
+}
+
+// leastWaiting is how many frames wait at least at a queue; a power of two.
+const leastWaiting = 2048
+
+// shareOf is that of the n-th of so many queues. The first one sends.
+func shareOf(n, queues int) share {
+	s := share{MaxWaiting, n == 0}
+	for ; queues > 1 && s.waiting > leastWaiting; queues = (queues + 1) / 2 {
+		s.waiting /= 2
+	}
+	return s
+}
+
+// openQueue opens one that receives and, where it is to, sends. A queue stays taken for a moment after its socket was closed, as when
 // a node that was killed starts anew; pause passes some of that time.
-func openQueue(index, number int, sends bool, pause func()) (q *queue, err error) {
+func openQueue(index, number int, share share, pause func()) (q *queue, err error) {
 	q = &queue{fd: -1}
 	defer func() {
 		if err != nil {
@@ -60,21 +78,21 @@ func openQueue(index, number int, sends bool, pause func()) (q *queue, err error
 	if q.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return q, fmt.Errorf("open a socket of the family AF_XDP: %w", err)
 	}
-	chunks := MaxWaiting
-	if sends {
+	chunks := int(share.waiting)
+	if share.sends {
 		chunks += MaxLeaving
 	}
 	if q.memory, err = unix.Mmap(-1, 0, chunks*chunkSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE); err != nil {
 		return q, fmt.Errorf("map memory for frames: %w", err)
 	}
-	if err := q.makeRings(sends); err != nil {
+	if err := q.makeRings(share); err != nil {
 		return q, err
 	}
-	for i := range uint32(MaxWaiting) {
+	for i := range share.waiting {
 		*q.filled.address(i) = uint64(i) * chunkSize
 	}
-	atomic.StoreUint32(q.filled.producer, MaxWaiting)
-	for i := MaxWaiting; i < chunks; i++ {
+	atomic.StoreUint32(q.filled.producer, share.waiting)
+	for i := int(share.waiting); i < chunks; i++ {
 		q.free = append(q.free, uint64(i)*chunkSize)
 	}
 	// Copying: what drivers do without it differs, and none of that could be tried.
@@ -91,19 +109,19 @@ func openQueue(index, number int, sends bool, pause func()) (q *queue, err error
 	return q, nil
 }
 
-func (q *queue) makeRings(sends bool) error {
+func (q *queue) makeRings(share share) error {
 	about := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(q.memory)))), Len: uint64(len(q.memory)), Size: chunkSize}
 	if err := q.set(unix.XDP_UMEM_REG, unsafe.Pointer(&about), unsafe.Sizeof(about)); err != nil {
 		return fmt.Errorf("register memory for frames: %w", err)
 	}
 	for _, r := range []struct {
 		option int
-		size   int32
+		size   uint32
 	}{
-		{unix.XDP_UMEM_FILL_RING, MaxWaiting}, {unix.XDP_UMEM_COMPLETION_RING, MaxLeaving},
-		{unix.XDP_RX_RING, MaxWaiting}, {unix.XDP_TX_RING, MaxLeaving},
+		{unix.XDP_UMEM_FILL_RING, share.waiting}, {unix.XDP_UMEM_COMPLETION_RING, MaxLeaving},
+		{unix.XDP_RX_RING, share.waiting}, {unix.XDP_TX_RING, MaxLeaving},
 	} {
-		if r.option == unix.XDP_TX_RING && !sends {
+		if r.option == unix.XDP_TX_RING && !share.sends {
 			continue
 		}
 		if err := q.set(r.option, unsafe.Pointer(&r.size), unsafe.Sizeof(r.size)); err != nil {
@@ -117,13 +135,13 @@ func (q *queue) makeRings(sends bool) error {
 	if errno != 0 || length != uint32(unsafe.Sizeof(at)) {
 		return fmt.Errorf("ask where the rings are: %w", errors.Join(errno, errors.ErrUnsupported))
 	}
-	q.filled.size, q.received.size, q.sent.size, q.done.size = MaxWaiting, MaxWaiting, MaxLeaving, MaxLeaving
+	q.filled.size, q.received.size, q.sent.size, q.done.size = share.waiting, share.waiting, MaxLeaving, MaxLeaving
 	const descriptor, address = unsafe.Sizeof(unix.XDPDesc{}), 8
 	err := errors.Join(
 		q.filled.open(q.fd, unix.XDP_UMEM_PGOFF_FILL_RING, at.Fr, address),
 		q.done.open(q.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, at.Cr, address),
 		q.received.open(q.fd, unix.XDP_PGOFF_RX_RING, at.Rx, descriptor))
-	if sends {
+	if share.sends {
 		err = errors.Join(err, q.sent.open(q.fd, unix.XDP_PGOFF_TX_RING, at.Tx, descriptor))
 	}
 	return err
