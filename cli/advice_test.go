@@ -37,11 +37,12 @@ func TestStartAdvice(t *testing.T) {
 	defer taken.Close()
 	free := []string{"serve", "--dev", "--api", "127.0.0.1:0", "--sip-udp", "off", "--sip-tcp", "off", "--sip-tls", "127.0.0.1:0", "--dns", "off", "--metrics", "off"}
 	for flag, tt := range map[string]struct{ value, want string }{
-		"--api":      {taken.Addr().String(), "carillon serve --help has the flag of each listener"},
-		"--sip-tls":  {taken.Addr().String(), "Another program has the port"},
-		"--dns":      {taken.Addr().String(), "port 0 takes a free one"},
-		"--sip-tcp":  {"192.0.2.1:0", "This machine has no such address"},
-		"--media-ip": {"192.0.2.1", "--media-advertise"},
+		"--media-xdp": {"lo", "start media: take media past the kernel (--media-xdp): attach to interface lo: it is not an Ethernet interface."},
+		"--api":       {taken.Addr().String(), "carillon serve --help has the flag of each listener"},
+		"--sip-tls":   {taken.Addr().String(), "Another program has the port"},
+		"--dns":       {taken.Addr().String(), "port 0 takes a free one"},
+		"--sip-tcp":   {"192.0.2.1:0", "This machine has no such address"},
+		"--media-ip":  {"192.0.2.1", "--media-advertise"},
 	} {
 		got := tryServe(t, append(slices.Clone(free), "--data", t.TempDir(), flag, tt.value)...)
 		if got.status != 1 || !strings.Contains(got.err, "carillon: The node did not start: ") || !strings.Contains(got.err, tt.want) {

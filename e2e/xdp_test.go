@@ -5,9 +5,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"carillon/clock"
 	"carillon/config"
@@ -171,6 +174,42 @@ func sendsInOrder(t *testing.T, link *xdp.Link, from netip.AddrPort, far *net.UD
 	}
 }
 
+// TestLinkGone: an interface that is removed and made anew leaves everything to the sockets.
+func TestLinkGone(t *testing.T) {
+	t.Parallel()
+	if !alone(t) {
+		return
+	}
+	newNamespace(t)
+	link, err := openLink(nodeLink, nodeEnd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	link.Take(netip.MustParseAddrPort(nodeEnd + ":20004"))
+	d := xdp.Datagram{From: netip.MustParseAddrPort(nodeEnd + ":20004"), To: netip.MustParseAddrPort(customerEnd + ":4000"), Payload: []byte{1}}
+	sends := func(want bool) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Second); link.Send(d, 0) != want; time.Sleep(10 * time.Millisecond) { // so few do not fill the queue
+			link.Flush()
+			if time.Now().After(end) {
+				t.Fatalf("sent past the kernel is not %v: %+v", want, link.Stats())
+			}
+		}
+		link.Flush()
+		link.Receive(func(list []xdp.Datagram) { t.Errorf("%d datagrams came", len(list)) })
+	}
+	run(t, "ip", "neigh", "add", customerEnd, "lladdr", "02:00:00:00:00:01", "dev", nodeLink)
+	sends(true)
+	run(t, "ip", "link", "del", nodeLink)
+	run(t, "ip", "link", "add", nodeLink, "type", "veth", "peer", "name", customerLink)
+	run(t, "ip", "addr", "add", nodeEnd+"/24", "dev", nodeLink)
+	run(t, "ip", "link", "set", customerLink, "up")
+	run(t, "ip", "link", "set", nodeLink, "up")
+	run(t, "ip", "neigh", "add", customerEnd, "lladdr", "02:00:00:00:00:01", "dev", nodeLink)
+	sends(false)
+}
+
 // TestNoLink: what cannot be attached to, and why.
 func TestNoLink(t *testing.T) {
 	t.Parallel()
@@ -178,22 +217,30 @@ func TestNoLink(t *testing.T) {
 		return
 	}
 	newNamespace(t)
-	for _, tt := range []struct{ name, at, want string }{
-		{"nosuch0", nodeEnd, "interface nosuch0: route ip+net: no such network interface"},
-		{"lo", "127.0.0.1", "interface lo: it is not an Ethernet interface"},
-		{nodeLink, "192.0.2.1", "interface node0: it has none of the addresses [192.0.2.1]"},
-	} {
-		if _, err := openLink(tt.name, tt.at); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s with %s: %v", tt.name, tt.at, err)
+	run(t, "ip", "link", "add", "long0", "mtu", "9000", "type", "veth", "peer", "name", "long1", "mtu", "9000")
+	run(t, "ip", "addr", "add", "192.0.2.10/24", "dev", "long0")
+	refused := func(name, at, want string) {
+		t.Helper()
+		if _, err := openLink(name, at); err == nil || !strings.Contains(err.Error(), "attach to interface "+name+": "+want) {
+			t.Errorf("%s with %s: %v", name, at, err)
 		}
 	}
+	refused("nosuch0", nodeEnd, "there is no such interface; ip -brief address lists those there are")
+	refused("lo", "127.0.0.1", "it is not an Ethernet interface")
+	refused(nodeLink, "192.0.2.1", "its addresses are ["+nodeEnd+" "+nodeEnd6)
+	refused("long0", "192.0.2.10", "its driver takes no XDP program with an MTU of 9000; try 1500")
+	without(t, unix.CAP_BPF, func() { refused(nodeLink, nodeEnd, "the rights CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF are needed") })
+	without(t, unix.CAP_NET_RAW, func() { refused(nodeLink, nodeEnd, "the rights CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF are needed") })
+	// What systemd lets a service lock by default.
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 8 << 20, Max: 8 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	without(t, unix.CAP_IPC_LOCK, func() { refused(nodeLink, nodeEnd, "its queues need 36 MiB of locked memory; raise the limit") })
 	first, err := openLink(nodeLink, nodeEnd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openLink(nodeLink, nodeEnd); err == nil || !strings.Contains(err.Error(), "busy") {
-		t.Errorf("a second one on an interface: %v", err)
-	}
+	refused(nodeLink, nodeEnd, "it has an XDP program already, perhaps another node's; ip link show "+nodeLink)
 	// Nothing is left behind, by the one that failed neither.
 	first.Close()
 	again, err := openLink(nodeLink, nodeEnd)
@@ -201,4 +248,29 @@ func TestNoLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close()
+}
+
+// without runs do on a thread that has the rights of root but for one.
+func without(t *testing.T, right int, do func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		about := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var has [2]unix.CapUserData
+		err := unix.Capget(&about, &has[0])
+		for _, right := range []int{right, unix.CAP_SYS_ADMIN} { // which would do for the others
+			has[right/32].Effective &^= 1 << (right % 32)
+		}
+		if err == nil {
+			err = unix.Capset(&about, &has[0])
+		}
+		if err == nil {
+			do()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }

@@ -219,6 +219,9 @@ func (n *Node) startMedia(context.Context) error {
 		SilenceTimeout: n.config.MediaSilence, DSCP: n.config.MediaDSCP, XDP: n.config.MediaXDP, MaxPorts: n.files.media,
 	}
 	plane, err := media.New(c)
+	if err != nil && c.XDP != "" {
+		return fmt.Errorf("take media past the kernel (--media-xdp): %w", err)
+	}
 	n.media = plane
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	ebpflink "github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"carillon/clock"
 )
@@ -80,22 +81,22 @@ func Open(cfg Config) (l *Link, err error) {
 	}()
 	about, err := net.InterfaceByName(cfg.Interface)
 	if err != nil {
-		return l, err
-	}
-	if l.at, err = own(about, cfg.Addresses); err != nil {
-		return l, err
+		return l, errors.New("there is no such interface; ip -brief address lists those there are")
 	}
 	l.mtu = about.MTU
 	hardware, ok := hardwareOf(about)
 	if !ok || about.Flags&net.FlagLoopback != 0 {
 		return l, errors.New("it is not an Ethernet interface")
 	}
+	if l.at, err = own(about, cfg.Addresses); err != nil {
+		return l, err
+	}
 	numbers, err := queuesOf(cfg.Interface)
 	if err != nil {
 		return l, err
 	}
 	if err := l.attach(about.Index, numbers, cfg); err != nil {
-		return l, err
+		return l, explain(err, about, numbers)
 	}
 	handle, err := netlink.NewHandle()
 	if err != nil {
@@ -113,15 +114,38 @@ func own(about *net.Interface, addresses []netip.Addr) (at []netip.Addr, err err
 	if err != nil {
 		return nil, err
 	}
+	var all []netip.Addr
 	for _, a := range has {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && slices.Contains(addresses, p.Addr().Unmap()) {
-			at = append(at, p.Addr().Unmap())
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, p.Addr().Unmap())
+		}
+	}
+	for _, a := range all {
+		if slices.Contains(addresses, a) {
+			at = append(at, a)
 		}
 	}
 	if len(at) == 0 {
-		return nil, fmt.Errorf("it has none of the addresses %v", addresses)
+		return nil, fmt.Errorf("its addresses are %v, and media are at %v", all, addresses)
 	}
 	return at, nil
+}
+
+// explain says what the system's error means to whoever runs the node.
+func explain(err error, about *net.Interface, queues int) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		// The library names locked memory alone, which is the reason before Linux 5.11 only.
+		return fmt.Errorf("the rights CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF are needed (AmbientCapabilities of systemd), "+
+			"before Linux 5.11 locked memory, too (LimitMEMLOCK): %w", unix.EPERM)
+	case errors.Is(err, unix.ENOBUFS):
+		return fmt.Errorf("its queues need %d MiB of locked memory; raise the limit (ulimit -l, LimitMEMLOCK of systemd): %w", memoryOf(queues)>>20, err)
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("it has an XDP program already, perhaps another node's; ip link show %s has it: %w", about.Name, err)
+	case errors.Is(err, unix.ERANGE):
+		return fmt.Errorf("its driver takes no XDP program with an MTU of %d; try 1500: %w", about.MTU, err)
+	}
+	return err
 }
 
 // queuesOf returns how many queues of an interface receive.

@@ -66,6 +66,22 @@ func shareOf(n, queues int) share {
 	return s
 }
 
+// chunks is how many the queue's memory is divided into.
+func (s share) chunks() int {
+	if s.sends {
+		return int(s.waiting) + MaxLeaving
+	}
+	return int(s.waiting)
+}
+
+// memoryOf is how many octets so many queues have together. The system locks them.
+func memoryOf(queues int) (all int) {
+	for i := range queues {
+		all += shareOf(i, queues).chunks() * chunkSize
+	}
+	return all
+}
+
 // openQueue opens one that receives and, where it is to, sends. A queue stays taken for a moment after its socket was closed, as when
 // a node that was killed starts anew; pause passes some of that time.
 func openQueue(index, number int, share share, pause func()) (q *queue, err error) {
@@ -78,10 +94,7 @@ func openQueue(index, number int, share share, pause func()) (q *queue, err erro
 	if q.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return q, fmt.Errorf("open a socket of the family AF_XDP: %w", err)
 	}
-	chunks := int(share.waiting)
-	if share.sends {
-		chunks += MaxLeaving
-	}
+	chunks := share.chunks()
 	if q.memory, err = unix.Mmap(-1, 0, chunks*chunkSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE); err != nil {
 		return q, fmt.Errorf("map memory for frames: %w", err)
 	}
