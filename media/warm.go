@@ -14,21 +14,21 @@ const (
 // would find that out line after line, as one leads to the next; here the processor waits for those of many packets at the
 // same time. Nothing is decided here and nothing changed: without it packets take the same way, more slowly.
 func (w *worker) warm(legs []*leg) {
+	var far [maxTogether]*leg
 	var paths, fars [maxTogether]*path
 	legs = legs[:min(len(legs), maxTogether)]
 	sum := byte(0)
 	for i, lg := range legs {
 		if lg != nil {
-			paths[i] = lg.path.Load()
+			paths[i], far[i] = lg.path.Load(), lg.far
 			sum += touch(unsafe.Pointer(&lg.hearing), unsafe.Sizeof(lg.hearing)) + byte(lg.packets.used)
 			sum += byte(lg.count.received.Load()) + byte(lg.count.protected.Load())
 		}
 	}
 	for i, p := range paths[:len(legs)] {
 		if p != nil {
-			far := legs[i].far
-			fars[i] = far.path.Load()
-			sum += byte(far.count.sent.Load()) + byte(far.count.plainSent.Load()) + byte(far.numbers.offset)
+			fars[i] = far[i].path.Load()
+			sum += byte(far[i].count.sent.Load()) + byte(far[i].count.plainSent.Load()) + byte(far[i].numbers.offset) + byte(far[i].side)
 			sum += touch(unsafe.Pointer(p), unsafe.Sizeof(*p))
 		}
 	}
@@ -37,24 +37,32 @@ func (w *worker) warm(legs []*leg) {
 			sum += touch(unsafe.Pointer(p.rtp), unsafe.Sizeof(*p.rtp))
 		}
 		if p := fars[i]; p != nil {
-			sum += touch(unsafe.Pointer(p), unsafe.Sizeof(*p)) + byte(legs[i].far.pair.rtp.local.Port())
+			sum += touch(unsafe.Pointer(p), unsafe.Sizeof(*p)) + byte(far[i].pair.rtp.local.Port())
 		}
 	}
 	w.warmed = sum + warmKeys(paths[:len(legs)], fars[:len(legs)])
 }
 
-// warmKeys fetches what protection needs: the receivers of the paths on which packets come, the senders of those on which
-// they leave.
+// warmKeys fetches what protection needs, and where packets go: the receivers of the paths on which they come, the senders
+// and latches of those on which they leave.
 func warmKeys(paths, fars []*path) (sum byte) {
 	for i, p := range paths {
 		if p != nil && p.receiver != nil {
-			sum += p.receiver.Warm()
+			sum += p.receiver.Near()
 		}
 		if p := fars[i]; p != nil {
 			sum += byte(p.rtp.to.Port())
 			if p.sender != nil {
-				sum += p.sender.Warm()
+				sum += p.sender.Near()
 			}
+		}
+	}
+	for i, p := range paths {
+		if p != nil && p.receiver != nil {
+			sum += p.receiver.Warm()
+		}
+		if p := fars[i]; p != nil && p.sender != nil {
+			sum += p.sender.Warm()
 		}
 	}
 	return sum

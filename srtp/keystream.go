@@ -80,18 +80,24 @@ func (k *keyStream) xorBlocks(b []byte, high, low uint64) {
 // there is one IV that leads there: J0*H^-2 + L*H^-1. GCM's tag is thrown away.
 //
 // All of J0 but the 16 bits of the sequence number stays the same for 65,536 packets of a stream, and the
-// product is linear: so one product is kept and the rest is four look-ups. The look-ups depend on the
+// product is linear: so one product is kept and the rest is four look-ups, of which three stay the same for 16 packets and
+// are kept, too: each is a line of memory that is far away when the stream's next packet comes. The look-ups depend on the
 // sequence number and the salt, which may be public (RFC 3711 section 3.2.1), and not on the key.
 type fastStream struct {
+	// Two lines with what every packet reads.
 	gcm       cipher.AEAD
 	memory    extent
-	back      element        // H^-2
-	length    element        // L*H^-1
-	table     [4][16]element // H^-2 times each value of a quarter of the 16 bits
-	high, low uint64         // what known is for
-	known     element
+	high, low uint64  // what known is for
+	near      element // known and the three look-ups for sixteen
+	sixteen   uint16
+	last      uint16 // of the 16 bits, in the last packet
 	isKnown   bool
 	iv        [aes.BlockSize]byte
+
+	known  element
+	back   element        // H^-2
+	length element        // L*H^-1
+	table  [4][16]element // H^-2 times each value of a quarter of the 16 bits
 }
 
 // hasFastGCM: elsewhere GCM is slower than single blocks, and not constant in time.
@@ -139,13 +145,23 @@ func (k *keyStream) accelerate() {
 func (f *fastStream) xor(scratch *[(batch + 1) * aes.BlockSize]byte, b []byte, high, low uint64) {
 	const counted, eight = 0xffffffff, 8 * aes.BlockSize // counted: the half of low that GCM counts in
 	n := uint16(low>>16) - 1                             // J0 lies one before the first block and ends in 0xffff
-	if low &^= counted; !f.isKnown || f.high != high || f.low != low {
-		f.high, f.low, f.isKnown = high, low, true
-		f.known = element{high, low | 0xffff}.times(f.back).add(f.length)
+	if low &^= counted; !f.isKnown || f.high != high || f.low != low || f.sixteen != n>>4 {
+		f.turn(high, low, n)
 	}
-	iv := f.known.add(f.table[0][n>>12]).add(f.table[1][n>>8&15]).add(f.table[2][n>>4&15]).add(f.table[3][n&15])
+	f.last = n
+	iv := f.near.add(f.table[3][n&15])
 	iv.put(&f.iv)
 	size := (len(b) + eight - 1) &^ (eight - 1)
 	f.gcm.Seal(scratch[:0], f.iv[:], zeros[:size], nil)
 	subtle.XORBytes(b, b, scratch[:size])
+}
+
+// turn keeps what is the same for the next packets.
+func (f *fastStream) turn(high, low uint64, n uint16) {
+	if !f.isKnown || f.high != high || f.low != low {
+		f.high, f.low, f.isKnown = high, low, true
+		f.known = element{high, low | 0xffff}.times(f.back).add(f.length)
+	}
+	f.sixteen = n >> 4
+	f.near = f.known.add(f.table[0][n>>12]).add(f.table[1][n>>8&15]).add(f.table[2][n>>4&15])
 }

@@ -41,31 +41,60 @@ func (e extent) touch() (sum byte) {
 	return sum
 }
 
-// Warm reads what the next packet will need, so that the processor has it near by then: between two packets of a stream come
-// those of a thousand others. It changes nothing, and the result has no meaning.
-func (r *Receiver) Warm() byte { return warm(r.rtp) + r.streams.warm() + byte(r.lastIndex) }
+// Near and Warm read what the next packet will need, so that the processor has it close by then: between two packets of a stream
+// come those of a thousand others. Near is for what leads to the rest; called for many receivers before Warm is called for
+// the first, it has the processor wait for all of it at once. Both change nothing, and the results have no meaning.
+func (r *Receiver) Near() byte {
+	return byte(r.lastIndex) + byte(r.tag) + r.streams.near() + near(r.rtp)
+}
+
+// Warm goes on where Near ends.
+func (r *Receiver) Warm() byte { return warm(r.rtp) + r.streams.warm() }
+
+// Near is for a sender what it is for a Receiver.
+func (s *Sender) Near() byte { return s.streams.near() + near(s.rtp) }
 
 // Warm is for a sender what it is for a Receiver.
 func (s *Sender) Warm() byte { return warm(s.rtp) + s.streams.warm() }
+
+func (t *streams) near() byte {
+	if len(t.all) == 0 {
+		return 0
+	}
+	return byte(t.all[0].ssrc)
+}
 
 func (t *streams) warm() byte {
 	if len(t.all) == 0 {
 		return 0
 	}
 	s := t.all[0]
-	return byte(s.ssrc) + byte(s.rtp.bits[0]) + byte(s.rtp.lifetime)
+	return byte(s.rtp.bits[0]) + byte(s.rtp.lifetime)
+}
+
+func near(t transform) byte {
+	switch t := t.(type) {
+	case *gcm:
+		return t.iv[0]
+	case *counterMode:
+		sum := t.mac.inner[0] + t.mac.outer[0] + t.keyStream.salt[0]
+		if f := t.keyStream.fast; f != nil {
+			return sum + byte(f.high) + f.iv[0]
+		}
+		return sum
+	}
+	return 0
 }
 
 func warm(t transform) byte {
 	switch t := t.(type) {
 	case *gcm:
-		return t.iv[0] + t.memory.touch()
+		return t.memory.touch()
 	case *counterMode:
-		sum := t.mac.inner[0] + t.mac.outer[0] + t.keyStream.salt[0]
 		if f := t.keyStream.fast; f != nil {
-			return sum + byte(f.known.low) + f.iv[0] + f.memory.touch()
+			return f.memory.touch() + byte(f.table[3][(f.last+1)&15].low)
 		}
-		return sum + t.keyStream.memory.touch()
+		return t.keyStream.memory.touch()
 	}
 	return 0
 }
