@@ -15,9 +15,9 @@ const (
 	chunkSize = 2048
 	// headroom is what the kernel leaves free before a frame that it puts into a chunk (XDP_PACKET_HEADROOM).
 	headroom = 256
-	// maxKicks is how often the kernel is asked to send what waits before that is left to the next time; it sends 32 frames
-	// each time.
-	maxKicks = 2 * MaxLeaving / 32
+	// maxKicks is how often in a row the kernel may send none of the frames that wait, for want of memory, before they are left
+	// to the next time.
+	maxKicks = 8
 	// bindTries is how often a queue that is taken is tried, bindPause the time between.
 	bindTries, bindPause = 200, 10 * time.Millisecond
 )
@@ -46,6 +46,7 @@ type queue struct {
 	filled, received, sent, done ring
 	free                         []uint64 // chunks for what is sent
 	next                         uint32   // descriptor to send
+	stuck                        bool     // the last flush left frames
 }
 
 // share is what a queue has of the memory for frames.
@@ -213,8 +214,11 @@ func (q *queue) receive(frames *[MaxTurn][]byte, take func(frames [][]byte)) int
 	return int(n)
 }
 
-// chunk returns one for a frame to send, nil when all are on their way.
+// chunk returns one for a frame to send, nil when all are on their way or none leaves at the time.
 func (q *queue) chunk() []byte {
+	if q.stuck {
+		return nil
+	}
 	if len(q.free) == 0 {
 		q.reclaim()
 	}
@@ -243,20 +247,30 @@ func (q *queue) reclaim() {
 	atomic.StoreUint32(q.done.consumer, from+n)
 }
 
-// flush has the kernel send what was put. It reports how many frames it did not send yet: they go with the next flush.
+// flush has the kernel send what was put. It reports how many frames it did not send yet: they go with the next flush, and
+// until then no more are put. An interface that is down keeps them, and with them would come, when it is up again, what else
+// was said meanwhile.
 func (q *queue) flush() (left int) {
-	if q.next == atomic.LoadUint32(q.sent.consumer) {
+	sent := atomic.LoadUint32(q.sent.consumer)
+	if q.next == sent {
 		return 0
 	}
 	atomic.StoreUint32(q.sent.producer, q.next)
-	for range maxKicks {
+	for tries := 0; tries < maxKicks; tries++ {
 		// The call does not wait, and is not announced to Go's scheduler: it sends a few frames.
 		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(q.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
-		left = int(q.next - atomic.LoadUint32(q.sent.consumer))
-		if left == 0 || errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+		now := atomic.LoadUint32(q.sent.consumer)
+		left = int(q.next - now)
+		if left == 0 {
+			break
+		}
+		if now != sent { // also with an error: a frame that the driver drops ends the call and not what is behind it
+			sent, tries = now, 0
+		} else if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
 			break
 		}
 	}
+	q.stuck = left > 0
 	q.reclaim()
 	return left
 }
