@@ -1,6 +1,7 @@
 package xdp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"net"
@@ -127,15 +128,22 @@ func (h *hops) keep() {
 	}
 }
 
-// learn looks up a destination and the others that are asked for.
+// learn looks up a destination and the others that are asked for. One that is sent to keeps its place: two that fall on one
+// and took it from each other would have the kernel asked with every packet.
 func (h *hops) learn(to netip.Addr) {
-	neighbours := h.kernel.neighbours()
+	var neighbours map[netip.Addr]neighbour
 	for {
-		if known := h.place(to).hop.Load(); known == nil || known.to != to {
+		p := h.place(to)
+		known := p.hop.Load()
+		if known == nil || known.to != to && p.idle > 0 && !p.used.Load() {
 			if known == nil {
 				h.size.Add(1)
 			}
-			h.place(to).hop.Store(h.look(to, neighbours))
+			if neighbours == nil {
+				neighbours = h.kernel.neighbours()
+			}
+			p.idle = 0
+			p.hop.Store(h.look(to, neighbours))
 		}
 		select {
 		case to = <-h.asked:
@@ -175,6 +183,10 @@ func (h *hops) refresh() {
 
 func (h *hops) look(to netip.Addr, neighbours map[netip.Addr]neighbour) *hop {
 	found := &hop{to: to}
+	// Sockets have these refused: an address of IPv4 in IPv6's form, and one of a link without saying which.
+	if to.Is4In6() || to.IsLinkLocalUnicast() && to.Is6() {
+		return found
+	}
 	next, ok := h.kernel.route(to)
 	if !ok {
 		return found
@@ -200,19 +212,29 @@ type tables struct {
 	netlink *netlink.Handle
 	index   int
 	own     [6]byte
+	mtu     int
 	from    []netip.Addr
 }
 
 func (t *tables) hardware() [6]byte { return t.own }
 
 func (t *tables) route(to netip.Addr) (next netip.Addr, ok bool) {
-	options := &netlink.RouteGetOptions{}
 	for _, a := range t.from {
-		if a.Is4() == to.Is4() {
-			options.SrcAddr = a.AsSlice()
+		if a.Is4() != to.Is4() {
+			continue
 		}
+		way, found := t.routeFrom(a, to)
+		// Rules may send each of several addresses another way. One that the host has lost has none.
+		if !found || ok && way != next {
+			return next, false
+		}
+		next, ok = way, true
 	}
-	routes, err := t.netlink.RouteGetWithOptions(to.AsSlice(), options)
+	return next, ok
+}
+
+func (t *tables) routeFrom(from, to netip.Addr) (next netip.Addr, ok bool) {
+	routes, err := t.netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{SrcAddr: from.AsSlice()})
 	if err != nil || len(routes) != 1 {
 		return next, false
 	}
@@ -232,6 +254,9 @@ const unicast = 1
 
 func (t *tables) neighbours() map[netip.Addr]neighbour {
 	all := map[netip.Addr]neighbour{}
+	if !t.same() {
+		return all // sockets do as well
+	}
 	list, err := t.netlink.NeighList(t.index, netlink.FAMILY_ALL)
 	if err != nil {
 		return all // nobody is known then, and sockets do
@@ -245,6 +270,16 @@ func (t *tables) neighbours() map[netip.Addr]neighbour {
 		all[at.Unmap()] = neighbour{[6]byte(n.HardwareAddr), n.State&netlink.NUD_STALE != 0}
 	}
 	return all
+}
+
+// same reports whether the interface is what it was in the beginning.
+func (t *tables) same() bool {
+	now, err := t.netlink.LinkByIndex(t.index)
+	if err != nil {
+		return false
+	}
+	about := now.Attrs()
+	return about.Flags&net.FlagUp != 0 && about.MTU >= t.mtu && bytes.Equal(about.HardwareAddr, t.own[:])
 }
 
 // hardwareOf is an interface's Ethernet address.

@@ -21,8 +21,10 @@ type fakeKernel struct {
 
 func (k *fakeKernel) route(to netip.Addr) (netip.Addr, bool) {
 	switch {
-	case netip.MustParsePrefix("192.0.2.0/24").Contains(to), netip.MustParsePrefix("2001:db8::/64").Contains(to):
+	case netip.MustParsePrefix("192.0.2.0/24").Contains(to), netip.MustParsePrefix("2001:db8::/64").Contains(to), to.IsLinkLocalUnicast():
 		return to, true
+	case to.Is4In6(): // which netlink's library takes for one of IPv4
+		return netip.MustParseAddr("192.0.2.254"), true
 	case netip.MustParsePrefix("198.51.100.0/24").Contains(to):
 		return netip.MustParseAddr("192.0.2.254"), true
 	}
@@ -73,11 +75,14 @@ func TestHops(t *testing.T) {
 		k.set("192.0.2.7", 7, false)
 		k.set("192.0.2.254", 254, false)
 		k.set("2001:db8::7", 6, false)
+		k.set("fe80::7", 5, false)
 		for to, want := range map[string]string{
 			"192.0.2.7": "0200000000070200000000630800", "198.51.100.1": "0200000000fe0200000000630800",
 			"2001:db8::7": "02000000000602000000006386dd",
 			"192.0.2.8":   "", // not known to the kernel
 			"203.0.113.1": "", // by another interface
+			// What sockets refuse.
+			"fe80::7": "", "::ffff:198.51.100.2": "",
 		} {
 			if got := h.header(to); got != "" {
 				t.Errorf("%s was known before it was asked for: %s", to, got)
@@ -86,7 +91,7 @@ func TestHops(t *testing.T) {
 				t.Errorf("%s: %q, want %q", to, got, want)
 			}
 		}
-		if n := h.size.Load(); n != 5 {
+		if n := h.size.Load(); n != 7 {
 			t.Errorf("%d destinations are known", n)
 		}
 	})
@@ -175,9 +180,47 @@ func TestManyDestinations(t *testing.T) {
 		if n := h.size.Load(); n == 0 || n > MaxHops {
 			t.Errorf("%d destinations are known, at most %d may be", n, MaxHops)
 		}
+		time.Sleep(hopRefresh + time.Millisecond)
 		h.header("198.51.100.1")
 		if got := h.header("198.51.100.1"); got == "" {
 			t.Error("a new destination finds no place")
+		}
+	})
+}
+
+// TestSharedPlace: of two destinations that fall on one place one has it while it is sent to. If they took it from each other the
+// kernel would be asked with every packet.
+func TestSharedPlace(t *testing.T) {
+	withHops(t, func(t *testing.T, k *fakeKernel, h *hops) {
+		first := netip.MustParseAddr("2001:db8::1")
+		other := first.Next()
+		for h.place(other) != h.place(first) {
+			other = other.Next()
+		}
+		k.set(first.String(), 1, false)
+		k.set(other.String(), 2, false)
+		h.header(first.String())
+		for range 3 * hopRefresh / (20 * time.Millisecond) {
+			if got := h.header(first.String()); got == "" {
+				t.Fatal("a destination in use lost its place")
+			}
+			if got := h.header(other.String()); got != "" {
+				t.Fatal("two have one place")
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		k.mu.Lock()
+		asks := k.asks
+		k.mu.Unlock()
+		if asks > 5 { // once at first, and once for each second
+			t.Errorf("the kernel was asked %d times", asks)
+		}
+		for range 3 * hopRefresh / (20 * time.Millisecond) {
+			h.header(other.String())
+			time.Sleep(20 * time.Millisecond)
+		}
+		if h.header(other.String()) == "" || h.size.Load() != 1 {
+			t.Error("a place that nobody uses was not given to another destination")
 		}
 	})
 }

@@ -17,6 +17,6 @@ const (
 	// left behind a frame in its memory the taker of the datagram may use.
 	MaxFrame = 1514
 	// MaxHops is how many destinations are known at once, carillon_media_xdp_destinations; a power of two. Of two that fall
-	// on one place the later has it, and the other's datagrams go through their sockets.
+	// on one place the first has it as long as it is sent to, and the other's datagrams go through their sockets.
 	MaxHops = 8192
 )

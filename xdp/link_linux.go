@@ -102,7 +102,7 @@ func Open(cfg Config) (l *Link, err error) {
 	if err != nil {
 		return l, fmt.Errorf("ask for routes: %w", err)
 	}
-	l.tables = &tables{netlink: handle, index: about.Index, own: hardware, from: l.at}
+	l.tables = &tables{netlink: handle, index: about.Index, own: hardware, mtu: about.MTU, from: l.at}
 	l.hops = newHops(l.tables, cfg.Clock)
 	cfg.Logger.Info("media pass the kernel by", "interface", cfg.Interface, "addresses", l.at, "queues", numbers)
 	return l, nil
