@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"carillon/clock"
 )
@@ -279,7 +280,7 @@ func (t *tables) same() bool {
 		return false
 	}
 	about := now.Attrs()
-	return about.Flags&net.FlagUp != 0 && about.MTU >= t.mtu && bytes.Equal(about.HardwareAddr, t.own[:])
+	return about.RawFlags&unix.IFF_UP != 0 && about.MTU >= t.mtu && bytes.Equal(about.HardwareAddr, t.own[:])
 }
 
 // hardwareOf is an interface's Ethernet address.

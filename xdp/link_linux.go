@@ -48,6 +48,7 @@ type Stats struct {
 // owns the datagrams; the rest is safe for all.
 type Link struct {
 	at      []netip.Addr
+	host    []netip.Addr // the addresses of this host when it was opened
 	mtu     int
 	queues  []*queue
 	maps    maps
@@ -95,7 +96,10 @@ func Open(cfg Config) (l *Link, err error) {
 	if err != nil {
 		return l, err
 	}
-	if err := l.attach(about.Index, numbers, cfg); err != nil {
+	if l.host, err = ofHost(); err != nil {
+		return l, err
+	}
+	if err := l.attach(about.Index, numbers, hardware, cfg); err != nil {
 		return l, explain(err, about, numbers)
 	}
 	handle, err := netlink.NewHandle()
@@ -148,6 +152,20 @@ func explain(err error, about *net.Interface, queues int) error {
 	return err
 }
 
+// ofHost returns all addresses that this host has.
+func ofHost() (host []netip.Addr, err error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			host = append(host, p.Addr().Unmap())
+		}
+	}
+	return host, nil
+}
+
 // queuesOf returns how many queues of an interface receive.
 func queuesOf(name string) (int, error) {
 	found, err := filepath.Glob(filepath.Join("/sys/class/net", name, "queues/rx-*"))
@@ -160,14 +178,14 @@ func queuesOf(name string) (int, error) {
 	return max(1, len(found)), nil
 }
 
-func (l *Link) attach(index, numbers int, cfg Config) (err error) {
+func (l *Link) attach(index, numbers int, hardware [6]byte, cfg Config) (err error) {
 	if l.maps, err = newMaps(numbers, len(l.at)); err != nil {
 		return fmt.Errorf("make maps: %w", err)
 	}
 	if l.taking, err = l.maps.ports.Memory(); err != nil {
 		return fmt.Errorf("map the ports: %w", err)
 	}
-	if l.program, err = program(l.maps, l.at); err != nil {
+	if l.program, err = program(l.maps, hardware, l.at); err != nil {
 		return fmt.Errorf("load the program: %w", err)
 	}
 	// The program comes first: some drivers make their queues anew for it. Until the map has a queue's socket its frames go
@@ -264,7 +282,10 @@ func (l *Link) parsed(frames [][]byte) {
 	n := 0
 	for _, frame := range frames {
 		var err error
-		if l.datagrams[n], err = Parse(frame); err != nil {
+		d := &l.datagrams[n]
+		// Nobody on the wire has an address of this host: what a peer on this machine sends comes another way, and packets sent to
+		// one of our own ports would go round.
+		if *d, err = Parse(frame); err != nil || slices.Contains(l.host, d.From.Addr()) {
 			l.malformed.Add(1)
 			continue
 		}

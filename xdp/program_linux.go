@@ -54,27 +54,30 @@ func (m *maps) close() {
 }
 
 // program is one that hands frames with a datagram for a port that is taken to the socket of their queue, and leaves all
-// others to the kernel, as well as those of a queue without a socket. Places in the map of ports follow the addresses.
-func program(m maps, addresses []netip.Addr) (*ebpf.Program, error) {
+// others to the kernel, as well as those of a queue without a socket. Places in the map of ports follow the addresses. Frames
+// that are not for the interface itself are the kernel's: it drops those of others, which it sees where it listens to all, as
+// for a capture, and decides about those for many.
+func program(m maps, hardware [6]byte, addresses []netip.Addr) (*ebpf.Program, error) {
 	return ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "carillon_media", Type: ebpf.XDP, License: "Dual MIT/GPL",
-		Instructions: instructions(m.sockets.FD(), m.ports.FD(), addresses),
+		Instructions: instructions(m.sockets.FD(), m.ports.FD(), hardware, addresses),
 	})
 }
 
-func instructions(sockets, ports int, addresses []netip.Addr) asm.Instructions {
+func instructions(sockets, ports int, hardware [6]byte, addresses []netip.Addr) asm.Instructions {
 	// R2 is the frame, R3 its end, R9 the queue, R8 the place of the address's ports; R4 is for places and R5 for what is read.
 	all := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, atData, asm.Word),
 		asm.LoadMem(asm.R3, asm.R1, atDataEnd, asm.Word),
 		asm.LoadMem(asm.R9, asm.R1, atQueue, asm.Word),
-		// A longer frame has no room in a socket's memory.
-		asm.Mov.Reg(asm.R4, asm.R2),
+		asm.Mov.Reg(asm.R4, asm.R2), // a longer frame has no room in a socket's memory
 		asm.Add.Imm(asm.R4, MaxFrame),
 		asm.JLT.Reg(asm.R4, asm.R3, toPass),
 		asm.Mov.Reg(asm.R4, asm.R2),
 		asm.Add.Imm(asm.R4, atIP4+ip4Size+udpSize),
 		asm.JGT.Reg(asm.R4, asm.R3, toPass),
+	}
+	all = append(append(all, isFor(hardware)...),
 		asm.LoadMem(asm.R5, asm.R2, atEtherType, asm.Half),
 		asm.JEq.Imm(asm.R5, wire16(etherIP6), toIP6),
 		asm.JNE.Imm(asm.R5, wire16(etherIP4), toPass),
@@ -87,7 +90,7 @@ func instructions(sockets, ports int, addresses []netip.Addr) asm.Instructions {
 		asm.JNE.Imm(asm.R5, udp, toPass),
 		asm.LoadMem(asm.R5, asm.R2, atIP4+ip4Size+2, asm.Half),
 		asm.LoadMem(asm.R4, asm.R2, atIP4+16, asm.Word),
-	}
+	)
 	for i, a := range addresses {
 		if a.Is4() {
 			raw := a.As4()
@@ -130,6 +133,16 @@ func instructions(sockets, ports int, addresses []netip.Addr) asm.Instructions {
 		asm.Mov.Imm(asm.R0, pass).WithSymbol(toPass),
 		asm.Return(),
 	)
+}
+
+// isFor leaves frames to the kernel that are for another address of Ethernet.
+func isFor(hardware [6]byte) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMem(asm.R5, asm.R2, 0, asm.Word),
+		asm.JNE.Imm32(asm.R5, int32(binary.NativeEndian.Uint32(hardware[:])), toPass),
+		asm.LoadMem(asm.R5, asm.R2, 4, asm.Half),
+		asm.JNE.Imm(asm.R5, int32(binary.NativeEndian.Uint16(hardware[4:])), toPass),
+	}
 }
 
 // isIP6 goes on to the port where the destination is a, and else behind itself.
