@@ -78,11 +78,11 @@ func callMetrics() []metric {
 		gauge("carillon_media_ports_used", "Media ports in use.", func(n *Node) int { return n.media.Stats().PortsInUse }),
 		gauge("carillon_media_ports_draining", "Media ports resting after their call.", func(n *Node) int { return n.media.Stats().PortsDraining }),
 		gauge("carillon_media_ports_idle", "Media ports bound for the next call.", func(n *Node) int { return n.media.Stats().PortsIdle }),
-		gauge("carillon_media_ports", "Media ports of the node.", func(n *Node) int { return n.media.Stats().PortsTotal }),
+		gauge("carillon_media_ports", "Media ports that calls may use, at all addresses: those of --media-ports, or as many as files may be open.", func(n *Node) int { return n.media.Stats().PortsTotal }),
 		counter("carillon_media_ports_reused_total", "Pairs of media ports taken from the idle ones.", func(n *Node) uint64 { return n.media.Stats().PortsReused }),
 		counter("carillon_media_ports_hurried_total", "Pairs of media ports that could not rest for the whole drain time, because all others were in use.",
 			func(n *Node) uint64 { return n.media.Stats().PortsHurried }),
-		counter("carillon_media_ports_strayed_total", "Times a pair of media ports had to rest on because somebody still sent to it.",
+		counter("carillon_media_ports_strayed_total", "Times a pair of media ports had to rest longer after its call, because somebody still sent to it.",
 			func(n *Node) uint64 { return n.media.Stats().PortsStrayed }),
 	}
 }
@@ -94,21 +94,19 @@ func mediaMetrics() []metric {
 			s := n.media.Stats()
 			return map[string]float64{"received": float64(s.Received), "sent": float64(s.Sent)}
 		}},
-		{"carillon_media_dropped_total", "Datagrams received on media ports and not relayed.", prometheus.CounterValue, "why", func(n *Node) map[string]float64 {
-			s := n.media.Stats()
-			return map[string]float64{
-				"no_call": float64(s.Unready), "oversize": float64(s.Oversize), "malformed": float64(s.Malformed),
-				"not_authentic": float64(s.AuthFailures), "replay": float64(s.Replays), "plain": float64(s.PlainDropped),
-				"wrong_source": float64(s.WrongSource), "muted": float64(s.Muted), "not_protected": float64(s.SendRefused),
-				"not_sent": float64(s.SendErrors), "policed": float64(s.Policed), "key_used_up": float64(s.KeyUsedUp),
+		{"carillon_media_dropped_total", "Datagrams received on media ports and not relayed, by what was wrong with them; docs/metrics.md explains the words.", prometheus.CounterValue, "why", func(n *Node) map[string]float64 {
+			all, s := map[string]float64{}, n.media.Stats()
+			for _, d := range drops() {
+				all[d.why] = float64(d.count(&s))
 			}
+			return all
 		}},
 		counter("carillon_media_checks_total", "Connectivity checks of ICE that were answered.", func(n *Node) uint64 { return n.media.Stats().Checks }),
 		counter("carillon_media_old_key_total", "Packets taken under the key before, within the time after a peer changed its key.",
 			func(n *Node) uint64 { return n.media.Stats().OldKey }),
-		counter("carillon_media_resynced_total", "Streams found again after a rollover of the sequence number was missed.",
+		counter("carillon_media_resynced_total", "SRTP streams found again behind a rollover of the sequence number that was missed.",
 			func(n *Node) uint64 { return n.media.Stats().Resynced }),
-		{"carillon_media_xdp_datagrams_total", "Datagrams that passed the kernel by (--media-xdp), and those sent that went through their socket because their next hop was not known or had to be asked after, or because they were too long or too many.",
+		{"carillon_media_xdp_datagrams_total", "Datagrams that passed the kernel by (--media-xdp), received and sent, and those sent through their socket: next hop not known, doubtful or by another interface, too long, or too many at once.",
 			prometheus.CounterValue, "way", func(n *Node) map[string]float64 {
 				s := n.media.Stats()
 				return map[string]float64{"received": float64(s.FastReceived), "sent": float64(s.FastSent), "socket": float64(s.FastPassed)}
@@ -117,7 +115,7 @@ func mediaMetrics() []metric {
 			func(n *Node) uint64 { return n.media.Stats().FastMalformed }),
 		counter("carillon_media_xdp_lost_total", "Frames taken before the kernel for which there was no room, because the relay did not fetch fast enough.",
 			func(n *Node) uint64 { return n.media.Stats().FastLost }),
-		gauge("carillon_media_xdp_destinations", "Addresses whose next hop is known for media that pass the kernel by.",
+		gauge("carillon_media_xdp_destinations", "Addresses of peers for which it is known whether and how media pass the kernel by.",
 			func(n *Node) int { return n.media.Stats().FastHops }),
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"carillon/config"
+	"carillon/media"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md anew")
@@ -49,6 +51,10 @@ func TestMetricsPage(t *testing.T) {
 		}
 		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
 	}
+	page.WriteString("\n## Why media are dropped\n\nThe words of `why` in `carillon_media_dropped_total`. Of one call `carillon calls show` has\n`key_used_up`, `not_authentic` (wrong tags), `plain`, `replay` and `wrong_source`.\n\n| why | meaning |\n| --- | --- |\n")
+	for _, d := range drops() {
+		fmt.Fprintf(&page, "| `%s` | %s |\n", d.why, d.help)
+	}
 	if *update {
 		if err := os.WriteFile(metricsPage, []byte(page.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -60,6 +66,30 @@ func TestMetricsPage(t *testing.T) {
 	}
 	if page.String() != string(want) {
 		t.Errorf("docs/metrics.md is out of date: run go test ./server -run TestMetricsPage -update")
+	}
+}
+
+// TestDrops: each reason has a count of its own in media.Stats.
+func TestDrops(t *testing.T) {
+	var s media.Stats
+	counts := reflect.ValueOf(&s).Elem()
+	by := map[string]string{}
+	for i := range counts.NumField() {
+		f, name := counts.Field(i), counts.Type().Field(i).Name
+		if !f.CanUint() {
+			continue
+		}
+		f.SetUint(1)
+		for _, d := range drops() {
+			if d.count(&s) == 1 {
+				by[name] += d.why
+			}
+		}
+		f.SetUint(0)
+	}
+	all := drops()
+	if len(by) != len(all) || !slices.IsSortedFunc(all, func(a, b drop) int { return strings.Compare(a.why, b.why) }) {
+		t.Errorf("%d reasons count %v", len(all), by)
 	}
 }
 
