@@ -75,7 +75,8 @@ const (
 	DefaultSilenceTimeout = 60 * time.Second
 	// DefaultDrainTime is how long ports rest after their call.
 	DefaultDrainTime = 5 * time.Second
-	// MaxPacket is the longest datagram relayed, in bytes. Longer ones are dropped and counted as Oversize.
+	// MaxPacket is the longest datagram relayed, in bytes. Longer ones are dropped and counted in
+	// carillon_media_dropped_total as oversize.
 	MaxPacket = 2048
 )
 

@@ -11,10 +11,10 @@ const (
 	MaxWaiting = 16384
 	// MaxLeaving is how many frames are on their way out; a power of two. What should leave beyond goes through its socket.
 	MaxLeaving = 2048
-	// MaxTurn is how many datagrams are handed over at once, at most.
+	// MaxTurn is how many datagrams the relay is handed at once, at most.
 	MaxTurn = 64
-	// MaxFrame is the longest frame taken, in octets: one of the usual Ethernet. Longer ones go through the kernel. What is
-	// left behind a frame in its memory the taker of the datagram may use.
+	// MaxFrame is the longest frame taken, in octets: one of Ethernet with its usual MTU of 1,500. Longer ones go through the
+	// kernel. The rest of a frame's memory, up to 2,048 octets, is for whoever makes the datagram longer, as SRTP does.
 	MaxFrame = 1514
 	// MaxHops is how many destinations are known at once, carillon_media_xdp_destinations; a power of two. Of two that fall
 	// on one place the first has it as long as it is sent to, and the other's datagrams go through their sockets.
