@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -79,6 +80,30 @@ func TestSecureLatchFollowsAuthenticPackets(t *testing.T) {
 	a.hearNothing()
 	if got := s.Report().Legs[call.Customer].Remote.Port(); int(got) != port(moved.rtp) {
 		t.Errorf("remote port %d; want %d", got, port(moved.rtp))
+	}
+}
+
+// The peer's keys do not let it aim its stream at a media port of this node.
+func TestLatchNeverMovesToOurPorts(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, secureLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{gcm, ""}, plainLeg)
+	talk(a, b)
+	var ours *net.UDPConn
+	for port := 22999; ours == nil && port > 21000; port-- {
+		ours, _ = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	}
+	if ours == nil {
+		t.Fatal("no port of the plane's is free")
+	}
+	t.Cleanup(func() { ours.Close() })
+	a.write(ours, a.protect(a.packet("from our own port")), a.far)
+	b.hear("from our own port")
+	b.send("still here")
+	a.hear("still here")
+	if got := s.Report().Legs[call.Customer].Remote.Port(); int(got) != port(a.rtp) {
+		t.Errorf("the stream goes to port %d; want %d", got, port(a.rtp))
 	}
 }
 

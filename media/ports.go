@@ -322,6 +322,19 @@ func (p *ports) owns(addr netip.AddrPort) bool {
 	return false
 }
 
+// mine reports whether addr may be a media port of this node, held or not. It takes no lock: a loop asks.
+func (p *ports) mine(addr netip.AddrPort) bool {
+	if addr.Port() < p.cfg.PortLo || addr.Port() > p.cfg.PortHi {
+		return false
+	}
+	for _, a := range p.on {
+		if addr.Addr() == a.ip || addr.Addr() == advertised(p.cfg.Advertise, a.ip) || a.ip.IsUnspecified() && addr.Addr().IsLoopback() {
+			return true
+		}
+	}
+	return false
+}
+
 // advertised returns the address to write into descriptions for one that ports are bound to.
 func advertised(list []netip.Addr, ip netip.Addr) netip.Addr {
 	for _, a := range list {
