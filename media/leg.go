@@ -142,8 +142,8 @@ func mayHear(policy call.Leg, addr netip.Addr) bool {
 		policy.Trusted != nil && policy.Trusted(addr)
 }
 
-// mine tells media ports of this node.
-func (p *Plane) mine(addr netip.AddrPort) bool { return p.ports.mine(addr) }
+// mine tells media ports of this node; there are none without one.
+func (p *Plane) mine(addr netip.AddrPort) bool { return p != nil && p.ports.mine(addr) }
 
 // listed tells from which addresses besides the signalling one a peer behind NAT may be latched. They are learned from a
 // packet, so the rules of egress apply to them like to those of a description.
