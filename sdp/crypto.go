@@ -203,8 +203,12 @@ func digits(s string) bool {
 }
 
 // Line returns the a=crypto line without its line end. The result is secret.
-func (c Crypto) Line() string {
-	return "a=crypto:" + string(c.Tag) + " " + c.Suite + " inline:" + base64.StdEncoding.EncodeToString(c.KeySalt)
+func (c Crypto) Line() string { return string(c.appendLine(nil)) }
+
+func (c Crypto) appendLine(b []byte) []byte {
+	b = append(append(append(b, "a=crypto:"...), c.Tag...), ' ')
+	b = append(append(b, c.Suite...), " inline:"...)
+	return base64.StdEncoding.AppendEncode(b, c.KeySalt)
 }
 
 // String returns tag and suite.

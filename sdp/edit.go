@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Edit says what the description sent to the other side has of ours.
@@ -35,11 +36,17 @@ type Edit struct {
 	Like *Description
 }
 
+// What a description of ours is longer by than the one it is made of, in bytes; where that is not enough the memory grows.
+const (
+	room         = 160
+	roomOfCrypto = 120
+)
+
 // Rewrite returns the description as one of ours: every line that tells something about the side it came
 // from is replaced or left out, what concerns the codecs is kept byte for byte.
 func (d *Description) Rewrite(e Edit) []byte {
-	w := writer{eol: d.eol, hide: d.addresses()}
-	w.out = make([]byte, 0, d.size()+512)
+	w := writer{eol: d.eol, hide: d.private()}
+	w.out = make([]byte, 0, d.size()+room+len(e.Crypto)*roomOfCrypto)
 	w.session(d.lines[:d.session], e)
 	for i := range d.Media {
 		switch {
@@ -65,9 +72,10 @@ func (d *Description) size() (n int) {
 	return n
 }
 
-// addresses returns what must not appear on the other side: every address and host of o=, c= and a=rtcp.
-func (d *Description) addresses() []string {
-	var all []string
+// private returns what must not appear on the other side: every address and host of o=, c= and a=rtcp, and keys.
+func (d *Description) private() []hidden {
+	all := make([]hidden, 1, 4)
+	all[0] = hide("inline:")
 	for _, line := range d.lines {
 		if !namesAddress(line) {
 			continue
@@ -84,7 +92,7 @@ func (d *Description) addresses() []string {
 		if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || len(host) < 3 || !strings.ContainsAny(host, ".:") {
 			continue
 		}
-		all = append(all, strings.ToLower(host))
+		all = append(all, hide(strings.ToLower(host)))
 	}
 	return all
 }
@@ -96,7 +104,7 @@ func namesAddress(line string) bool {
 type writer struct {
 	out  []byte
 	eol  string
-	hide []string
+	hide []hidden
 }
 
 func (w *writer) line(parts ...string) {
@@ -111,12 +119,37 @@ func (w *writer) raw(line string) { w.out = append(w.out, line...) }
 // tells reports whether a line names an address of the side it came from, or holds a key in a place that
 // nobody should put one, such as a=acap (RFC 5939).
 func (w *writer) tells(line string) bool {
-	lower := strings.ToLower(line)
-	if strings.Contains(lower, "inline:") {
-		return true
+	for i := range len(line) {
+		if line[i] >= utf8.RuneSelf { // letters beyond ASCII may have a lower case within it
+			line = strings.ToLower(line)
+			break
+		}
 	}
 	for _, h := range w.hide {
-		if strings.Contains(lower, h) {
+		if h.in(line) {
+			return true
+		}
+	}
+	return false
+}
+
+// hidden is a text that must not be told, in whatever case it is written.
+type hidden struct {
+	text  string // in lower case
+	pivot int    // where in it a dot or a colon is, which few lines have
+}
+
+func hide(text string) hidden { return hidden{text, strings.IndexAny(text, ".:")} }
+
+// in compares what is around each pivot of a line.
+func (h hidden) in(line string) bool {
+	for from := h.pivot; from < len(line); from++ {
+		i := strings.IndexByte(line[from:], h.text[h.pivot])
+		if i < 0 {
+			return false
+		}
+		from += i
+		if end := from - h.pivot + len(h.text); end <= len(line) && strings.EqualFold(line[from-h.pivot:end], h.text) {
 			return true
 		}
 	}
@@ -194,7 +227,7 @@ func ownAttribute(name string) bool {
 }
 
 func (w *writer) kept(d *Description, m *Media, e Edit) {
-	w.line("m=", m.Type, " ", strconv.Itoa(int(e.Port)), " ", e.Profile.String(), " ", strings.Join(m.names(e), " "))
+	w.mediaLine(m.Type, e.Port, e.Profile.String(), m.names(e))
 	written := false
 	for _, line := range d.lines[m.first+1 : m.end] {
 		isAttribute := strings.HasPrefix(line, "a=")
@@ -263,7 +296,7 @@ func (w *writer) ours(e Edit) {
 		}
 	}
 	for _, c := range e.Crypto {
-		w.line(c.Line())
+		w.out = append(c.appendLine(w.out), w.eol...)
 	}
 	if e.Mux {
 		w.line("a=rtcp-mux")
@@ -287,5 +320,14 @@ func (w *writer) rejected(m *Media) {
 	if len(names) == 0 {
 		names = append(names, "0")
 	}
-	w.line("m=", m.Type, " 0 ", m.Proto, " ", strings.Join(names, " "))
+	w.mediaLine(m.Type, 0, m.Proto, names)
+}
+
+func (w *writer) mediaLine(kind string, port uint16, proto string, formats []string) {
+	w.out = append(append(append(w.out, "m="...), kind...), ' ')
+	w.out = append(append(strconv.AppendUint(w.out, uint64(port), 10), ' '), proto...)
+	for _, f := range formats {
+		w.out = append(append(w.out, ' '), f...)
+	}
+	w.out = append(w.out, w.eol...)
 }

@@ -179,7 +179,7 @@ func (d *Description) split(text string) error {
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if strings.ContainsAny(strings.TrimRight(line, "\r\n"), "\r\x00") {
+		if bare := strings.TrimRight(line, "\r\n"); strings.IndexByte(bare, '\r') >= 0 || strings.IndexByte(bare, 0) >= 0 {
 			// A bare CR is a line end to some peers and not to others: one of them would see a line
 			// that we never judged.
 			return fmt.Errorf("%w: stray CR or NUL", ErrSyntax)
@@ -231,6 +231,7 @@ func parseMediaLine(s string) (Media, error) {
 		}
 		m.Count = int(c)
 	}
+	m.Formats = make([]Format, 0, len(f)-3)
 	for _, name := range f[3:] {
 		m.Formats = append(m.Formats, Format{Name: name})
 	}
