@@ -3,6 +3,8 @@ package srtp
 import (
 	"bytes"
 	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha1"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -102,42 +104,52 @@ const (
 	labelRTCPSalt
 )
 
-// derive is AES_CM_PRF of RFC 3711 section 4.3.3 with a key derivation rate of 0. A salt of 96 bits is
-// padded to 112 with zeros (RFC 7714 section 11).
-func derive(masterKey, masterSalt []byte, label byte, size int) ([]byte, error) {
+// prf is AES_CM_PRF of RFC 3711 section 4.3.3 with a key derivation rate of 0, for one master key and salt.
+type prf struct {
+	block cipher.Block
+	salt  [14]byte
+}
+
+// newPRF takes a salt of 112 bits, or one of 96 that is padded with zeros (RFC 7714 section 11).
+func newPRF(masterKey, masterSalt []byte) (*prf, error) {
 	block, err := aes.NewCipher(masterKey)
 	if err != nil {
 		return nil, fmt.Errorf("derive srtp key: %w", err)
 	}
+	p := &prf{block: block}
+	copy(p.salt[:], masterSalt)
+	return p, nil
+}
+
+// derive writes what a label gives to room, in whole blocks, and returns as much of it as is wanted.
+func (p *prf) derive(room []byte, label byte, size int) []byte {
 	var x [aes.BlockSize]byte
-	copy(x[:14], masterSalt)
+	copy(x[:], p.salt[:])
 	x[7] ^= label
-	out := make([]byte, (size+aes.BlockSize-1)&^(aes.BlockSize-1))
-	for i := 0; i < len(out); i += aes.BlockSize {
-		x[14], x[15] = byte(i>>12), byte(i>>4)
-		block.Encrypt(out[i:], x[:])
+	for i := 0; i < size; i += aes.BlockSize {
+		x[15] = byte(i / aes.BlockSize)
+		p.block.Encrypt(room[i:], x[:])
 	}
-	return out[:size], nil
+	return room[:size]
 }
 
 // sessionKeys are what one direction's RTP or RTCP runs on.
 type sessionKeys struct {
 	cipher, auth, salt []byte
+	room               [3][2 * aes.BlockSize]byte // where they are
 }
 
-func (k Key) sessionKeys(labelCipher, labelAuth, labelSalt byte) (sessionKeys, error) {
+func (k Key) sessionKeys(labelCipher, labelAuth, labelSalt byte) (*sessionKeys, error) {
 	row := suites[k.suite]
-	key, salt := k.secret[:row.key], k.secret[row.key:row.key+row.salt]
-	var out sessionKeys
-	var err error
-	if out.cipher, err = derive(key, salt, labelCipher, row.key); err != nil {
-		return out, err
+	p, err := newPRF(k.secret[:row.key], k.secret[row.key:row.key+row.salt])
+	if err != nil {
+		return nil, err
 	}
-	if out.salt, err = derive(key, salt, labelSalt, row.salt); err != nil {
-		return out, err
-	}
+	out := &sessionKeys{}
+	out.cipher = p.derive(out.room[0][:], labelCipher, row.key)
+	out.salt = p.derive(out.room[1][:], labelSalt, row.salt)
 	if !row.aead {
-		out.auth, err = derive(key, salt, labelAuth, 20)
+		out.auth = p.derive(out.room[2][:], labelAuth, sha1.Size)
 	}
-	return out, err
+	return out, nil
 }

@@ -19,7 +19,7 @@ type transform interface {
 	openRTCP(packet []byte, ssrc, word uint32) (int, bool)
 }
 
-func newTransform(s Suite, k sessionKeys) (transform, error) {
+func newTransform(s Suite, k *sessionKeys) (transform, error) {
 	block, err := aes.NewCipher(k.cipher)
 	if err != nil {
 		return nil, err

@@ -89,10 +89,13 @@ func TestCounterModeVectors(t *testing.T) {
 
 func TestKeyDerivationVectors(t *testing.T) {
 	for _, v := range load(t).KDF {
+		p, err := newPRF(v.Key, v.Salt)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for label, want := range map[byte]hexBytes{labelRTPCipher: v.CipherKey, labelRTPAuth: v.AuthKey, labelRTPSalt: v.CipherSalt} {
-			got, err := derive(v.Key, v.Salt, label, len(want))
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s label %d: %x, %v; want %x", v.ID, label, got, err, want)
+			if got := p.derive(make([]byte, len(want)+15), label, len(want)); !bytes.Equal(got, want) {
+				t.Errorf("%s label %d: %x; want %x", v.ID, label, got, want)
 			}
 		}
 	}
@@ -104,7 +107,7 @@ func TestGCMVectors(t *testing.T) {
 		if len(v.Key) == 32 {
 			suite = AEAD_AES_256_GCM
 		}
-		tr, err := newTransform(suite, sessionKeys{cipher: v.Key, salt: v.Salt})
+		tr, err := newTransform(suite, &sessionKeys{cipher: v.Key, salt: v.Salt})
 		if err != nil {
 			t.Fatal(err)
 		}
