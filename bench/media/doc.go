@@ -28,7 +28,11 @@
 // end, and addresses of their own; the namespaces have this process's number in their names and are removed at the end.
 // There the load sends whole frames, with checksums, through the transmit ring of an AF_XDP socket, for all systems alike:
 // from sockets it could send no more than 1,500 calls. It receives from sockets everywhere. What systems send has its
-// checksum left to the device, which has nothing to do. -setup has the node's media plane in the load's process in any case.
+// checksum left to the device, which has nothing to do.
+//
+// -setup has the node's media plane in this process, whose memory is kept as the node keeps it. Once a node has been up for longer than
+// ports rest, calls are given ports that are open, and few are opened and closed: both are measured. What the ends
+// write is written before.
 //
 // Wanted are Linux with two processors, and for the peer Debian's rtpengine-daemon, which is left out where there is none.
 // -veth needs root, ip of iproute2 and a kernel with AF_XDP (CONFIG_XDP_SOCKETS); -xdp needs a node that has it. Without root, priorities
