@@ -168,6 +168,9 @@ const maxStale = 64
 
 // empty throws away what waits in the pair's sockets and reports whether it was nothing.
 func (r *relay) empty(p *pair) bool {
+	if nothingAt(p.rtp.fd, p.rtcp.fd) {
+		return true
+	}
 	nothing := true
 	for _, s := range []*socket{&p.rtp, &p.rtcp} {
 		var b [1]byte

@@ -52,6 +52,14 @@ func pollEvents(epoll int, events []unix.EpollEvent) (int, error) {
 	return int(n), nil
 }
 
+// nothingAt reports whether nothing waits at either socket: poll(2) without waiting. An error of a port waits, too.
+func nothingAt(a, b int) bool {
+	fds := [2]unix.PollFd{{Fd: int32(a), Events: unix.POLLIN}, {Fd: int32(b), Events: unix.POLLIN}}
+	var none unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), uintptr(len(fds)), uintptr(unsafe.Pointer(&none)), 0, 0, 0)
+	return errno == 0 && n == 0
+}
+
 // beat is a timer of the kernel's that Go's poller waits for. Go's own timers are too coarse, and a thread that sleeps in a
 // system call wakes the runtime's monitor thread, which then takes the processor away from it: with both at it every half
 // millisecond that was a fifth of the relay's time.
