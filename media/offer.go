@@ -80,7 +80,7 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if ex.bridge.usable() {
 		e.Add = ex.bridge.added.Format
 	}
-	return far.tell(r, e, ex.lines), nil
+	return bytes.Clone(far.tell(r, e, ex.lines)), nil
 }
 
 // keptLine returns our key towards far where a re-offer may keep it.
@@ -140,7 +140,7 @@ func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
 }
 
 // tell writes the description for this leg's side from what the other side described. e says what is not the same in all
-// descriptions.
+// descriptions. What it returns is kept and not to be changed.
 func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	at := lg.local()
 	if lg.told == nil {
@@ -165,7 +165,7 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	}
 	lg.told = out
 	lg.keepSections(len(r.desc.Media), e.Like, out)
-	return bytes.Clone(out)
+	return out
 }
 
 // whole writes a description with all sections that an offer must have: the side may know more than the other one describes,
