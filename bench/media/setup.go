@@ -19,8 +19,9 @@ const (
 	// restTime is how long ports rest in the figure of a node that has been up for longer than that: where a call takes
 	// 100 us, as many rest then as of 200 calls a second with the default of 5 s.
 	restTime = 100 * time.Millisecond
-	// unmeasured is how many calls come before those that are measured: until ports have rested and are given again.
-	unmeasured = 8000
+	// steadySets are those of that figure, and unmeasured the calls before them: until ports have rested and are given again, and
+	// until garbage was collected once, so that memory is used again, too. Both need 25 KB a call.
+	steadySets, unmeasured = 10000, 20000
 )
 
 // compareSetup measures what setting the media of a call up and taking them down costs: of Carillon's media plane in this
@@ -34,12 +35,12 @@ func (s settings) compareSetup() error {
 		fmt.Printf("%s, setting up and taking down\n", v.name)
 		var first, ours, theirs []sample
 		for range s.rounds {
-			each, err := s.setPlane(v, media.DefaultDrainTime, sets/10)
+			each, err := s.setPlane(v, media.DefaultDrainTime, sets/10, sets)
 			if err != nil {
 				return err
 			}
 			first = append(first, sample{each: each})
-			if each, err = s.setPlane(v, restTime, unmeasured); err != nil {
+			if each, err = s.setPlane(v, restTime, unmeasured, steadySets); err != nil {
 				return err
 			}
 			ours = append(ours, sample{each: each})
@@ -73,7 +74,7 @@ func policy(suite string, host string) call.Leg {
 
 // setPlane sets calls up in a plane of this process, whose memory is kept as a node keeps it. What the ends describe is written
 // before. No packet flows, so the plane has an address of the loopback interface wherever the ends are.
-func (s settings) setPlane(v variant, rest time.Duration, before int) (time.Duration, error) {
+func (s settings) setPlane(v variant, rest time.Duration, before, count int) (time.Duration, error) {
 	keeper := headroom.Keep(headroom.Default(headroom.Memory(os.DirFS("/"))))
 	defer keeper.End()
 	p, err := media.New(media.Config{
@@ -129,22 +130,22 @@ func (s settings) setPlane(v variant, rest time.Duration, before int) (time.Dura
 			return 0, err
 		}
 	}
-	return usedFor([]int{os.Getpid()}, one)
+	return usedFor([]int{os.Getpid()}, count, one)
 }
 
 // usedFor is the processor time that each of many calls takes.
-func usedFor(pids []int, one func(n int) error) (time.Duration, error) {
+func usedFor(pids []int, count int, one func(n int) error) (time.Duration, error) {
 	before, err := party.UsageOf(pids)
 	if err != nil {
 		return 0, err
 	}
-	for n := range sets {
+	for n := range count {
 		if err := one(n); err != nil {
 			return 0, err
 		}
 	}
 	after, err := party.UsageOf(pids)
-	return (after.Processor - before.Processor) / sets, err
+	return (after.Processor - before.Processor) / time.Duration(count), err
 }
 
 func (s settings) setPeer(v variant) (time.Duration, error) {
@@ -164,5 +165,5 @@ func (s settings) setPeer(v variant) (time.Duration, error) {
 		}
 		return r.hangUp(n)
 	}
-	return usedFor(r.processes(), one)
+	return usedFor(r.processes(), sets, one)
 }
