@@ -509,8 +509,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Errorf("second close: %v", err)
 	}
-	if _, refusal := p.Open(call.Open{Leg: plainLeg}); refusal == nil {
-		t.Error("a closed plane opened a session")
+	if _, refusal := p.Open(call.Open{Leg: plainLeg}); refusal == nil || refusal.Reason != call.ReasonDraining {
+		t.Errorf("a closed plane opened a session, or did not say that it is closed: %v", refusal)
 	}
 	deadline := time.Now().Add(patience)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {

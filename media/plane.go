@@ -224,6 +224,12 @@ func (p *Plane) Close() error {
 	return p.relay.close()
 }
 
+func (p *Plane) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // lockedReader lets many calls draw keys from one source that may not be safe for concurrent use.
 type lockedReader struct {
 	mu sync.Mutex

@@ -68,6 +68,9 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 		lg.far = s.legs[lg.side.Other()]
 		if err := lg.takePorts(like); err != nil {
 			s.releasePorts()
+			if p.isClosed() {
+				return nil, call.Refuse(call.ReasonDraining, "media is shut down")
+			}
 			return nil, call.Refuse(call.ReasonNodeFull, "no media ports are free")
 		}
 	}
