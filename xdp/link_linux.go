@@ -65,7 +65,7 @@ type Link struct {
 
 	received, sent, passed, malformed atomic.Uint64
 
-	mu     sync.Mutex // of what Stats asks the kernel
+	mu     sync.Mutex // keeps the queues' files open while Stats asks the kernel about them, which does not wait
 	closed bool
 }
 
@@ -211,11 +211,16 @@ func (l *Link) attach(index, numbers int, hardware [6]byte, cfg Config) (err err
 	return nil
 }
 
-// Close detaches. Datagrams go to the kernel's sockets again. It is not for a Link that another goroutine is using.
+// Close detaches. Datagrams go to the kernel's sockets again. Only Stats, and Close itself, may be called at the same time or
+// later; what comes second does not wait for the first.
 func (l *Link) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	closed := l.closed
 	l.closed = true
+	l.mu.Unlock()
+	if closed {
+		return
+	}
 	if l.hook != nil {
 		_ = l.hook.Close()
 	}
