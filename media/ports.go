@@ -313,9 +313,7 @@ func (p *ports) owns(addr netip.AddrPort) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.on {
-		here := addr.Addr() == a.ip || addr.Addr() == advertised(p.cfg.Advertise, a.ip) ||
-			a.ip.IsUnspecified() && addr.Addr().IsLoopback()
-		if here && a.pairs[i] != nil {
+		if p.reaches(a, addr.Addr()) && a.pairs[i] != nil {
 			return true
 		}
 	}
@@ -328,11 +326,16 @@ func (p *ports) mine(addr netip.AddrPort) bool {
 		return false
 	}
 	for _, a := range p.on {
-		if addr.Addr() == a.ip || addr.Addr() == advertised(p.cfg.Advertise, a.ip) || a.ip.IsUnspecified() && addr.Addr().IsLoopback() {
+		if p.reaches(a, addr.Addr()) {
 			return true
 		}
 	}
 	return false
+}
+
+// reaches reports whether what is sent to ip may come to the ports of a.
+func (p *ports) reaches(a *addrPorts, ip netip.Addr) bool {
+	return ip == a.ip || ip == advertised(p.cfg.Advertise, a.ip) || a.ip.IsUnspecified() && ip.IsLoopback()
 }
 
 // advertised returns the address to write into descriptions for one that ports are bound to.
