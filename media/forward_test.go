@@ -33,7 +33,9 @@ func newInProcess(t testing.TB, from, to srtp.Suite) *inProcess {
 		x.out = b
 		return true
 	}
-	s := &Session{}
+	// A plane that has ports, and no relay: packets are handed to the legs.
+	cfg := &Config{IPs: []netip.Addr{netip.MustParseAddr("192.0.2.9")}, PortLo: 20000, PortHi: 29999}
+	s := &Session{plane: &Plane{cfg: *cfg, ports: &ports{cfg: cfg, on: []*addrPorts{{ip: cfg.IPs[0]}}}}}
 	legs := [2]*leg{}
 	for i, suite := range []srtp.Suite{from, to} {
 		lg := &leg{session: s, side: call.Side(i), pair: &pair{}}

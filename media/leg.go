@@ -122,7 +122,7 @@ func (lg *leg) apply(a *applied) {
 		}
 		p.rtp.listed = lg.session.plane.listed(lg.policy)
 		p.rtcp.listed = p.rtp.listed
-		p.rtp.mine = lg.session.plane.mine
+		p.rtp.mine = lg.session.plane.ports.mine
 		p.rtcp.mine = p.rtp.mine
 	}
 	lg.retire(a)
@@ -141,9 +141,6 @@ func mayHear(policy call.Leg, addr netip.Addr) bool {
 	return !policy.HoldUntilConfirmed || addr == policy.Signalling.Unmap() ||
 		policy.Trusted != nil && policy.Trusted(addr)
 }
-
-// mine tells media ports of this node; there are none without one.
-func (p *Plane) mine(addr netip.AddrPort) bool { return p != nil && p.ports.mine(addr) }
 
 // listed tells from which addresses besides the signalling one a peer behind NAT may be latched. They are learned from a
 // packet, so the rules of egress apply to them like to those of a description.

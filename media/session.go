@@ -241,10 +241,8 @@ func (s *Session) collect() (all [2]call.LegSamples) {
 
 // memory lends what the samples of one way take.
 func (s *Session) memory() *sampleMemory {
-	if s.plane != nil {
-		if m, ok := s.plane.memory.Get().(*sampleMemory); ok {
-			return m
-		}
+	if m, ok := s.plane.memory.Get().(*sampleMemory); ok {
+		return m
 	}
 	return new(sampleMemory)
 }
