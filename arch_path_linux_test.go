@@ -19,6 +19,9 @@ import (
 var packetPath = []string{
 	"(*carillon/media.loop).read", "(*carillon/media.leg).receive", "(*carillon/media.worker).stray", "(*carillon/media.worker).tick",
 	"carillon/media.sendTo", "carillon/media.recvFrom", "(*carillon/media.socketTable).get",
+	// Past the kernel. taken and parsed are called as values.
+	"(*carillon/media.loop).readAll", "(*carillon/media.fast).receive", "(*carillon/media.fast).taken", "(*carillon/media.fast).send",
+	"(*carillon/media.fast).flush", "(*carillon/xdp.Link).parsed",
 }
 
 // notOnPath are packages that wait, format, log or carry values along for whoever may ask.
@@ -26,7 +29,8 @@ var notOnPath = []string{"context", "fmt", "log", "log/slog", "os", "sync", "car
 
 // allowedOnPath are exceptions, each with its reason. One that nobody needs is refused.
 var allowedOnPath = map[string]string{
-	"carillon/srtp.newPRF calls fmt.Errorf": "RTCP's key is derived with the first report, and no key of a known suite is of a length that AES refuses",
+	"(*carillon/xdp.hops).find waits for a channel": "it does not: where the queue of those who ask for a destination that is not known is full, its select goes on at once",
+	"carillon/srtp.newPRF calls fmt.Errorf":         "RTCP's key is derived with the first report, and no key of a known suite is of a length that AES refuses",
 }
 
 // signalling are the types and fields that signalling writes under its own lock; what it has decided lies in the path.
@@ -39,6 +43,9 @@ var signalling = map[string][]string{
 	},
 	"carillon/media.loop":        {"mu", "commands", "closed", "clock", "log"},
 	"carillon/media.socketTable": {"mu", "stopped"},
+	"carillon/xdp.Link":          {"mu", "closed", "tables"},
+	"carillon/xdp.hops":          {"kernel", "clock"},
+	"carillon/xdp.place":         {"idle"},
 }
 
 // walk follows calls from the packet path's functions.
@@ -193,6 +200,7 @@ func TestPacketPath(t *testing.T) {
 	for _, name := range []string{
 		"(*carillon/media.leg).turn", "(*carillon/media.leg).reportTo", "(*carillon/media.leg).receiveFax", "(*carillon/media.leg).check",
 		"(*carillon/media.conversion).apply", "(*carillon/media.leg).unprotectAnyhow", "(*carillon/media.leg).forwardRTCP",
+		"(*carillon/xdp.queue).receive", "(*carillon/xdp.queue).put", "(*carillon/xdp.queue).flush", "(*carillon/xdp.hops).find", "carillon/xdp.Parse",
 		"(*carillon/rtp.Receiver).Add", "(*carillon/srtp.Receiver).Unprotect", "(*carillon/srtp.Sender).Protect", "carillon/stun.Parse",
 	} {
 		if !w.seen[name] {
