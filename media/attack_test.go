@@ -41,13 +41,9 @@ func (p *phone) count(c *net.UDPConn) (n int) {
 // A side that sends ten times what a call needs takes nothing from the other side or from later seconds.
 func TestFloodIsPoliced(t *testing.T) {
 	for _, suite := range []string{"", gcm} {
-		leg := plainLeg
-		if suite != "" {
-			leg = secureLeg
-		}
 		clock := clocktest.New()
 		p := newPlane(t, func(c *Config) { c.Clock = clock })
-		s := open(t, p, call.Customer, leg)
+		s := open(t, p, call.Customer, legOf(suite))
 		a, b := newPhone(t, 1), newPhone(t, 2)
 		dial(s, a, b, suites{suite, ""}, plainLeg)
 		heard := 0
@@ -139,12 +135,8 @@ func TestInjection(t *testing.T) {
 		{"protected", gcm, "127.0.0.1", []func(*testing.T) *phone{elsewhere, func(t *testing.T) *phone { return newPhone(t, 1) }}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			leg := plainLeg
-			if tt.suite != "" {
-				leg = secureLeg
-			}
 			p := newPlane(t, func(c *Config) { c.Egress = egress.Policy{AllowLoopback: true} })
-			s := open(t, p, call.Customer, leg)
+			s := open(t, p, call.Customer, legOf(tt.suite))
 			a, b := newPhone(t, 1), newPhone(t, 2)
 			a.connAddr = tt.described
 			dial(s, a, b, suites{tt.suite, ""}, plainLeg)
@@ -179,12 +171,8 @@ func TestInjection(t *testing.T) {
 // Every part of a good packet, and what is longer than any: nothing is relayed, nothing breaks.
 func TestTruncated(t *testing.T) {
 	for _, suite := range []string{"", gcm, "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"} {
-		leg := plainLeg
-		if suite != "" {
-			leg = secureLeg
-		}
 		p := newPlane(t, nil)
-		s := open(t, p, call.Customer, leg)
+		s := open(t, p, call.Customer, legOf(suite))
 		a, b := newPhone(t, 1), newPhone(t, 2)
 		dial(s, a, b, suites{suite, ""}, plainLeg)
 		talk(a, b)
@@ -251,13 +239,9 @@ func TestBrokenReportsUnderAKey(t *testing.T) {
 // the place of the stream in its account nor use up the streams that a key may serve.
 func TestReportsOnThePortOfRTP(t *testing.T) {
 	for _, suite := range []string{"", gcm} {
-		leg := plainLeg
-		if suite != "" {
-			leg = secureLeg
-		}
 		clock := clocktest.New()
 		p := newPlane(t, func(c *Config) { c.Clock = clock })
-		s := open(t, p, call.Customer, leg)
+		s := open(t, p, call.Customer, legOf(suite))
 		a, b := newPhone(t, 1), newPhone(t, 2)
 		dial(s, a, b, suites{suite, "AES_CM_128_HMAC_SHA1_80"}, secureLeg)
 		talk(a, b)

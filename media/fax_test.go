@@ -117,11 +117,7 @@ func TestFaxIsNeverInTheClear(t *testing.T) {
 func TestFaxAnswersFaxAlone(t *testing.T) {
 	p := newPlane(t, nil)
 	for _, suite := range []string{"", gcm} {
-		leg := plainLeg
-		if suite != "" {
-			leg = secureLeg
-		}
-		s := open(t, p, call.Customer, leg)
+		s := open(t, p, call.Customer, legOf(suite))
 		a, b := newPhone(t, 1), newPhone(t, 2)
 		dial(s, a, b, suites{suite, ""}, plainLeg)
 		s.Confirm(call.Customer)

@@ -90,12 +90,8 @@ func TestICELite(t *testing.T) {
 		mux   bool
 	}{{gcm, true}, {"AES_CM_128_HMAC_SHA1_80", false}, {"", true}, {"", false}} {
 		t.Run(fmt.Sprint(tt.suite, tt.mux), func(t *testing.T) {
-			leg := plainLeg
-			if tt.suite != "" {
-				leg = secureLeg
-			}
 			p := newPlane(t, nil)
-			s := open(t, p, call.Customer, leg)
+			s := open(t, p, call.Customer, legOf(tt.suite))
 			a, b := newPhone(t, 1), newPhone(t, 2)
 			a.mux = tt.mux
 			offered, refusal := s.Offer(call.Customer, a.iceOffer(tt.suite, "phone"), plainLeg)

@@ -39,16 +39,10 @@ func audioLine(t *testing.T, description []byte) string {
 func TestLawsAreBridged(t *testing.T) {
 	p := newPlane(t, nil)
 	for _, use := range []suites{{"", ""}, {gcm, ""}, {"AES_CM_128_HMAC_SHA1_80", gcm}} {
-		legs := [2]call.Leg{plainLeg, plainLeg}
-		for i, suite := range []string{use.a, use.b} {
-			if suite != "" {
-				legs[i] = secureLeg
-			}
-		}
-		s := open(t, p, call.Customer, legs[0])
+		s := open(t, p, call.Customer, legOf(use.a))
 		a, b := newPhone(t, 1), newPhone(t, 2)
 		for range 2 { // and again, as a re-offer
-			offered, refusal := s.Offer(call.Customer, a.offer(use.a), legs[1])
+			offered, refusal := s.Offer(call.Customer, a.offer(use.a), legOf(use.b))
 			if refusal != nil {
 				t.Fatal(*refusal)
 			}

@@ -49,6 +49,14 @@ func newPlane(t testing.TB, change func(*Config)) *Plane {
 	return p
 }
 
+// legOf is one whose side speaks with a suite, in the clear with none.
+func legOf(suite string) call.Leg {
+	if suite == "" {
+		return plainLeg
+	}
+	return secureLeg
+}
+
 func open(t testing.TB, p *Plane, offerer call.Side, leg call.Leg) *Session {
 	t.Helper()
 	s, refusal := p.Open(call.Open{ID: "test", Offerer: offerer, Leg: leg})

@@ -18,17 +18,10 @@ func TestRelayBetweenAllProfiles(t *testing.T) {
 		for _, b := range []string{"", gcm, cm} {
 			for _, mux := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s to %s mux %v", a, b, mux), func(t *testing.T) {
-					legA, legB := plainLeg, plainLeg
-					if a != "" {
-						legA = secureLeg
-					}
-					if b != "" {
-						legB = secureLeg
-					}
-					s := open(t, p, call.Customer, legA)
+					s := open(t, p, call.Customer, legOf(a))
 					pa, pb := newPhone(t, 1), newPhone(t, 2)
 					pa.mux, pb.mux = mux, mux
-					dial(s, pa, pb, suites{a, b}, legB)
+					dial(s, pa, pb, suites{a, b}, legOf(b))
 					for range 3 {
 						talk(pa, pb)
 					}

@@ -97,14 +97,10 @@ func TestSilence(t *testing.T) {
 // What is not the peer's does not keep a call alive, however much of it comes.
 func TestForgeriesAreSilence(t *testing.T) {
 	for _, suite := range []string{"", gcm} {
-		leg := plainLeg
-		if suite != "" {
-			leg = secureLeg
-		}
 		fake := clocktest.New()
 		p := newPlane(t, func(c *Config) { c.Clock = fake })
 		var silent []call.Side
-		s, refusal := p.Open(call.Open{ID: "quiet", Leg: leg, OnSilence: func(side call.Side, _ bool) { silent = append(silent, side) }})
+		s, refusal := p.Open(call.Open{ID: "quiet", Leg: legOf(suite), OnSilence: func(side call.Side, _ bool) { silent = append(silent, side) }})
 		if refusal != nil {
 			t.Fatal(refusal)
 		}

@@ -34,15 +34,9 @@ func (p *phone) hearPacket() []byte {
 func TestPacketsCrossUntouched(t *testing.T) {
 	p := newPlane(t, nil)
 	for _, use := range []suites{{"", ""}, {gcm, ""}, {"AES_CM_128_HMAC_SHA1_80", gcm}} {
-		legs := [2]call.Leg{plainLeg, plainLeg}
-		for i, suite := range []string{use.a, use.b} {
-			if suite != "" {
-				legs[i] = secureLeg
-			}
-		}
-		s := open(t, p, call.Customer, legs[0])
+		s := open(t, p, call.Customer, legOf(use.a))
 		a, b := newPhone(t, 1), newPhone(t, 2)
-		dial(s, a, b, use, legs[1])
+		dial(s, a, b, use, legOf(use.b))
 		for name, change := range map[string]func([]byte) []byte{
 			"event":          func(b []byte) []byte { b[1] = 0x80 | 101; return append(b[:12], 5, 0x8a, 3, 0x20) },
 			"comfort noise":  func(b []byte) []byte { b[1] = 13; return append(b[:12], 40) },
@@ -73,15 +67,9 @@ func TestPacketsCrossUntouched(t *testing.T) {
 func TestSourceChanges(t *testing.T) {
 	p := newPlane(t, nil)
 	for _, use := range []suites{{"", gcm}, {gcm, ""}, {"AES_CM_128_HMAC_SHA1_80", gcm}} {
-		legs := [2]call.Leg{plainLeg, plainLeg}
-		for i, suite := range []string{use.a, use.b} {
-			if suite != "" {
-				legs[i] = secureLeg
-			}
-		}
-		s := open(t, p, call.Customer, legs[0])
+		s := open(t, p, call.Customer, legOf(use.a))
 		a, b := newPhone(t, 1), newPhone(t, 2)
-		dial(s, a, b, use, legs[1])
+		dial(s, a, b, use, legOf(use.b))
 		for _, ssrc := range []uint32{1, 77, 1 << 31, 77} {
 			a.ssrc, b.ssrc = ssrc, ssrc+1
 			for range 3 {
