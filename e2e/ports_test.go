@@ -91,12 +91,7 @@ func TestSilentCall(t *testing.T) {
 	w.must("carrier", "put", "plain", "--prefix", "+1212", "--target", "sip:"+carrier.conn.LocalAddr().String()+";transport=udp")
 	customer.from("sip:"+customerNumber+"@"+c.host, "sip:"+outsideNumber+"@"+c.host)
 	near, far := plainSound(t), plainSound(t)
-	customer.send("INVITE", near.sdp())
-	m := carrier.await("INVITE")
-	far.learn(m.body)
-	carrier.answer(m, 200, far.sdp())
-	near.learn(customer.final("INVITE", 200).body)
-	carrier.await("ACK")
+	establish(customer, carrier, near, far)
 	talk(near, far)
 	goesOn := func(when string) {
 		t.Helper()

@@ -144,14 +144,20 @@ func (x *wired) setUp(t *testing.T, suite string) (customer, carrier *party, nea
 func (x *wired) connect(t *testing.T, customer *party, near *sound) (_, carrier *party, _, far *sound) {
 	t.Helper()
 	carrier, far = x.carriers(t, 1)[0], plainSound(t)
-	customer.send("INVITE", near.sdp())
-	m := carrier.await("INVITE")
-	far.learn(m.body)
-	carrier.answer(m, 200, far.sdp())
-	near.learn(customer.final("INVITE", 200).body)
-	carrier.await("ACK")
+	establish(customer, carrier, near, far)
 	talk(near, far)
 	return customer, carrier, near, far
+}
+
+// establish has a caller place a call that the callee answers. Nobody talks yet.
+func establish(caller, callee *party, near, far *sound) {
+	caller.t.Helper()
+	caller.send("INVITE", near.sdp())
+	m := callee.await("INVITE")
+	far.learn(m.body)
+	callee.answer(m, 200, far.sdp())
+	near.learn(caller.final("INVITE", 200).body)
+	callee.await("ACK")
 }
 
 // incoming places a call from a carrier to the customer and returns it with the INVITE that the customer gets. The carrier

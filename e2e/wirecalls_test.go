@@ -177,12 +177,7 @@ func (x *wired) lawCall(t *testing.T) {
 	far.mu.Lock()
 	far.format = 8
 	far.mu.Unlock()
-	customer.send("INVITE", near.sdp())
-	m := carrier.await("INVITE")
-	far.learn(m.body)
-	carrier.answer(m, 200, far.sdp())
-	near.learn(customer.final("INVITE", 200).body)
-	carrier.await("ACK")
+	establish(customer, carrier, near, far)
 	talk(near, far)
 	near.mu.Lock()
 	far.mu.Lock()
@@ -298,13 +293,21 @@ func (x *wired) strays(t *testing.T) {
 	}
 }
 
-func (x *wired) lateOffer(t *testing.T) {
-	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
-	near, far := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
+// beginLate places a call from the customer without a description, and returns the offer that the customer has with the
+// carrier's answer.
+func (x *wired) beginLate(t *testing.T) (customer, carrier *party, near, far *sound, offer []byte) {
+	t.Helper()
+	customer, carrier = x.customer(t), x.carriers(t, 1)[0]
+	near, far = x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
 	customer.late = true
 	customer.send("INVITE", nil)
 	carrier.answer(carrier.await("INVITE"), 200, far.sdp())
-	tag := near.learn(customer.final("INVITE", 200).body)
+	return customer, carrier, near, far, customer.final("INVITE", 200).body
+}
+
+func (x *wired) lateOffer(t *testing.T) {
+	customer, carrier, near, far, offer := x.beginLate(t)
+	tag := near.learn(offer)
 	customer.request("ACK", customer.seq, near.answer(tag))
 	far.learn(carrier.await("ACK").body)
 	talk(near, far)
@@ -359,12 +362,7 @@ func (x *wired) lateOfferIn(t *testing.T) {
 
 // The answer to our late offer is in the clear: the call ends and not one packet is sent to the customer.
 func (x *wired) lateOfferInTheClear(t *testing.T) {
-	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
-	near, far := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
-	customer.late = true
-	customer.send("INVITE", nil)
-	carrier.answer(carrier.await("INVITE"), 200, far.sdp())
-	customer.final("INVITE", 200)
+	customer, carrier, near, _, _ := x.beginLate(t)
 	customer.request("ACK", customer.seq, near.inTheClear())
 	customer.answer(customer.await("BYE"), 200, nil)
 	carrier.answer(carrier.await("BYE"), 200, nil)
@@ -469,12 +467,7 @@ func (x *wired) beginQuietCall(t *testing.T) func(*testing.T) {
 	customer, carrier := x.customer(t), x.carriers(t, 1)[0]
 	near, far := x.sound(t, "AES_CM_128_HMAC_SHA1_80"), plainSound(t)
 	far.only("voice")
-	customer.send("INVITE", near.sdp())
-	m := carrier.await("INVITE")
-	far.learn(m.body)
-	carrier.answer(m, 200, far.sdp())
-	near.learn(customer.final("INVITE", 200).body)
-	carrier.await("ACK")
+	establish(customer, carrier, near, far)
 	near.play(true)
 	far.play(true)
 	return func(t *testing.T) {
