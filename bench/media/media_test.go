@@ -29,19 +29,36 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := testPlace()
-	systems := []system{newNode(at, binary, false), &forwarder{place: at, floor: floorEpoll}}
-	if hasRTPEngine() {
-		systems = append(systems, &rtpengine{place: at})
-	}
 	for _, v := range variants() {
-		for _, system := range systems {
+		for _, system := range loaded(at, binary) {
 			t.Run(v.name+"/"+system.name(), func(t *testing.T) { carries(t, at, system, v) })
 		}
 	}
 }
 
+// loaded are the systems there are.
+func loaded(at place, binary string) []system {
+	systems := []system{newNode(at, binary, false), &forwarder{place: at, floor: floorEpoll}}
+	if hasRTPEngine() {
+		systems = append(systems, &rtpengine{place: at})
+	}
+	return systems
+}
+
 // Every way to forward there is forwards all packets, packets of the variant with the longest ones, too.
 func TestFloors(t *testing.T) {
+	at := testPlace()
+	for _, system := range allFloors(t, at) {
+		t.Run(system.name(), func(t *testing.T) { carries(t, at, system, variant{"gcm-gcm", [2]string{gcm, gcm}}) })
+	}
+	if list, err := floors(at, "epoll,rings"); err == nil {
+		t.Errorf("floors %v from a name that is none", list)
+	}
+}
+
+// allFloors are the ways to forward that the system has.
+func allFloors(t *testing.T, at place) []system {
+	t.Helper()
 	names := "epoll,epoll-connected,gathered,gathered-connected"
 	switch r, err := newRing(8, 16); {
 	case err == nil:
@@ -52,17 +69,11 @@ func TestFloors(t *testing.T) {
 	default:
 		t.Error(err)
 	}
-	at := testPlace()
 	list, err := floors(at, names)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, system := range list {
-		t.Run(system.name(), func(t *testing.T) { carries(t, at, system, variant{"gcm-gcm", [2]string{gcm, gcm}}) })
-	}
-	if list, err := floors(at, "epoll,rings"); err == nil {
-		t.Errorf("floors %v from a name that is none", list)
-	}
+	return list
 }
 
 // carries has a system carry a few calls for a moment, and looks at each packet.
