@@ -30,13 +30,17 @@ func TestFewOpenFiles(t *testing.T) {
 	answer, _ := answering(t, func() phone.Answer { return phone.Answer{} })
 	p.carrier("upstream", answer, "+1212")
 	c := p.connector(false)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	// Each step has its own time: together the calls may take longer than one may.
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		t.Cleanup(cancel)
+		return ctx
+	}
 
 	caller := p.phone(phone.Config{})
 	var up []*phone.Call
 	for {
-		placed, err := caller.Dial(ctx, p.invite(c, transport.UDP, outsideNumber))
+		placed, err := caller.Dial(soon(), p.invite(c, transport.UDP, outsideNumber))
 		var refused *phone.Failure
 		if errors.As(err, &refused) {
 			if refused.Status != 503 {
@@ -66,7 +70,7 @@ func TestFewOpenFiles(t *testing.T) {
 	}
 	p.connectors() // fails if the API does not answer
 	for _, placed := range up {
-		if err := placed.Hangup(ctx); err != nil {
+		if err := placed.Hangup(soon()); err != nil {
 			t.Error(err)
 		}
 	}
