@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -289,15 +290,21 @@ func (b *baresip) heard(other, own float64, atLeast time.Duration) {
 	}
 }
 
-// freePair returns a port whose successor is free too, for TCP and UDP.
+// The ports that peers listen on lie above those that the kernel gives to whoever asks for any: nobody takes one between the
+// test's choice and its peer's start.
+const firstPort, lastPort = 61000, 65535
+
+var pairs atomic.Int64
+
+// freePair returns a port whose successor is free too, for TCP and UDP, and which no other test of this run is given.
 func freePair(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", "0"))
+	for range (lastPort - firstPort) / 2 {
+		port := firstPort + 2*int(pairs.Add(1)%((lastPort-firstPort)/2))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		next, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
 		if err == nil {
 			next.Close()
