@@ -114,6 +114,7 @@ func eachNamespace(t *testing.T, f func(*testing.T, shell)) {
 
 // TestCLIConnector is the life of a connector, from the CLI.
 func TestCLIConnector(t *testing.T) {
+	t.Parallel()
 	eachNamespace(t, func(t *testing.T, aws shell) {
 		// The older model takes any name, the newer one has a pattern.
 		name := "Größe 1"
@@ -160,6 +161,7 @@ type jsonObject = map[string]any
 // TestCLIRefusals: what the CLI lets through is refused by the server, with the exception and the exit code scripts
 // look at; signatures too.
 func TestCLIRefusals(t *testing.T) {
+	t.Parallel()
 	eachNamespace(t, func(t *testing.T, aws shell) {
 		create := func(more ...string) []string { return append([]string{"create-voice-connector"}, more...) }
 		aws.refused(t, "BadRequestException", "256", create("--name", strings.Repeat("n", 257), "--require-encryption")...)

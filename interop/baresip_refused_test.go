@@ -9,6 +9,7 @@ import (
 
 // TestBaresipRefused: what must not get through an encrypted connector does not, and the phone is told why.
 func TestBaresipRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, transport, media string
 		status, reason, says   string
@@ -45,6 +46,7 @@ func TestBaresipRefused(t *testing.T) {
 
 // TestBaresipWrongPassword: the call ends with the challenge and is recorded.
 func TestBaresipWrongPassword(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	vc := n.connect(t, true, "md5")
 	a := strings.Replace(customerAccount(vc, "tls", "srtp-mand"), phonePassword, "not-"+phonePassword, 1)
@@ -61,6 +63,7 @@ func TestBaresipWrongPassword(t *testing.T) {
 // TestBaresipUntrusted: an inbound call does not reach a customer whose certificate nobody signed, not even its
 // INVITE, and is not tried in the clear.
 func TestBaresipUntrusted(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	vc := n.connect(t, true, "md5")
 	phone := startBaresip(t, baresipConfig{account: account(vc.number+"@127.0.0.1", "tls", "srtp-mand") + ";answermode=auto", tone: customerTone, stranger: true, trace: true})
@@ -82,6 +85,7 @@ func TestBaresipUntrusted(t *testing.T) {
 
 // TestBaresipRings: a call that is still ringing is given up by the caller, then another is refused by the called.
 func TestBaresipRings(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	vc := n.connect(t, true, "md5")
 	number := freshNumber()

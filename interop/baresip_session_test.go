@@ -8,6 +8,7 @@ import (
 // TestBaresipChangesTheSession: a real phone puts an encrypted call on hold and takes it back, and asks for a transfer,
 // which crosses, or is executed, only where the connector's settings say so.
 func TestBaresipChangesTheSession(t *testing.T) {
+	t.Parallel()
 	for name, transfers := range map[string]string{"hold and refused transfer": "refuse", "hold and relayed transfer": "relay", "hold and executed transfer": "execute"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,6 +42,7 @@ var bareCalls = []bareCall{
 // TestBaresipOutbound: real phones call real phones through the connector, which they find through its DNS. Both
 // hear each other, and the record says what was encrypted on each leg.
 func TestBaresipOutbound(t *testing.T) {
+	t.Parallel()
 	for i, c := range bareCalls {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -86,6 +86,7 @@ func readExamples(t *testing.T) map[string][]example {
 // TestCLIExamples types what the AWS CLI's own examples of the namespace chime type, and holds the answers against
 // those that AWS gave: every member that AWS had must be there, and be of the same kind.
 func TestCLIExamples(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	seatNumber := len(theClients)
 	s := newSeat(t, n, seatNumber)

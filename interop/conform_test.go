@@ -61,6 +61,7 @@ const matrixFile = "testdata/conformance.json"
 // TestConformance runs every trial with every client, and holds what came out against the matrix that docs/coverage.md
 // shows. With -update it writes the matrix and prints it.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	var mu sync.Mutex
 	matrix := map[string]map[string]string{}

@@ -14,6 +14,7 @@ import (
 // TestDigestAlgorithms answers our challenges with a digest library that is not ours. Debian's phones know MD5 alone;
 // this is the peer for SHA-256 (RFC 8760), and for both in either order, of which a client takes the first it knows.
 func TestDigestAlgorithms(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		offered []string

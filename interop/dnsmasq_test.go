@@ -65,6 +65,7 @@ func (d *dnsmasq) stop() {
 // TestDNSMasq: a real name server leads a carrier's name to its machines by NAPTR, SRV and addresses (RFC 3263): past a
 // dead one of lower priority number, anew once the records' time is over, and as before while the server is gone.
 func TestDNSMasq(t *testing.T) {
+	t.Parallel()
 	dead := freePair(t)
 	first := serveSIPp(t, "answer", "tcp")
 	records := func(service, host string, far *sipp) []string {

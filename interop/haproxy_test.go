@@ -70,6 +70,7 @@ listen sip
 // TestHAProxy: calls through a real load balancer count for the customer behind it, in the allow list and in the record,
 // with both versions of the header. Without one the balancer gets nothing.
 func TestHAProxy(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	for _, option := range []string{"send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"} {
 		t.Run(option, func(t *testing.T) {

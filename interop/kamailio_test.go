@@ -81,6 +81,7 @@ func startKamailio(t *testing.T, n *process, far int) *kamailio {
 // TestKamailioCarrier: a call through a real proxy that records its route on two sides, over each transport; every
 // request of the call must follow that route, and a target without room is passed by.
 func TestKamailioCarrier(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, transport, customer, far, hungUpBy string
 		full                                     bool
@@ -155,6 +156,7 @@ func TestKamailioCalls(t *testing.T) {
 // TestKamailioLongInvite: an INVITE too long for a datagram reaches the carrier's proxy over TCP, although its target is
 // UDP, and the call stays there.
 func TestKamailioLongInvite(t *testing.T) {
+	t.Parallel()
 	n, err := startNode("--max-datagram", "512")
 	if err != nil {
 		t.Fatal(err)

@@ -75,6 +75,7 @@ func srtpPackets(t *testing.T, key srtp.Key) (packets []srtpPacket) {
 // where Debian's, as every version before autumn of 2025, derives its session keys with AES-256 against RFC 6188 and its
 // vectors (cisco/libsrtp#763). Once that part fails, Debian's is mended and docs/phones.md can say so.
 func TestLibSRTP(t *testing.T) {
+	t.Parallel()
 	for _, suite := range srtp.Suites() {
 		key, err := srtp.NewKey(suite, rand.NewChaCha8([32]byte{byte(suite)}))
 		if err != nil {

@@ -122,6 +122,7 @@ func (p *linphone) recorded() int64 {
 
 // TestLinphone: an encrypted call to the lab's echo, and the same without SRTP, which is refused.
 func TestLinphone(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		encryption, says string
 		status           int

@@ -32,6 +32,7 @@ var elsewhere = map[string]string{
 // TestCountriesOfNumbers holds the country table against the examples of every kind and country in libphonenumber, and
 // against its area codes in +1.
 func TestCountriesOfNumbers(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for _, region := range slices.Sorted(maps.Keys(phonenumbers.GetSupportedRegions())) {
 		for kind, name := range kinds {
@@ -76,6 +77,7 @@ var unmarked = map[string]bool{
 // TestPremiumRates holds the ranges that are off until allowed against libphonenumber: its premium examples are in them
 // and no others. With -update it writes the table anew.
 func TestPremiumRates(t *testing.T) {
+	t.Parallel()
 	const file = "../numbering/premium_gen.go"
 	made := premiumFile(premiumRates(t))
 	if *update {

@@ -77,6 +77,7 @@ func TestSDKv2Errors(t *testing.T) {
 // TestSDKv2Story is the main job end to end, with Amazon's client and with phones that are not ours: create an
 // encrypted connector, call out through it and hear the echo, be called, and see a plain call refused.
 func TestSDKv2Story(t *testing.T) {
+	t.Parallel()
 	ctx, n := t.Context(), node(t)
 	c := sdk(n)
 	made := must(c.CreateVoiceConnector(ctx, &voice.CreateVoiceConnectorInput{Name: aws.String("story"), RequireEncryption: aws.Bool(true)}))(t).VoiceConnector

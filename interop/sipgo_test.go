@@ -201,7 +201,7 @@ func newCarillonPhone(t *testing.T, proto transport.Proto) *phone.Phone {
 func eachSipgo(t *testing.T, f func(*testing.T, transport.Proto, string)) {
 	for _, proto := range []transport.Proto{transport.UDP, transport.TCP} {
 		for _, suite := range []string{"", "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"} {
-			t.Run(proto.String()+"/"+or(suite, "plain"), func(t *testing.T) { f(t, proto, suite) })
+			t.Run(proto.String()+"/"+or(suite, "plain"), func(t *testing.T) { t.Parallel(); f(t, proto, suite) })
 		}
 	}
 }
@@ -245,6 +245,7 @@ func suitesOf(t *testing.T, name string) []srtp.Suite {
 }
 
 func TestPhoneCallsSipgo(t *testing.T) {
+	t.Parallel()
 	eachSipgo(t, func(t *testing.T, proto transport.Proto, suite string) {
 		p, media, ended := newCarillonPhone(t, proto), newEchoMedia(t, suite), make(chan error, 1)
 		agent := newSipgoAgent(t, proto, func(agent *sipgoAgent, r *sip.Request, tx sip.ServerTransaction) {
@@ -285,6 +286,7 @@ func TestPhoneCallsSipgo(t *testing.T) {
 }
 
 func TestSipgoCallsPhone(t *testing.T) {
+	t.Parallel()
 	eachSipgo(t, func(t *testing.T, proto transport.Proto, suite string) {
 		agent, p := newSipgoAgent(t, proto, nil), newCarillonPhone(t, proto)
 		media, answered := newEchoMedia(t, suite), make(chan *phone.Call, 1)
@@ -335,8 +337,10 @@ func TestSipgoCallsPhone(t *testing.T) {
 
 // TestSipgoIsRefused: refusal and cancellation as another stack sees them.
 func TestSipgoIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, proto := range []transport.Proto{transport.UDP, transport.TCP} {
 		t.Run(proto.String(), func(t *testing.T) {
+			t.Parallel()
 			agent, p := newSipgoAgent(t, proto, nil), newCarillonPhone(t, proto)
 			cancelled := make(chan struct{})
 			p.Handle(func(in *phone.Incoming) {

@@ -19,6 +19,7 @@ import (
 // TestSipgoThroughTheNode: sipgo calls sipgo, as a customer with a password and as the carrier, with the node between them:
 // a call that the customer ends, one that the carrier ends, one that is refused and one that is given up.
 func TestSipgoThroughTheNode(t *testing.T) {
+	t.Parallel()
 	for _, proto := range []transport.Proto{transport.UDP, transport.TCP} {
 		for _, ends := range []string{"customer", "carrier", "486", "cancel"} {
 			t.Run(proto.String()+"/"+ends, func(t *testing.T) {

@@ -174,6 +174,7 @@ func digestOptions(vc connector, number string) []string {
 
 // TestSIPpOutbound: SIPp as customer and as carrier, every way a call can go.
 func TestSIPpOutbound(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, customer, carrier, transport, carrierTransport string
 		status                                               int
@@ -256,6 +257,7 @@ func TestSIPpInbound(t *testing.T) {
 // TestSIPpDigestURI: SIPp's own digest-uri is not the Request-URI, and a digest for another resource is no proof for
 // this one.
 func TestSIPpDigestURI(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	vc := n.connect(t, false)
 	near := callSIPp(t, "customer_challenged_again", "udp", n.SIP.UDP, labEcho, vc.Host, vc.number, "-au", phoneUser, "-ap", phonePassword)

@@ -80,6 +80,7 @@ func heldBy(cseq int, sdp, expression string) string {
 // TestSIPpExtensions plays what RFC 3665 does not have: each flow with SIPp at both ends, so that neither says what our own
 // phones would.
 func TestSIPpExtensions(t *testing.T) {
+	t.Parallel()
 	onHold := strings.Replace(tone, "c=IN IP4 [media_ip]", "c=IN IP4 0.0.0.0", 1)
 	for name, f := range map[string]struct {
 		customer, far string

@@ -20,6 +20,7 @@ func bases() []string { return []string{"", "/sts"} }
 
 // TestCLIGetCallerIdentity is the first command of every script.
 func TestCLIGetCallerIdentity(t *testing.T) {
+	t.Parallel()
 	n := node(t)
 	for _, base := range bases() {
 		at := *n
