@@ -10,6 +10,8 @@ SHELL := /bin/bash
 .PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop conformance bench bench-scale generate clean
 
 GO      ?= go
+# As the program is built, so are the tests: the one compiled what the other needs, and a clone in another folder did, too.
+export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 BINARY  := bin/carillon
 FUZZ    ?= 60s
 # Protocol arithmetic must hold where int has 32 bits.
