@@ -63,6 +63,9 @@ func (p *path) meaning(payload uint8) format {
 
 // learn adds formats to those that were agreed on a leg before. One whose number means something else by now is replaced.
 func learn(all []call.MediaFormat, formats []format) []call.MediaFormat {
+	if all == nil {
+		all = make([]call.MediaFormat, 0, len(formats))
+	}
 	for _, f := range formats {
 		known := false
 		for i := range all {

@@ -153,6 +153,7 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	if r.hold {
 		e.Addr = unspecified(at.Addr())
 	}
+	e.Crypto = make([]sdp.Crypto, 0, len(lines))
 	for _, l := range lines {
 		e.Crypto = append(e.Crypto, l.crypto())
 	}

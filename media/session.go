@@ -205,11 +205,9 @@ func (s *Session) Origin(side call.Side, told call.Origin) call.Origin {
 func (s *Session) Report() call.MediaReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var r call.MediaReport
-	if s.past {
-		r.Samples = s.samples
-	} else {
-		s.legs[call.Customer].loop.within(s, func() { r.Samples = s.collect() })
+	r := call.MediaReport{Samples: s.samples}
+	if !s.past {
+		r.Samples = s.collectWithin()
 	}
 	for side, lg := range s.legs {
 		r.Legs[side] = lg.report()
@@ -236,6 +234,12 @@ func (s *Session) collect() (all [2]call.LegSamples) {
 	for side, lg := range s.legs {
 		all[side] = lg.samples(second, r.epoch)
 	}
+	return all
+}
+
+// collectWithin is collect in the relay loop, which is at the session's packets.
+func (s *Session) collectWithin() (all [2]call.LegSamples) {
+	s.legs[call.Customer].loop.within(s, func() { all = s.collect() })
 	return all
 }
 
