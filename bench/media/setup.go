@@ -135,7 +135,7 @@ func (s settings) setPlane(v variant, rest time.Duration, before, count int) (ti
 
 // usedFor is the processor time that each of many calls takes.
 func usedFor(pids []int, count int, one func(n int) error) (time.Duration, error) {
-	before, err := party.UsageOf(pids)
+	before, err := party.ProcessorOf(pids)
 	if err != nil {
 		return 0, err
 	}
@@ -144,8 +144,8 @@ func usedFor(pids []int, count int, one func(n int) error) (time.Duration, error
 			return 0, err
 		}
 	}
-	after, err := party.UsageOf(pids)
-	return (after.Processor - before.Processor) / time.Duration(count), err
+	after, err := party.ProcessorOf(pids)
+	return (after - before) / time.Duration(count), err
 }
 
 func (s settings) setPeer(v variant) (time.Duration, error) {

@@ -22,22 +22,14 @@ func UsageOf(pids []int) (Usage, error) {
 	var u Usage
 	for _, pid := range withDescendants(pids) {
 		helper := !slices.Contains(pids, pid) // it may end at any time
-		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		if helper && len(tasks) == 0 {
+		n, err := processorOf(pid)
+		if helper && err != nil {
 			continue
 		}
-		if err != nil || len(tasks) == 0 {
-			return u, fmt.Errorf("process %d is gone", pid)
+		if err != nil {
+			return u, err
 		}
-		for _, task := range tasks {
-			text, err := os.ReadFile(task)
-			if err != nil {
-				continue
-			}
-			first, _, _ := strings.Cut(string(text), " ")
-			n, _ := strconv.ParseInt(first, 10, 64)
-			u.Processor += time.Duration(n)
-		}
+		u.Processor += n
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if helper && err != nil {
 			continue
@@ -50,10 +42,40 @@ func UsageOf(pids []int) (Usage, error) {
 		if len(fields) == 0 {
 			return u, fmt.Errorf("process %d does not tell its memory", pid)
 		}
-		n, _ := strconv.ParseInt(fields[0], 10, 64)
-		u.Memory += n << 10
+		kilobytes, _ := strconv.ParseInt(fields[0], 10, 64)
+		u.Memory += kilobytes << 10
 	}
 	return u, nil
+}
+
+// ProcessorOf is the processor time that processes have taken, without what they have started. Whoever asks for his own must not
+// ask for memory meanwhile, which takes milliseconds to look through.
+func ProcessorOf(pids []int) (all time.Duration, err error) {
+	for _, pid := range pids {
+		n, err := processorOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
+}
+
+func processorOf(pid int) (all time.Duration, err error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(tasks) == 0 {
+		return 0, fmt.Errorf("process %d is gone", pid)
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		n, _ := strconv.ParseInt(first, 10, 64)
+		all += time.Duration(n)
+	}
+	return all, nil
 }
 
 func withDescendants(pids []int) (all []int) {
