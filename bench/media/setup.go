@@ -13,16 +13,22 @@ import (
 	"carillon/media"
 )
 
-const (
-	// sets is how many calls are set up and taken down for one figure.
-	sets = 2000
-	// restTime is how long ports rest in the figure of a node that has been up for longer than that: where a call takes
-	// 100 us, as many rest then as of 200 calls a second with the default of 5 s.
-	restTime = 100 * time.Millisecond
-	// steadySets are those of that figure, and unmeasured the calls before them: until ports have rested and are given again, and
-	// until garbage was collected once, so that memory is used again, too. Both need 25 KB a call.
-	steadySets, unmeasured = 10000, 20000
-)
+// sets is how many calls are set up and taken down for one figure, and how many ends are described.
+const sets = 2000
+
+// stage is when in the life of a plane calls are measured.
+type stage struct {
+	rest   time.Duration // of ports
+	before int           // calls that come before
+	count  int           // calls that are measured
+}
+
+// begun is a plane that has just started: every call opens its ports.
+func begun() stage { return stage{rest: media.DefaultDrainTime, before: sets / 10, count: sets} }
+
+// steady is a plane that has been up for longer than its ports rest: where a call takes 100 us, as many rest as of 200 calls a second
+// with the default of 5 s. Garbage, of which a call makes 25 KB, was collected before, so that memory is used again, too.
+func steady() stage { return stage{rest: 100 * time.Millisecond, before: 20000, count: 10000} }
 
 // compareSetup measures what setting the media of a call up and taking them down costs: of Carillon's media plane in this
 // process, and of rtpengine over its control protocol.
@@ -35,12 +41,12 @@ func (s settings) compareSetup() error {
 		fmt.Printf("%s, setting up and taking down\n", v.name)
 		var first, ours, theirs []sample
 		for range s.rounds {
-			each, err := s.setPlane(v, media.DefaultDrainTime, sets/10, sets)
+			each, err := s.setPlane(v, begun())
 			if err != nil {
 				return err
 			}
 			first = append(first, sample{each: each})
-			if each, err = s.setPlane(v, restTime, unmeasured, steadySets); err != nil {
+			if each, err = s.setPlane(v, steady()); err != nil {
 				return err
 			}
 			ours = append(ours, sample{each: each})
@@ -74,11 +80,11 @@ func policy(suite string, host string) call.Leg {
 
 // setPlane sets calls up in a plane of this process, whose memory is kept as a node keeps it. What the ends describe is written
 // before. No packet flows, so the plane has an address of the loopback interface wherever the ends are.
-func (s settings) setPlane(v variant, rest time.Duration, before, count int) (time.Duration, error) {
+func (s settings) setPlane(v variant, at stage) (time.Duration, error) {
 	keeper := headroom.Keep(headroom.Default(headroom.Memory(os.DirFS("/"))))
 	defer keeper.End()
 	p, err := media.New(media.Config{
-		IPs: []netip.Addr{netip.MustParseAddr(party.NodeHost)}, PortLo: 20000, PortHi: 59999, DrainTime: rest,
+		IPs: []netip.Addr{netip.MustParseAddr(party.NodeHost)}, PortLo: 20000, PortHi: 59999, DrainTime: at.rest,
 		Egress: egress.Policy{AllowLoopback: true, AllowPrivate: true},
 	})
 	if err != nil {
@@ -94,8 +100,8 @@ func (s settings) setPlane(v variant, rest time.Duration, before, count int) (ti
 	var described [2][sets][]byte
 	for n := range sets {
 		for side := range described {
-			at, key := l.end(n, side)
-			described[side][n] = []byte(key.describe(at, 1))
+			end, key := l.end(n, side)
+			described[side][n] = []byte(key.describe(end, 1))
 		}
 	}
 	tagged := false
@@ -115,8 +121,8 @@ func (s settings) setPlane(v variant, rest time.Duration, before, count int) (ti
 				return err
 			}
 			for i := range sets {
-				at, key := l.end(i, 1)
-				described[1][i] = []byte(key.describe(at, tag))
+				end, key := l.end(i, 1)
+				described[1][i] = []byte(key.describe(end, tag))
 			}
 			tagged = true
 		}
@@ -125,12 +131,12 @@ func (s settings) setPlane(v variant, rest time.Duration, before, count int) (ti
 		}
 		return nil
 	}
-	for n := range before {
+	for n := range at.before {
 		if err := one(n); err != nil {
 			return 0, err
 		}
 	}
-	return usedFor([]int{os.Getpid()}, count, one)
+	return usedFor([]int{os.Getpid()}, at.count, one)
 }
 
 // usedFor is the processor time that each of many calls takes.
