@@ -139,6 +139,7 @@ type hidden struct {
 	pivot int    // where in it a dot or a colon is, which few lines have
 }
 
+// hide takes a text that has a dot or a colon.
 func hide(text string) hidden { return hidden{text, strings.IndexAny(text, ".:")} }
 
 // in compares what is around each pivot of a line.
