@@ -108,27 +108,27 @@ const (
 type prf struct {
 	block cipher.Block
 	salt  [14]byte
+	x     [aes.BlockSize]byte // the block to be encrypted
 }
 
 // newPRF takes a salt of 112 bits, or one of 96 that is padded with zeros (RFC 7714 section 11).
-func newPRF(masterKey, masterSalt []byte) (*prf, error) {
+func newPRF(masterKey, masterSalt []byte) (prf, error) {
 	block, err := aes.NewCipher(masterKey)
 	if err != nil {
-		return nil, fmt.Errorf("derive srtp key: %w", err)
+		return prf{}, fmt.Errorf("derive srtp key: %w", err)
 	}
-	p := &prf{block: block}
+	p := prf{block: block}
 	copy(p.salt[:], masterSalt)
 	return p, nil
 }
 
 // derive writes what a label gives to room, in whole blocks, and returns as much of it as is wanted.
 func (p *prf) derive(room []byte, label byte, size int) []byte {
-	var x [aes.BlockSize]byte
-	copy(x[:], p.salt[:])
-	x[7] ^= label
+	clear(p.x[copy(p.x[:], p.salt[:]):])
+	p.x[7] ^= label
 	for i := 0; i < size; i += aes.BlockSize {
-		x[15] = byte(i / aes.BlockSize)
-		p.block.Encrypt(room[i:], x[:])
+		p.x[15] = byte(i / aes.BlockSize)
+		p.block.Encrypt(room[i:], p.x[:])
 	}
 	return room[:size]
 }
@@ -136,7 +136,9 @@ func (p *prf) derive(room []byte, label byte, size int) []byte {
 // sessionKeys are what one direction's RTP or RTCP runs on.
 type sessionKeys struct {
 	cipher, auth, salt []byte
-	room               [3][2 * aes.BlockSize]byte // where they are
+	// from and room are what they are made of and where they are: memory in one piece.
+	from prf
+	room [3][2 * aes.BlockSize]byte
 }
 
 func (k Key) sessionKeys(labelCipher, labelAuth, labelSalt byte) (*sessionKeys, error) {
@@ -145,11 +147,11 @@ func (k Key) sessionKeys(labelCipher, labelAuth, labelSalt byte) (*sessionKeys, 
 	if err != nil {
 		return nil, err
 	}
-	out := &sessionKeys{}
-	out.cipher = p.derive(out.room[0][:], labelCipher, row.key)
-	out.salt = p.derive(out.room[1][:], labelSalt, row.salt)
+	out := &sessionKeys{from: p}
+	out.cipher = out.from.derive(out.room[0][:], labelCipher, row.key)
+	out.salt = out.from.derive(out.room[1][:], labelSalt, row.salt)
 	if !row.aead {
-		out.auth = p.derive(out.room[2][:], labelAuth, sha1.Size)
+		out.auth = out.from.derive(out.room[2][:], labelAuth, sha1.Size)
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package srtp
 
 import (
 	"crypto/sha1"
+	"crypto/subtle"
 	"encoding"
 	"encoding/binary"
 	"errors"
@@ -15,6 +16,12 @@ var errSHA1 = errors.New("srtp: unknown form of the sha1 state")
 const (
 	stateWords = 4
 	stateSize  = stateWords + sha1.Size + sha1.BlockSize + 8
+)
+
+// The blocks that a key is laid over: 0x36 and 0x5c (RFC 2104 section 2).
+const (
+	innerPad = "6666666666666666666666666666666666666666666666666666666666666666"
+	outerPad = `\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\`
 )
 
 // digest is what crypto/sha1 gives.
@@ -33,53 +40,37 @@ type mac struct {
 	inner, outer [sha1.Size]byte // the words after the block that holds the key
 }
 
-func newMAC(key []byte) (*mac, error) {
+func newMAC(key []byte) (mac, error) {
 	sha, ok := sha1.New().(digest)
 	if !ok || len(key) > sha1.BlockSize {
-		return nil, errSHA1
+		return mac{}, errSHA1
 	}
-	if err := knowsState(sha); err != nil {
-		return nil, err
-	}
-	m := &mac{}
-	if err := stateAfter(sha, &m.inner, key, 0x36); err != nil {
-		return nil, err
-	}
-	if err := stateAfter(sha, &m.outer, key, 0x5c); err != nil {
-		return nil, err
-	}
-	return m, nil
+	var m mac
+	k := &keying{sha: sha}
+	return m, errors.Join(k.stateAfter(&m.inner, key, innerPad), k.stateAfter(&m.outer, key, outerPad))
 }
 
-// knowsState checks that the words are where mac looks for them: those of a fresh state are in FIPS 180-4
-// section 5.3.1.
-func knowsState(sha digest) error {
-	var room [stateSize]byte
-	state, err := sha.AppendBinary(room[:0])
-	if err != nil || len(state) != stateSize {
+// keying is what it takes to begin with a key: memory in one piece.
+type keying struct {
+	sha   digest
+	block [sha1.BlockSize]byte
+	state [stateSize]byte
+}
+
+// stateAfter writes the words after the block that holds the key. That they are where mac looks for them, the mark says and
+// the length, which is that of one block.
+func (k *keying) stateAfter(to *[sha1.Size]byte, key []byte, pad string) error {
+	copy(k.block[:], pad)
+	subtle.XORBytes(k.block[:], key, k.block[:len(key)])
+	k.sha.Reset()
+	k.sha.Write(k.block[:])
+	state, err := k.sha.AppendBinary(k.state[:0])
+	if err != nil || len(state) != stateSize || string(state[:stateWords]) != "sha\x01" ||
+		binary.BigEndian.Uint64(state[stateSize-8:]) != sha1.BlockSize {
 		return errSHA1
 	}
-	const fresh = "\x67\x45\x23\x01\xef\xcd\xab\x89\x98\xba\xdc\xfe\x10\x32\x54\x76\xc3\xd2\xe1\xf0"
-	if string(state[stateWords:stateWords+sha1.Size]) != fresh {
-		return errSHA1
-	}
+	copy(to[:], state[stateWords:])
 	return nil
-}
-
-func stateAfter(sha digest, to *[sha1.Size]byte, key []byte, pad byte) error {
-	var block [sha1.BlockSize]byte
-	copy(block[:], key)
-	for i := range block {
-		block[i] ^= pad
-	}
-	sha.Reset()
-	sha.Write(block[:])
-	var room [stateSize]byte
-	state, err := sha.AppendBinary(room[:0])
-	if err == nil {
-		copy(to[:], state[stateWords:])
-	}
-	return err
 }
 
 // sum returns the HMAC of b, in memory that the next call overwrites.

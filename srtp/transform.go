@@ -37,7 +37,7 @@ func newTransform(s Suite, k *sessionKeys) (transform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &counterMode{keyStream: *newKeyStream(block, k.salt), mac: *m, tag: suites[s].tag, rtcpTag: suites[s].rtcp}, nil
+	return &counterMode{keyStream: *newKeyStream(block, k.salt), mac: m, tag: suites[s].tag, rtcpTag: suites[s].rtcp}, nil
 }
 
 // gcm is RFC 7714.
