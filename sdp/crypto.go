@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,7 +74,8 @@ func ParseCrypto(line Secret) (Crypto, error) {
 	if len(line) > MaxCryptoLine {
 		return Crypto{}, &CryptoError{ErrCrypto, fmt.Sprintf("it is longer than %d octets", MaxCryptoLine)}
 	}
-	fields := strings.Fields(string(line))
+	var few [8]string // most lines have fewer fields
+	fields := slices.AppendSeq(few[:0], strings.FieldsSeq(string(line)))
 	switch {
 	case len(fields) < 3:
 		return Crypto{}, &CryptoError{ErrCrypto, "it lacks its tag, its suite or its key"}
@@ -101,7 +103,8 @@ func (c *Crypto) parseKey(param string) (why string) {
 	case strings.Contains(param, ";"):
 		return "it has several keys, and one is all that can be used"
 	}
-	parts := strings.Split(param[len(method):], "|")
+	var few [4]string
+	parts := slices.AppendSeq(few[:0], strings.SplitSeq(param[len(method):], "|"))
 	if len(parts) > 3 {
 		return "more than lifetime and MKI follow its key"
 	}

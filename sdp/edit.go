@@ -45,7 +45,8 @@ const (
 // Rewrite returns the description as one of ours: every line that tells something about the side it came
 // from is replaced or left out, what concerns the codecs is kept byte for byte.
 func (d *Description) Rewrite(e Edit) []byte {
-	w := writer{eol: d.eol, hide: d.private()}
+	w := writer{eol: d.eol}
+	w.hide = d.private(w.few[:0])
 	w.out = make([]byte, 0, d.size()+room+len(e.Crypto)*roomOfCrypto)
 	w.session(d.lines[:d.session], e)
 	for i := range d.Media {
@@ -72,10 +73,9 @@ func (d *Description) size() (n int) {
 	return n
 }
 
-// private returns what must not appear on the other side: every address and host of o=, c= and a=rtcp, and keys.
-func (d *Description) private() []hidden {
-	all := make([]hidden, 1, 4)
-	all[0] = hide("inline:")
+// private adds to all what must not appear on the other side: every address and host of o=, c= and a=rtcp, and keys.
+func (d *Description) private(all []hidden) []hidden {
+	all = append(all, hide("inline:"))
 	for _, line := range d.lines {
 		if !namesAddress(line) {
 			continue
@@ -92,7 +92,10 @@ func (d *Description) private() []hidden {
 		if addr, err := netip.ParseAddr(host); err == nil && addr.IsUnspecified() || len(host) < 3 || !strings.ContainsAny(host, ".:") {
 			continue
 		}
-		all = append(all, hide(strings.ToLower(host)))
+		host = strings.ToLower(host)
+		if !slices.ContainsFunc(all, func(h hidden) bool { return h.text == host }) { // o= and c= mostly have the same
+			all = append(all, hide(host))
+		}
 	}
 	return all
 }
@@ -105,6 +108,7 @@ type writer struct {
 	out  []byte
 	eol  string
 	hide []hidden
+	few  [4]hidden // where most descriptions have those
 }
 
 func (w *writer) line(parts ...string) {
@@ -160,12 +164,15 @@ func (h hidden) in(line string) bool {
 // session writes the session part in the order of RFC 8866 section 5, whatever order it came in.
 func (w *writer) session(lines []string, e Edit) {
 	w.line("v=0")
-	w.line("o=- ", strconv.FormatUint(e.ID, 10), " ", strconv.FormatUint(e.Version, 10), " IN ", network(e.Origin), e.Origin.String())
+	w.out = append(strconv.AppendUint(append(w.out, "o=- "...), e.ID, 10), ' ')
+	w.out = append(strconv.AppendUint(w.out, e.Version, 10), ' ')
+	w.address(e.Origin)
 	if !w.copy(lines, "s") {
 		w.line("s=-")
 	}
 	w.copy(lines, "i")
-	w.line("c=IN ", network(e.Addr), e.Addr.String())
+	w.out = append(w.out, "c="...)
+	w.address(e.Addr)
 	w.copy(lines, "b")
 	if !w.copy(lines, "t") {
 		w.line("t=0 0")
@@ -175,7 +182,7 @@ func (w *writer) session(lines []string, e Edit) {
 		w.line("a=ice-lite")
 	}
 	for _, line := range lines {
-		if kind := line[0]; len(line) < 2 || line[1] != '=' || !strings.ContainsRune("vosiuepcbtrzk", rune(kind)) {
+		if len(line) < 2 || line[1] != '=' || strings.IndexByte("vosiuepcbtrzk", line[0]) < 0 {
 			w.attribute(line)
 		}
 	}
@@ -185,7 +192,7 @@ func (w *writer) session(lines []string, e Edit) {
 func (w *writer) copy(lines []string, kinds string) bool {
 	some := false
 	for _, line := range lines {
-		if len(line) > 1 && line[1] == '=' && strings.ContainsRune(kinds, rune(line[0])) && !w.tells(line) {
+		if len(line) > 1 && line[1] == '=' && strings.IndexByte(kinds, line[0]) >= 0 && !w.tells(line) {
 			w.raw(line)
 			some = true
 		}
@@ -193,11 +200,13 @@ func (w *writer) copy(lines []string, kinds string) bool {
 	return some
 }
 
-func network(a netip.Addr) string {
+// address ends a line with an address.
+func (w *writer) address(a netip.Addr) {
+	network := "IN IP6 "
 	if a.Is4() {
-		return "IP4 "
+		network = "IN IP4 "
 	}
-	return "IP6 "
+	w.out = append(a.AppendTo(append(w.out, network...)), w.eol...)
 }
 
 // attribute writes a line unless it belongs to the side it came from alone.
@@ -228,7 +237,8 @@ func ownAttribute(name string) bool {
 }
 
 func (w *writer) kept(d *Description, m *Media, e Edit) {
-	w.mediaLine(m.Type, e.Port, e.Profile.String(), m.names(e))
+	var few [8]string // most sections have fewer formats
+	w.mediaLine(m.Type, e.Port, e.Profile.String(), m.names(few[:0], e))
 	written := false
 	for _, line := range d.lines[m.first+1 : m.end] {
 		isAttribute := strings.HasPrefix(line, "a=")
@@ -246,9 +256,8 @@ func (w *writer) kept(d *Description, m *Media, e Edit) {
 	}
 }
 
-// names returns the formats of the section as the edit wants them.
-func (m *Media) names(e Edit) []string {
-	names := make([]string, 0, len(m.Formats)+1)
+// names adds the formats of the section to names as the edit wants them.
+func (m *Media) names(names []string, e Edit) []string {
 	at := 0 // behind the last format that is speech
 	for _, f := range m.Formats {
 		switch {
@@ -257,7 +266,7 @@ func (m *Media) names(e Edit) []string {
 		case e.Instead.Name != "":
 			names = append(names, e.Instead.Name)
 		}
-		if f.Speech() {
+		if e.Add.Name != "" && f.Speech() {
 			at = len(names)
 		}
 	}

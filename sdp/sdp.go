@@ -153,36 +153,47 @@ func Parse(b []byte) (*Description, error) {
 		if !strings.HasPrefix(line, "m=") {
 			continue
 		}
-		if len(d.Media) == MaxMedia {
-			return nil, ErrTooLarge
-		}
-		m, err := parseMediaLine(value(line))
-		if err != nil {
+		if err := d.begin(i); err != nil {
 			return nil, err
 		}
-		if n := len(d.Media); n > 0 {
-			d.Media[n-1].end = i
-		} else {
-			d.session = i
-		}
-		m.first, m.end = i, len(d.lines)
-		d.Media = append(d.Media, m)
 	}
 	return d, d.read()
 }
 
+// begin adds the section that the i-th line begins.
+func (d *Description) begin(i int) error {
+	n := len(d.Media)
+	if n == MaxMedia {
+		return ErrTooLarge
+	}
+	if n > 0 {
+		d.Media[n-1].end = i
+	} else {
+		d.session = i
+	}
+	d.Media = append(d.Media, Media{Count: 1, first: i, end: len(d.lines)})
+	return d.Media[n].readMediaLine(value(d.lines[i]))
+}
+
 func (d *Description) split(text string) error {
+	if strings.IndexByte(text, 0) >= 0 {
+		return fmt.Errorf("%w: NUL", ErrSyntax)
+	}
 	d.lines = make([]string, 0, min(MaxLines, strings.Count(text, "\n")+1))
 	for len(text) > 0 {
-		line, rest, _ := strings.Cut(text, "\n")
-		line, text = text[:len(text)-len(rest)], rest
+		line := text[:1+strings.IndexByte(text, '\n')]
+		if line == "" {
+			line = text
+		}
+		text = text[len(line):]
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if bare := strings.TrimRight(line, "\r\n"); strings.IndexByte(bare, '\r') >= 0 || strings.IndexByte(bare, 0) >= 0 {
+		bare := withoutEnd(line)
+		if strings.IndexByte(bare, '\r') >= 0 {
 			// A bare CR is a line end to some peers and not to others: one of them would see a line
 			// that we never judged.
-			return fmt.Errorf("%w: stray CR or NUL", ErrSyntax)
+			return fmt.Errorf("%w: stray CR", ErrSyntax)
 		}
 		if len(d.lines) == MaxLines {
 			return ErrTooLarge
@@ -197,9 +208,17 @@ func (d *Description) split(text string) error {
 	}
 	// A last line without an end would grow together with what is written after it.
 	if last := len(d.lines) - 1; !strings.HasSuffix(d.lines[last], "\n") {
-		d.lines[last] = strings.TrimRight(d.lines[last], "\r") + d.eol
+		d.lines[last] = withoutEnd(d.lines[last]) + d.eol
 	}
 	return nil
+}
+
+// withoutEnd cuts all CR and LF from the end of a line.
+func withoutEnd(line string) string {
+	for n := len(line); n > 0 && (line[n-1] == '\r' || line[n-1] == '\n'); n-- {
+		line = line[:n-1]
+	}
+	return line
 }
 
 // value returns what follows "x=", without surrounding blanks and line end.
@@ -210,32 +229,49 @@ func value(line string) string {
 	return strings.TrimSpace(line[2:])
 }
 
-func parseMediaLine(s string) (Media, error) {
-	f := strings.Fields(s)
-	if len(f) < 3 {
-		return Media{}, fmt.Errorf("%w: m= line has %d fields", ErrSyntax, len(f))
+// readMediaLine takes the value of the m= line.
+func (m *Media) readMediaLine(s string) error {
+	n := 0
+	for field := range strings.FieldsSeq(s) {
+		switch n++; n {
+		case 1:
+			m.Type = strings.ToLower(field)
+		case 2:
+			if err := m.readPort(field); err != nil {
+				return err
+			}
+		case 3:
+			m.Proto = field
+			m.Formats = make([]Format, 0, min(MaxFormats, max(0, strings.Count(s, " ")-2)))
+		default:
+			if len(m.Formats) == MaxFormats {
+				return ErrTooLarge
+			}
+			m.Formats = append(m.Formats, Format{Name: field})
+		}
 	}
-	if len(f)-3 > MaxFormats {
-		return Media{}, ErrTooLarge
+	if n < 3 {
+		return fmt.Errorf("%w: m= line has %d fields", ErrSyntax, n)
 	}
-	port, count, several := strings.Cut(f[1], "/")
+	return nil
+}
+
+// readPort takes the port of an m= line, behind which the number of ports may stand.
+func (m *Media) readPort(s string) error {
+	port, count, several := strings.Cut(s, "/")
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return Media{}, fmt.Errorf("%w: port of the m= line", ErrSyntax)
+		return fmt.Errorf("%w: port of the m= line", ErrSyntax)
 	}
-	m := Media{Type: strings.ToLower(f[0]), Port: uint16(n), Count: 1, Proto: f[2]}
-	if several {
-		c, err := strconv.ParseUint(count, 10, 16)
-		if err != nil || c == 0 {
-			return Media{}, fmt.Errorf("%w: port count of the m= line", ErrSyntax)
-		}
-		m.Count = int(c)
+	m.Port = uint16(n)
+	if !several {
+		return nil
 	}
-	m.Formats = make([]Format, 0, len(f)-3)
-	for _, name := range f[3:] {
-		m.Formats = append(m.Formats, Format{Name: name})
+	if n, err = strconv.ParseUint(count, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%w: port count of the m= line", ErrSyntax)
 	}
-	return m, nil
+	m.Count = int(n)
+	return nil
 }
 
 // read fills in what the lines of the session and of each section say.
@@ -339,26 +375,26 @@ func (m *Media) readAttribute(s string) error {
 			m.PTime = int(n)
 		}
 	case "rtpmap":
-		if f := m.format(val); f != nil {
-			_, f.Encoding, _ = strings.Cut(strings.TrimSpace(val), " ")
-			f.Encoding = strings.TrimSpace(f.Encoding)
+		if f, said := m.format(val); f != nil {
+			f.Encoding = strings.TrimSpace(said)
 		}
 	case "fmtp":
-		if f := m.format(val); f != nil {
-			_, f.Parameters, _ = strings.Cut(strings.TrimSpace(val), " ")
+		if f, said := m.format(val); f != nil {
+			f.Parameters = said
 		}
 	}
 	return nil
 }
 
-func (m *Media) format(val string) *Format {
-	name, _, _ := strings.Cut(strings.TrimSpace(val), " ")
+// format returns the format that an attribute speaks of, nil where the section has none of that name, and what it says.
+func (m *Media) format(val string) (f *Format, said string) {
+	name, said, _ := strings.Cut(strings.TrimSpace(val), " ")
 	for i := range m.Formats {
 		if m.Formats[i].Name == name {
-			return &m.Formats[i]
+			return &m.Formats[i], said
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 func (m *Media) readRTCP(val string) error {
