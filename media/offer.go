@@ -133,7 +133,7 @@ func (lg *leg) matchFamily(addr netip.Addr) *call.Refusal {
 	if lg.now != nil || !lg.session.plane.hasFamily(addr) {
 		return call.Refuse(call.ReasonBadDescription, "the address family of the media does not match ours")
 	}
-	if err := lg.takePorts(addr); err != nil {
+	if err := lg.session.takePorts(addr, []*leg{lg}); err != nil {
 		return call.Refuse(call.ReasonNodeFull, "no media ports are free")
 	}
 	return nil

@@ -12,35 +12,47 @@ import (
 // node become idle a few at a time, and not so many at once that most are closed again.
 const sweepShare = 64
 
-// reuse takes one of l's idle pairs at random while more than spare are idle. It returns none where there is none.
-func (p *ports) reuse(a *addrPorts, l *loop, spare int) (*pair, error) {
+// reuse fills out with idle pairs of l taken at random while more than spare are idle, and returns how many there were.
+func (p *ports) reuse(a *addrPorts, l *loop, spare int, out []*pair) (had int, err error) {
 	for range pickTries {
-		var b [4]byte
-		if _, err := io.ReadFull(p.rand, b[:]); err != nil {
-			return nil, fmt.Errorf("choose media ports: %w", err)
+		var b [4 * maxAtOnce]byte
+		if _, err := io.ReadFull(p.rand, b[:4*len(out)]); err != nil {
+			return had, fmt.Errorf("choose media ports: %w", err)
 		}
-		pr := p.pick(a, l, spare, binary.BigEndian.Uint32(b[:]))
-		if pr == nil {
-			return nil, nil
+		picked := p.pick(a, l, spare, b[:], out)
+		good := p.silent(out[:picked])
+		p.reused.Add(uint64(good))
+		for _, pr := range out[:good] {
+			p.bring(pr, l)
 		}
-		if p.silent(pr) {
-			p.reused.Add(1)
-			return p.bring(pr, l), nil
+		had, out = had+good, out[good:]
+		if p.again(out[:picked-good]); len(out) == 0 || picked == 0 {
+			break
 		}
-		p.strayed.Add(1)
-		p.mu.Lock()
-		p.drain(pr, p.cfg.Clock.Now())
-		p.mu.Unlock()
 	}
-	return nil, nil
+	return had, nil
 }
 
-// pick takes the n-th idle pair of l. With nothing to spare it takes another loop's when l has none.
-func (p *ports) pick(a *addrPorts, l *loop, spare int, n uint32) *pair {
+// again has pairs drain once more that somebody has sent to.
+func (p *ports) again(pairs []*pair) {
+	if len(pairs) == 0 {
+		return
+	}
+	p.strayed.Add(uint64(len(pairs)))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, pr := range pairs {
+		p.drain(pr, p.cfg.Clock.Now())
+		pairs[i] = nil
+	}
+}
+
+// pick takes idle pairs of l, as random says, and returns how many. With nothing to spare it takes another loop's when l has none.
+func (p *ports) pick(a *addrPorts, l *loop, spare int, random []byte, out []*pair) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil
+		return 0
 	}
 	from := l
 	if spare == 0 && len(a.idle[l]) == 0 {
@@ -51,22 +63,32 @@ func (p *ports) pick(a *addrPorts, l *loop, spare int, n uint32) *pair {
 		}
 	}
 	idle := a.idle[from]
-	if len(idle) <= spare {
-		return nil
+	n := 0
+	for ; n < len(out) && len(idle) > spare; n++ {
+		i, last := int(binary.BigEndian.Uint32(random[4*n:])%uint32(len(idle))), len(idle)-1
+		out[n] = idle[i]
+		idle[i], idle[last] = idle[last], nil
+		idle = idle[:last]
+		p.turn(out[n], pairUsed)
 	}
-	i, last := int(n%uint32(len(idle))), len(idle)-1
-	pr := idle[i]
-	idle[i], idle[last] = idle[last], nil
-	a.idle[from] = idle[:last]
-	p.turn(pr, pairUsed)
-	return pr
+	if n > 0 {
+		a.idle[from] = idle
+	}
+	return n
 }
 
-// silent reports whether nobody has sent to a pair of late. What waits in its sockets is thrown away: it was for another
-// call.
-func (p *ports) silent(pr *pair) bool {
+// silent puts the pairs first that nobody has sent to of late and returns how many they are. What waits in the sockets of the
+// others is thrown away: it was for another call.
+func (p *ports) silent(pairs []*pair) (good int) {
 	since := p.cfg.Clock.Now().Sub(p.relay.epoch) - p.cfg.DrainTime
-	return p.relay.empty(pr) && pr.quietSince(since)
+	nothing := p.relay.nothing(pairs)
+	for i, pr := range pairs {
+		if (nothing || p.relay.empty(pr)) && pr.quietSince(since) {
+			pairs[i], pairs[good] = pairs[good], pr
+			good++
+		}
+	}
+	return good
 }
 
 // bring moves a pair to l if it belongs to another loop.

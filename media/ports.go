@@ -128,38 +128,60 @@ func newPorts(cfg *Config, random io.Reader, r *relay) *ports {
 func (p *ports) first() int { return (int(p.cfg.PortLo) + 1) &^ 1 }
 func (p *ports) pairs() int { return (int(p.cfg.PortHi) + 1 - p.first()) / 2 }
 
-// acquire returns a pair of l on an address of like's family, or of any when like is invalid.
-func (p *ports) acquire(like netip.Addr, l *loop) (*pair, error) {
+// maxAtOnce is how many pairs are acquired at once: those of both legs of a call.
+const maxAtOnce = 2
+
+// acquire fills out with pairs of l on an address of like's family, or of any when like is invalid. All of them are had or
+// none.
+func (p *ports) acquire(like netip.Addr, l *loop, out []*pair) error {
+	had := 0
 	var failed error
 	for _, a := range p.on {
 		if like.IsValid() && like.Unmap().Is4() != a.ip.Is4() {
 			continue
 		}
-		pr, err := p.acquireOn(a, l)
-		if pr != nil {
-			return pr, nil
+		n, err := p.acquireOn(a, l, out[had:])
+		if had += n; had == len(out) {
+			return nil
 		}
 		failed = errors.Join(failed, err)
 	}
-	if failed != nil {
-		return nil, failed
+	for i, pr := range out[:had] {
+		p.release(pr)
+		out[i] = nil
 	}
-	return nil, errNoPorts
+	if failed != nil {
+		return failed
+	}
+	return errNoPorts
 }
 
-func (p *ports) acquireOn(a *addrPorts, l *loop) (*pair, error) {
-	if pr, err := p.reuse(a, l, p.floor); pr != nil || err != nil {
-		return pr, err
+// acquireOn returns how many it could have.
+func (p *ports) acquireOn(a *addrPorts, l *loop, out []*pair) (had int, err error) {
+	had, err = p.reuse(a, l, p.floor, out)
+	for ; had < len(out) && err == nil; had++ {
+		if out[had], err = p.acquireAnyhow(a, l); out[had] == nil {
+			return had, err
+		}
 	}
+	return had, err
+}
+
+// acquireAnyhow returns a pair where there is no idle one to spare.
+func (p *ports) acquireAnyhow(a *addrPorts, l *loop) (*pair, error) {
 	pr, err := p.bind(a, l)
 	if pr != nil {
 		return pr, nil
 	}
 	// Nothing new can be had. A pair that is there is better than a refused call.
-	if pr, again := p.reuse(a, l, 0); pr != nil || again != nil {
-		return pr, again
+	var one [1]*pair
+	if n, again := p.reuse(a, l, 0, one[:]); n > 0 || again != nil {
+		return one[0], again
 	}
-	return p.hurry(a, l), err
+	if pr = p.hurry(a, l); pr != nil {
+		return pr, nil
+	}
+	return nil, err
 }
 
 // bind opens a pair that is not bound yet. It returns none when all are bound, here or by another process, or as many as

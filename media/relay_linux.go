@@ -166,11 +166,18 @@ func (r *relay) remove(p *pair, then func()) {
 // maxStale is how many datagrams are thrown away at once.
 const maxStale = 64
 
+// nothing reports whether nothing waits in the sockets of some pairs.
+func (r *relay) nothing(pairs []*pair) bool {
+	var fds [2 * maxAtOnce]unix.PollFd
+	for i, p := range pairs {
+		fds[2*i] = unix.PollFd{Fd: int32(p.rtp.fd), Events: unix.POLLIN}
+		fds[2*i+1] = unix.PollFd{Fd: int32(p.rtcp.fd), Events: unix.POLLIN}
+	}
+	return nothingAt(fds[:2*len(pairs)])
+}
+
 // empty throws away what waits in the pair's sockets and reports whether it was nothing.
 func (r *relay) empty(p *pair) bool {
-	if nothingAt(p.rtp.fd, p.rtcp.fd) {
-		return true
-	}
 	nothing := true
 	for _, s := range []*socket{&p.rtp, &p.rtcp} {
 		var b [1]byte

@@ -146,7 +146,7 @@ func TestWaitingDatagramsAreThrownAway(t *testing.T) {
 		}
 		defer r.unbind(s)
 	}
-	if !r.empty(pr) {
+	if !r.empty(pr) || !r.nothing([]*pair{pr}) {
 		t.Error("new sockets are not empty")
 	}
 	to, err := boundTo(&pr.rtcp)
@@ -158,10 +158,10 @@ func TestWaitingDatagramsAreThrownAway(t *testing.T) {
 			t.Fatal("send refused")
 		}
 	}
-	if r.empty(pr) {
+	if r.nothing([]*pair{pr}) || r.empty(pr) {
 		t.Error("sockets with datagrams were taken for empty")
 	}
-	if !r.empty(pr) {
+	if !r.empty(pr) || !r.nothing([]*pair{pr}) {
 		t.Error("not all was thrown away")
 	}
 }

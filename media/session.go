@@ -66,13 +66,12 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 	s.legs[o.Offerer].policy = o.Leg
 	for _, lg := range s.legs {
 		lg.far = s.legs[lg.side.Other()]
-		if err := lg.takePorts(like); err != nil {
-			s.releasePorts()
-			if p.isClosed() {
-				return nil, call.Refuse(call.ReasonDraining, "media is shut down")
-			}
-			return nil, call.Refuse(call.ReasonNodeFull, "no media ports are free")
+	}
+	if err := s.takePorts(like, s.legs[:]); err != nil {
+		if p.isClosed() {
+			return nil, call.Refuse(call.ReasonDraining, "media is shut down")
 		}
+		return nil, call.Refuse(call.ReasonNodeFull, "no media ports are free")
 	}
 	if p.cfg.Attach != nil {
 		s.attachment = p.cfg.Attach(o.ID, s)
@@ -91,24 +90,26 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 	return s, nil
 }
 
-// takePorts binds a pair of like's family, or of any family the node has where it lacks that one.
-func (lg *leg) takePorts(like netip.Addr) error {
-	p := lg.session.plane
+// takePorts gives each of the legs a pair of like's family, or of any family the node has where it lacks that one.
+func (s *Session) takePorts(like netip.Addr, legs []*leg) error {
+	p := s.plane
 	if like.IsValid() && !p.hasFamily(like) {
 		like = netip.Addr{}
 	}
-	pr, err := p.ports.acquire(like, lg.loop)
-	if err != nil {
+	var pairs [maxAtOnce]*pair
+	if err := p.ports.acquire(like, legs[0].loop, pairs[:len(legs)]); err != nil {
 		if !errors.Is(err, errNoPorts) {
-			p.cfg.Logger.Error("bind media ports", "call", lg.session.id, "error", err)
+			p.cfg.Logger.Error("bind media ports", "call", s.id, "error", err)
 		}
 		return err
 	}
-	if old := lg.pair; old != nil {
-		p.ports.release(old)
+	for i, lg := range legs {
+		if old := lg.pair; old != nil {
+			p.ports.release(old)
+		}
+		lg.pair = pairs[i]
+		lg.pair.give(lg)
 	}
-	lg.pair = pr
-	pr.give(lg)
 	return nil
 }
 
@@ -124,9 +125,7 @@ func (p *Plane) hasFamily(like netip.Addr) bool {
 
 func (s *Session) releasePorts() {
 	for _, lg := range s.legs {
-		if lg.pair != nil {
-			s.plane.ports.release(lg.pair)
-		}
+		s.plane.ports.release(lg.pair)
 	}
 }
 

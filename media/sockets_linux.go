@@ -52,11 +52,10 @@ func pollEvents(epoll int, events []unix.EpollEvent) (int, error) {
 	return int(n), nil
 }
 
-// nothingAt reports whether nothing waits at either socket: poll(2) without waiting. An error of a port waits, too.
-func nothingAt(a, b int) bool {
-	fds := [2]unix.PollFd{{Fd: int32(a), Events: unix.POLLIN}, {Fd: int32(b), Events: unix.POLLIN}}
+// nothingAt reports whether nothing waits at sockets: poll(2) without waiting. An error of a port waits, too.
+func nothingAt(fds []unix.PollFd) bool {
 	var none unix.Timespec
-	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds)), uintptr(len(fds)), uintptr(unsafe.Pointer(&none)), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)), uintptr(unsafe.Pointer(&none)), 0, 0, 0)
 	return errno == 0 && n == 0
 }
 
