@@ -22,7 +22,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	if s.closed || ex == nil || from != ex.offerer.Other() {
 		return nil, call.Refuse(call.ReasonInternal, "there is no offer to answer")
 	}
-	if ex.answered != nil && bytes.Equal(ex.answered, description) {
+	if ex.answered != nil && ex.answered.Is(description) {
 		return bytes.Clone(ex.reply), nil
 	}
 	near, far := s.legs[from], s.legs[ex.offerer]
@@ -60,7 +60,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	if ex.back != nil {
 		lines = []*line{ex.back}
 	}
-	ex.answered = bytes.Clone(description)
+	ex.answered = r.desc
 	ex.reply = far.tell(r, e, lines)
 	s.watch()
 	return bytes.Clone(ex.reply), nil
@@ -98,8 +98,8 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 	}
 	now := s.plane.cfg.Clock.Now()
 	since := s.plane.relay.second(now)
-	toNear = &applied{remote: *r, line: chosen, codec: codec, promises: promises(r, ex.offer), formats: formatsOf(r.formats, ex.offer.formats)}
-	toFar = &applied{remote: *ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r), formats: formatsOf(ex.offer.formats, r.formats)}
+	toNear = &applied{remote: r, line: chosen, codec: codec, promises: promises(r, ex.offer), formats: formatsOf(r.formats, ex.offer.formats)}
+	toFar = &applied{remote: ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r), formats: formatsOf(ex.offer.formats, r.formats)}
 	for _, x := range []struct {
 		lg *leg
 		a  *applied
@@ -113,7 +113,7 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 		default:
 			x.a.from = now.Sub(s.plane.relay.epoch)
 		}
-		if x.a.ice, refusal = s.agentFor(x.lg, &x.a.remote); refusal != nil {
+		if x.a.ice, refusal = s.agentFor(x.lg, x.a.remote); refusal != nil {
 			return nil, nil, refusal
 		}
 		if x.a.line == nil {
@@ -127,7 +127,7 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 			}
 			x.a.line.sender = sender
 		}
-		if x.a.in, refusal = x.lg.receiverFor(&x.a.remote); refusal != nil {
+		if x.a.in, refusal = x.lg.receiverFor(x.a.remote); refusal != nil {
 			return nil, nil, refusal
 		}
 	}
@@ -144,5 +144,9 @@ func (s *Session) backLine(far *leg, offer *remote) (*line, *call.Refusal) {
 		kept.tag, kept.suite = offer.crypto.Tag, offer.crypto.Suite
 		return &kept, nil
 	}
-	return s.plane.newLine(offer.crypto.Tag, offer.crypto.Suite, offer.key.Suite())
+	keys, refusal := s.plane.newKeys(offer.key.Suite())
+	if refusal != nil {
+		return nil, refusal
+	}
+	return &line{tag: offer.crypto.Tag, suite: offer.crypto.Suite, key: keys[0]}, nil
 }

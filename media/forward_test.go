@@ -39,7 +39,7 @@ func newInProcess(t testing.TB, from, to srtp.Suite) *inProcess {
 	legs := [2]*leg{}
 	for i, suite := range []srtp.Suite{from, to} {
 		lg := &leg{session: s, side: call.Side(i), pair: &pair{}}
-		a := &applied{remote: remote{addr: at, rtcp: at, sendable: true, direction: sdp.SendRecv}, codec: "PCMU/8000", rate: 1 << 30}
+		a := &applied{remote: &remote{addr: at, rtcp: at, sendable: true, direction: sdp.SendRecv}, codec: "PCMU/8000", rate: 1 << 30}
 		if suite.Valid() {
 			lg.policy = secureLeg
 			x.secure(t, lg, a, suite)

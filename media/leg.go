@@ -52,7 +52,7 @@ type leg struct {
 
 // applied is what was agreed with one side.
 type applied struct {
-	remote
+	*remote
 	line  *line // our key towards the side, nil for plain RTP
 	in    *srtp.Receiver
 	codec string
@@ -80,8 +80,16 @@ type line struct {
 	sender *srtp.Sender
 }
 
-func (l *line) crypto() sdp.Crypto {
-	return sdp.Crypto{Tag: l.tag, Suite: l.suite, KeySalt: l.key.Secret()}
+// cryptoOf returns lines as a description has them.
+func cryptoOf(lines []*line) []sdp.Crypto {
+	all := make([]sdp.Crypto, len(lines))
+	secrets := make([]byte, 0, len(lines)*srtp.MaxKeySize)
+	for i, l := range lines {
+		from := len(secrets)
+		secrets = l.key.AppendSecret(secrets)
+		all[i] = sdp.Crypto{Tag: l.tag, Suite: l.suite, KeySalt: secrets[from:len(secrets):len(secrets)]}
+	}
+	return all
 }
 
 // local returns the address written into descriptions for this leg.
@@ -112,7 +120,7 @@ func (lg *leg) apply(a *applied) {
 			p.before, p.until = old.in, lg.session.plane.cfg.Clock.Now().Add(MaxRekeyTime)
 		}
 	}
-	if prev := lg.path.Load(); prev != nil && old.sameAddress(&a.remote) && old.in == a.in {
+	if prev := lg.path.Load(); prev != nil && old.sameAddress(a.remote) && old.in == a.in {
 		p.rtp, p.rtcp = prev.rtp, prev.rtcp
 	} else {
 		p.rtp = newLatch(a.addr, a.alternate, a.sendable)

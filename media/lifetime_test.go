@@ -235,7 +235,7 @@ func TestNoFormerKeyTwice(t *testing.T) {
 		key byte
 		mki string
 	}{{1, ""}, {2, ""}, {1, "x"}, {2, ""}} {
-		a := &applied{}
+		a := &applied{remote: &remote{}}
 		var err error
 		if a.key, err = srtp.ParseKey(srtp.AEAD_AES_128_GCM, bytes.Repeat([]byte{use.key}, 28)); err != nil {
 			t.Fatal(err)

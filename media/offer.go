@@ -23,7 +23,8 @@ type exchange struct {
 	// back is our key towards the offerer, made with the first answer.
 	back *line
 	// answered and reply are the last answer and what was made of it.
-	answered, reply []byte
+	answered *sdp.Description
+	reply    []byte
 }
 
 // Offer takes a description from one side and returns the one to send to the other, whose policy is to.
@@ -153,10 +154,7 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 	if r.hold {
 		e.Addr = unspecified(at.Addr())
 	}
-	e.Crypto = make([]sdp.Crypto, 0, len(lines))
-	for _, l := range lines {
-		e.Crypto = append(e.Crypto, l.crypto())
-	}
+	e.Crypto = cryptoOf(lines)
 	out := lg.whole(r, e)
 	if lg.told != nil && !bytes.Equal(out, lg.told) {
 		// RFC 3264 section 8: the version goes up with every change, and only then.

@@ -117,50 +117,52 @@ func (r *remote) chooseAnswered(offered []*line, ours func(srtp.Key) bool) (*lin
 
 // ownKey reports whether this node made the key for this call.
 func (s *Session) ownKey(key srtp.Key) bool {
-	var lines []*line
+	is := func(l *line) bool { return l != nil && l.key.Shares(key) }
 	for _, lg := range s.legs {
-		if lg.now != nil {
-			lines = append(lines, lg.now.line)
+		if lg.now != nil && is(lg.now.line) {
+			return true
 		}
 	}
-	for _, ex := range []*exchange{s.pending, s.current} {
-		if ex != nil {
-			lines = append(append(lines, ex.lines...), ex.back)
+	for _, ex := range [...]*exchange{s.pending, s.current} {
+		if ex != nil && (is(ex.back) || slices.ContainsFunc(ex.lines, is)) {
+			return true
 		}
 	}
-	return slices.ContainsFunc(lines, func(l *line) bool { return l != nil && l.key.Shares(key) })
+	return false
 }
 
-// newLine draws a key for a crypto line of ours.
-func (p *Plane) newLine(tag sdp.Tag, spelling string, suite srtp.Suite) (*line, *call.Refusal) {
-	key, err := srtp.NewKey(suite, p.rand)
+// newKeys draws a key for each of some suites.
+func (p *Plane) newKeys(suites ...srtp.Suite) ([]srtp.Key, *call.Refusal) {
+	keys, err := srtp.NewKeys(suites, p.rand)
 	if err != nil {
-		p.cfg.Logger.Error("draw media key", "error", err)
+		p.cfg.Logger.Error("draw media keys", "error", err)
 		return nil, call.Refuse(call.ReasonInternal, "media has no randomness")
 	}
-	return &line{tag: tag, suite: spelling, key: key}, nil
+	return keys, nil
 }
 
 // offerLines makes the crypto lines of an offer: a new key for each suite. Where a re-offer goes to a peer
 // that already has a key of ours, that key stays and comes first (RFC 4568 section 7.1.4).
 func (p *Plane) offerLines(kept *line) ([]*line, *call.Refusal) {
-	var lines []*line
+	keys, refusal := p.newKeys(p.cfg.Suites...)
+	if refusal != nil {
+		return nil, refusal
+	}
+	lines := make([]*line, 0, len(keys)+1)
 	if kept != nil {
 		lines = append(lines, kept)
 	}
+	made := make([]line, len(keys)) // memory in one piece
 	tag := 1
-	for _, suite := range p.cfg.Suites {
-		if kept != nil && suite == kept.key.Suite() {
+	for i, key := range keys {
+		if kept != nil && key.Suite() == kept.key.Suite() {
 			continue
 		}
 		if kept != nil && kept.tag.Is(sdp.Tag(strconv.Itoa(tag))) {
 			tag++
 		}
-		l, refusal := p.newLine(sdp.Tag(strconv.Itoa(tag)), suite.String(), suite)
-		if refusal != nil {
-			return nil, refusal
-		}
-		lines = append(lines, l)
+		made[i] = line{tag: sdp.Tag(strconv.Itoa(tag)), suite: key.Suite().String(), key: key}
+		lines = append(lines, &made[i])
 		tag++
 	}
 	return lines, nil

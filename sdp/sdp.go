@@ -121,6 +121,7 @@ type Description struct {
 	// Media are the sections in their order.
 	Media []Media
 
+	text    string
 	lines   []string // with their line ends
 	session int      // lines of the session part
 	eol     string
@@ -128,6 +129,9 @@ type Description struct {
 
 // String returns a placeholder: the text may hold keys.
 func (d *Description) String() string { return "sdp with " + strconv.Itoa(len(d.Media)) + " sections" }
+
+// Is reports whether d was parsed from b.
+func (d *Description) Is(b []byte) bool { return d.text == string(b) }
 
 // Format writes String's text whatever the verb: %#v would otherwise print the lines.
 func (d *Description) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.String()) }
@@ -137,8 +141,8 @@ func Parse(b []byte) (*Description, error) {
 	if len(b) > MaxSize {
 		return nil, ErrTooLarge
 	}
-	d := &Description{eol: "\n"}
-	if err := d.split(string(b)); err != nil {
+	d := &Description{text: string(b), eol: "\n"}
+	if err := d.split(d.text); err != nil {
 		return nil, err
 	}
 	d.session = len(d.lines)

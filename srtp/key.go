@@ -1,7 +1,6 @@
 package srtp
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha1"
@@ -16,23 +15,43 @@ import (
 // ErrKeySize: the bytes of a key do not fit its suite.
 var ErrKeySize = errors.New("srtp: key and salt do not fit the suite")
 
+// MaxKeySize is the size of the longest master key with its master salt, in bytes.
+const MaxKeySize = 46
+
 // Key is a suite with a master key and a master salt. It formats as the suite's name alone, whatever the
 // verb, so that no log line or error can hold a key. The zero value is no key.
 type Key struct {
 	suite  Suite
-	secret [46]byte // master key, then master salt
+	secret [MaxKeySize]byte // master key, then master salt
 }
 
 // NewKey draws a key from random.
 func NewKey(suite Suite, random io.Reader) (Key, error) {
-	if !suite.Valid() {
-		return Key{}, ErrKeySize
+	keys, err := NewKeys([]Suite{suite}, random)
+	if err != nil {
+		return Key{}, err
 	}
-	k := Key{suite: suite}
-	if _, err := io.ReadFull(random, k.secret[:k.size()]); err != nil {
-		return Key{}, fmt.Errorf("draw srtp key: %w", err)
+	return keys[0], nil
+}
+
+// NewKeys draws a key for each of some suites, all of them at once.
+func NewKeys(suites []Suite, random io.Reader) ([]Key, error) {
+	keys, size := make([]Key, len(suites)), 0
+	for _, s := range suites {
+		if !s.Valid() {
+			return nil, ErrKeySize
+		}
+		size += Key{suite: s}.size()
 	}
-	return k, nil
+	drawn := make([]byte, size)
+	if _, err := io.ReadFull(random, drawn); err != nil {
+		return nil, fmt.Errorf("draw srtp keys: %w", err)
+	}
+	for i, s := range suites {
+		keys[i].suite = s
+		drawn = drawn[copy(keys[i].secret[:keys[i].size()], drawn):]
+	}
+	return keys, nil
 }
 
 // ParseKey takes the master key followed by the master salt, as the inline parameter of RFC 4568 section 6.1
@@ -74,7 +93,10 @@ func (k Key) Shares(o Key) bool {
 }
 
 // Secret returns a copy of the master key followed by the master salt.
-func (k Key) Secret() []byte { return bytes.Clone(k.secret[:k.size()]) }
+func (k Key) Secret() []byte { return k.AppendSecret(nil) }
+
+// AppendSecret adds the master key followed by the master salt to b.
+func (k Key) AppendSecret(b []byte) []byte { return append(b, k.secret[:k.size()]...) }
 
 // Inline returns key and salt in base64 with padding, for an a=crypto line. The result is secret.
 func (k Key) Inline() string { return base64.StdEncoding.EncodeToString(k.secret[:k.size()]) }
