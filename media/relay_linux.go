@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,8 +167,12 @@ func (r *relay) remove(p *pair, then func()) {
 // maxStale is how many datagrams are thrown away at once.
 const maxStale = 64
 
-// nothing reports whether nothing waits in the sockets of some pairs.
+// nothing reports whether nothing waits in the sockets of some pairs. A loop that sleeps has been wherever something came to up
+// to gatherTime ago, and then it is known from the holders: the kernel need not be asked.
 func (r *relay) nothing(pairs []*pair) bool {
+	if !slices.ContainsFunc(pairs, func(p *pair) bool { return p.loop == nil || p.loop.atWork() }) {
+		return true
+	}
 	var fds [2 * maxAtOnce]unix.PollFd
 	for i, p := range pairs {
 		fds[2*i] = unix.PollFd{Fd: int32(p.rtp.fd), Events: unix.POLLIN}
@@ -247,10 +252,13 @@ func (l *loop) within(_ *Session, f func()) {
 	<-past
 }
 
+// atWork reports whether the loop may be at packets.
+func (l *loop) atWork() bool { return l.turn.Load()&1 == 1 }
+
 // settle waits until the loop is past the packets it was at. A loop that sleeps is at none, and whatever wakes it comes
 // after what the caller did before.
 func (l *loop) settle(*Session) {
-	if l.turn.Load()&1 == 0 {
+	if !l.atWork() {
 		return
 	}
 	past := make(chan struct{})

@@ -45,8 +45,8 @@ const (
 // Rewrite returns the description as one of ours: every line that tells something about the side it came
 // from is replaced or left out, what concerns the codecs is kept byte for byte.
 func (d *Description) Rewrite(e Edit) []byte {
-	w := writer{eol: d.eol}
-	w.hide = d.private(w.few[:0])
+	var few [4]hidden // most descriptions have fewer
+	w := writer{eol: d.eol, hide: d.private(few[:0])}
 	w.out = make([]byte, 0, d.size()+room+len(e.Crypto)*roomOfCrypto)
 	w.session(d.lines[:d.session], e)
 	for i := range d.Media {
@@ -108,7 +108,6 @@ type writer struct {
 	out  []byte
 	eol  string
 	hide []hidden
-	few  [4]hidden // where most descriptions have those
 }
 
 func (w *writer) line(parts ...string) {
