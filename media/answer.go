@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"slices"
 
 	"carillon/call"
 	"carillon/sdp"
@@ -99,7 +100,10 @@ func (s *Session) agree(ex *exchange, r *remote, chosen *line) (toNear, toFar *a
 	now := s.plane.cfg.Clock.Now()
 	since := s.plane.relay.second(now)
 	toNear = &applied{remote: r, line: chosen, codec: codec, promises: promises(r, ex.offer), formats: formatsOf(r.formats, ex.offer.formats)}
-	toFar = &applied{remote: ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r), formats: formatsOf(ex.offer.formats, r.formats)}
+	toFar = &applied{remote: ex.offer, line: ex.back, codec: codec, promises: promises(ex.offer, r), formats: toNear.formats}
+	if !slices.Equal(r.formats, ex.offer.formats) {
+		toFar.formats = formatsOf(ex.offer.formats, r.formats)
+	}
 	for _, x := range []struct {
 		lg *leg
 		a  *applied

@@ -113,7 +113,7 @@ func (lg *leg) nominate(p *path, s *socket, src netip.AddrPort, priority uint32)
 	if s.rtcp {
 		l = p.rtcp
 	}
-	if src == l.to || l.nominated > priority || p.ice.refused(src) != nil || l.mine(src) {
+	if src == l.to || l.nominated > priority || p.ice.refused(src) != nil || l.ports.mine(src) {
 		return
 	}
 	l.nominated = priority

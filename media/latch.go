@@ -19,9 +19,9 @@ type latch struct {
 	// where there are none.
 	alternate netip.Addr
 	listed    func(netip.AddrPort) bool
-	// mine tells media ports of this node. Who has the keys may send from any address, and over IPv6 the kernel
+	// ports tells which are media ports of this node. Who has the keys may send from any address, and over IPv6 the kernel
 	// lets a packet in from the wire that bears our own: calls aimed at each other's ports would pass a packet round for ever.
-	mine func(netip.AddrPort) bool
+	ports *ports
 
 	to      netip.AddrPort // where packets go; invalid until known
 	latched bool
@@ -73,7 +73,7 @@ func (l *latch) authentic(src netip.AddrPort, ssrc uint32, index uint64) {
 	newer := !l.latched || ssrc != l.ssrc || index > l.index
 	if newer {
 		l.ssrc, l.index = ssrc, index
-		if (src != l.to || !l.latched) && !l.mine(src) {
+		if (src != l.to || !l.latched) && !l.ports.mine(src) {
 			l.move(src)
 		}
 	}

@@ -130,8 +130,8 @@ func (lg *leg) apply(a *applied) {
 		}
 		p.rtp.listed = lg.session.plane.listed(lg.policy)
 		p.rtcp.listed = p.rtp.listed
-		p.rtp.mine = lg.session.plane.ports.mine
-		p.rtcp.mine = p.rtp.mine
+		p.rtp.ports = lg.session.plane.ports
+		p.rtcp.ports = p.rtp.ports
 	}
 	lg.retire(a)
 	lg.now, lg.elsewhere = a, false

@@ -45,8 +45,7 @@ const (
 // Rewrite returns the description as one of ours: every line that tells something about the side it came
 // from is replaced or left out, what concerns the codecs is kept byte for byte.
 func (d *Description) Rewrite(e Edit) []byte {
-	var few [4]hidden // most descriptions have fewer
-	w := writer{eol: d.eol, hide: d.private(few[:0])}
+	w := writer{eol: d.eol, hide: d.private()}
 	w.out = make([]byte, 0, d.size()+room+len(e.Crypto)*roomOfCrypto)
 	w.session(d.lines[:d.session], e)
 	for i := range d.Media {
@@ -73,9 +72,10 @@ func (d *Description) size() (n int) {
 	return n
 }
 
-// private adds to all what must not appear on the other side: every address and host of o=, c= and a=rtcp, and keys.
-func (d *Description) private(all []hidden) []hidden {
-	all = append(all, hide("inline:"))
+// private returns what must not appear on the other side: every address and host of o=, c= and a=rtcp, and keys.
+func (d *Description) private() []hidden {
+	all := make([]hidden, 1, 2) // o= and c= mostly name the same host
+	all[0] = hide("inline:")
 	for _, line := range d.lines {
 		if !namesAddress(line) {
 			continue
@@ -93,7 +93,7 @@ func (d *Description) private(all []hidden) []hidden {
 			continue
 		}
 		host = strings.ToLower(host)
-		if !slices.ContainsFunc(all, func(h hidden) bool { return h.text == host }) { // o= and c= mostly have the same
+		if !slices.ContainsFunc(all, func(h hidden) bool { return h.text == host }) {
 			all = append(all, hide(host))
 		}
 	}
