@@ -1,7 +1,6 @@
 package media
 
 import (
-	"bytes"
 	"slices"
 
 	"carillon/call"
@@ -12,7 +11,7 @@ import (
 // Answer takes the answer to the pending offer and returns the one to send to the offerer; media flow from
 // here on. The same bytes again, as in a 2xx after an 18x, give the same answer and change nothing. A
 // different answer to the same offer, as from another fork, replaces the first. A refused answer leaves
-// everything as it was.
+// everything as it was. What is returned is kept and not to be changed.
 func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,7 +23,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 		return nil, call.Refuse(call.ReasonInternal, "there is no offer to answer")
 	}
 	if ex.answered != nil && ex.answered.Is(description) {
-		return bytes.Clone(ex.reply), nil
+		return ex.reply, nil
 	}
 	near, far := s.legs[from], s.legs[ex.offerer]
 	r, refusal := s.describe(description, ex.offer.index, ex.policy)
@@ -64,7 +63,7 @@ func (s *Session) Answer(from call.Side, description []byte) ([]byte, *call.Refu
 	ex.answered = r.desc
 	ex.reply = far.tell(r, e, lines)
 	s.watch()
-	return bytes.Clone(ex.reply), nil
+	return ex.reply, nil
 }
 
 // judgeAnswer applies the policy of the leg an answer came on and returns the line of ours it accepts, nil

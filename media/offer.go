@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 
 	"carillon/call"
 	"carillon/sdp"
@@ -30,7 +31,7 @@ type exchange struct {
 // Offer takes a description from one side and returns the one to send to the other, whose policy is to.
 // Every call makes new keys for the far side, so that no target learns a key that another one used; only a
 // re-offer after Confirm to a peer with the same policy keeps its key. Port numbers stay. Nothing that was
-// agreed changes before Answer.
+// agreed changes before Answer. What is returned is kept and not to be changed.
 func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte, *call.Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +82,7 @@ func (s *Session) Offer(from call.Side, description []byte, to call.Leg) ([]byte
 	if ex.bridge.usable() {
 		e.Add = ex.bridge.added.Format
 	}
-	return bytes.Clone(far.tell(r, e, ex.lines)), nil
+	return far.tell(r, e, ex.lines), nil
 }
 
 // keptLine returns our key towards far where a re-offer may keep it.
@@ -162,9 +163,9 @@ func (lg *leg) tell(r *remote, e sdp.Edit, lines []*line) []byte {
 		e.Version = lg.version
 		out = lg.whole(r, e)
 	}
-	lg.told = out
+	lg.told = slices.Clip(out)
 	lg.keepSections(len(r.desc.Media), e.Like, out)
-	return out
+	return lg.told
 }
 
 // whole writes a description with all sections that an offer must have: the side may know more than the other one describes,

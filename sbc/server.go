@@ -38,7 +38,8 @@ type MediaPlane interface {
 // MediaSession is one call's media (RFC 3264 offer and answer over bytes).
 type MediaSession interface {
 	// Offer takes a description from one side and returns the one to offer the other, whose leg's policy is to. Each
-	// call makes new keys for the far leg. In an established session nothing changes before Answer.
+	// call makes new keys for the far leg. In an established session nothing changes before Answer. What it returns is
+	// kept and not to be changed, as is what Answer returns.
 	Offer(from call.Side, sdp []byte, to call.Leg) ([]byte, *call.Refusal)
 	// Answer takes the answer to the pending offer and returns the one for the offerer. The same bytes again give the
 	// same answer; other bytes replace it.
