@@ -94,8 +94,7 @@ func cryptoOf(lines []*line) []sdp.Crypto {
 
 // local returns the address written into descriptions for this leg.
 func (lg *leg) local() netip.AddrPort {
-	at := lg.pair.rtp.local
-	return netip.AddrPortFrom(advertised(lg.session.plane.cfg.Advertise, at.Addr()), at.Port())
+	return netip.AddrPortFrom(lg.pair.on.told, lg.pair.rtp.local.Port())
 }
 
 // apply puts what was agreed into use.

@@ -92,6 +92,8 @@ type ports struct {
 	relay *relay
 	floor int // idle pairs of a loop that are left for choice
 	most  int // pairs bound at once, on all addresses
+	// lo and hi are the configuration's, for the loops.
+	lo, hi uint16
 
 	reused, hurried, strayed atomic.Uint64
 
@@ -105,15 +107,16 @@ type ports struct {
 // addrPorts are the pairs of one address. Its slices are guarded by the lock of ports.
 type addrPorts struct {
 	ip       netip.Addr
+	told     netip.Addr        // what descriptions have instead of ip
 	pairs    []*pair           // by place in the range, nil where nothing is bound
 	idle     map[*loop][]*pair // in no order
 	draining []*pair           // the longest first
 }
 
 func newPorts(cfg *Config, random io.Reader, r *relay) *ports {
-	p := &ports{cfg: cfg, rand: random, relay: r}
+	p := &ports{cfg: cfg, rand: random, relay: r, lo: cfg.PortLo, hi: cfg.PortHi}
 	for _, ip := range cfg.IPs {
-		p.on = append(p.on, &addrPorts{ip: ip, pairs: make([]*pair, p.pairs()), idle: map[*loop][]*pair{}})
+		p.on = append(p.on, &addrPorts{ip: ip, told: advertised(cfg.Advertise, ip), pairs: make([]*pair, p.pairs()), idle: map[*loop][]*pair{}})
 	}
 	p.most = p.pairs() * len(cfg.IPs)
 	if cfg.MaxPorts > 0 {
@@ -335,7 +338,7 @@ func (p *ports) owns(addr netip.AddrPort) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.on {
-		if p.reaches(a, addr.Addr()) && a.pairs[i] != nil {
+		if a.reachedBy(addr.Addr()) && a.pairs[i] != nil {
 			return true
 		}
 	}
@@ -344,20 +347,20 @@ func (p *ports) owns(addr netip.AddrPort) bool {
 
 // mine reports whether addr may be a media port of this node, held or not. It takes no lock: a loop asks.
 func (p *ports) mine(addr netip.AddrPort) bool {
-	if addr.Port() < p.cfg.PortLo || addr.Port() > p.cfg.PortHi {
+	if addr.Port() < p.lo || addr.Port() > p.hi {
 		return false
 	}
 	for _, a := range p.on {
-		if p.reaches(a, addr.Addr()) {
+		if a.reachedBy(addr.Addr()) {
 			return true
 		}
 	}
 	return false
 }
 
-// reaches reports whether what is sent to ip may come to the ports of a.
-func (p *ports) reaches(a *addrPorts, ip netip.Addr) bool {
-	return ip == a.ip || ip == advertised(p.cfg.Advertise, a.ip) || a.ip.IsUnspecified() && ip.IsLoopback()
+// reachedBy reports whether what is sent to ip may come to the ports of a.
+func (a *addrPorts) reachedBy(ip netip.Addr) bool {
+	return ip == a.ip || ip == a.told || a.ip.IsUnspecified() && ip.IsLoopback()
 }
 
 // advertised returns the address to write into descriptions for one that ports are bound to.
