@@ -47,7 +47,9 @@ func newMAC(key []byte) (mac, error) {
 	}
 	var m mac
 	k := &keying{sha: sha}
-	return m, errors.Join(k.stateAfter(&m.inner, key, innerPad), k.stateAfter(&m.outer, key, outerPad))
+	// Not within the return: whether m is read before or after a call beside it, the language leaves open.
+	err := errors.Join(k.stateAfter(&m.inner, key, innerPad), k.stateAfter(&m.outer, key, outerPad))
+	return m, err
 }
 
 // keying is what it takes to begin with a key: memory in one piece.
