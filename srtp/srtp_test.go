@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -258,6 +259,31 @@ func TestSetROC(t *testing.T) {
 	}
 	if index, ok := r.Index(3); !ok || index != 9<<16|50 {
 		t.Errorf("index %#x, %v; want %#x", index, ok, 9<<16|50)
+	}
+}
+
+// Keys that are drawn at once share no byte of what was drawn: two lines with one key would have one key stream.
+func TestKeysDrawnAtOnce(t *testing.T) {
+	keys, err := NewKeys(Suites(), random())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for i, k := range keys {
+		if k.Suite() != Suites()[i] {
+			t.Errorf("key %d is one of %v; want %v", i, k.Suite(), Suites()[i])
+		}
+		all = k.AppendSecret(all)
+	}
+	want := make([]byte, len(all))
+	if random().Read(want); len(all) == 0 || !bytes.Equal(all, want) {
+		t.Error("the keys are not what was drawn, one behind the other")
+	}
+	if _, err := NewKeys(Suites(), bytes.NewReader(want[1:])); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("keys of a source that ends: %v; want %v", err, io.ErrUnexpectedEOF)
+	}
+	if _, err := NewKeys([]Suite{AEAD_AES_128_GCM, 0}, random()); !errors.Is(err, ErrKeySize) {
+		t.Errorf("a key of no suite: %v; want %v", err, ErrKeySize)
 	}
 }
 
