@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 
@@ -100,6 +101,32 @@ func TestForksShareNoKeys(t *testing.T) {
 	b.send("from the other fork")
 	a.hearNothing()
 	talk(a, c)
+}
+
+// An answer that comes again, as in a 2xx after an 18x, is not taken again: what packets and listeners go by stays.
+func TestSameAnswerChangesNothing(t *testing.T) {
+	p := newPlane(t, nil)
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	offered, _ := s.Offer(call.Customer, a.offer(""), secureLeg)
+	said := b.answer(offered, gcm)
+	first, refusal := s.Answer(call.Carrier, said)
+	if refusal != nil {
+		t.Fatal(*refusal)
+	}
+	paths := [2]*path{s.legs[0].path.Load(), s.legs[1].path.Load()}
+	again, refusal := s.Answer(call.Carrier, bytes.Clone(said))
+	if refusal != nil || !bytes.Equal(again, first) {
+		t.Errorf("the same answer again: %q, %v; want %q", again, refusal, first)
+	}
+	for side, lg := range s.legs {
+		if lg.path.Load() != paths[side] {
+			t.Errorf("the same answer was taken again on side %d", side)
+		}
+	}
+	if _, refusal = s.Answer(call.Carrier, append(bytes.Clone(said), "a=x\r\n"...)); refusal != nil || s.legs[1].path.Load() == paths[1] {
+		t.Errorf("another answer was not taken: %v", refusal)
+	}
 }
 
 // A peer whose rollovers we have missed is found again, but not because of what strangers send.

@@ -260,3 +260,17 @@ func TestOwnReportsKeepTime(t *testing.T) {
 		}
 	}
 }
+
+// One number may mean something else on each side (RFC 3264 section 6.1): each is taken as it said itself.
+func TestFormatsOfEachSide(t *testing.T) {
+	x := converse(t, func(a, b *phone) {
+		for p, name := range map[*phone]string{a: "opus/48000/2", b: "G722/8000"} {
+			p.formats, p.extra = "0 97", "a=rtpmap:97 "+name+"\r\n"
+		}
+	})
+	for side, want := range [2]string{call.Customer: "opus/48000/2", call.Carrier: "G722/8000"} {
+		if f, _ := find(x.s.legs[side].path.Load().formats, 97); f.codec != want {
+			t.Errorf("97 of side %d is %q; want %q", side, f.codec, want)
+		}
+	}
+}
