@@ -85,7 +85,7 @@ func (p *pair) quietSince(then time.Duration) bool {
 
 // ports hands out pairs. Those of ended calls stay bound: opening and closing four sockets was most of what the media
 // of a call cost. A pair is given to the next call only when no call has used it for the drain time, nobody has sent
-// to it for as long, and nothing waits in its sockets.
+// to it for as long, and nothing is known to wait in its sockets.
 type ports struct {
 	cfg   *Config
 	rand  io.Reader

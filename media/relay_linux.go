@@ -167,10 +167,11 @@ func (r *relay) remove(p *pair, then func()) {
 // maxStale is how many datagrams are thrown away at once.
 const maxStale = 64
 
-// nothing reports whether nothing waits in the sockets of some pairs. A loop that sleeps has been wherever something came to up
-// to gatherTime ago, and then it is known from the holders: the kernel need not be asked.
+// nothing reports whether nothing waits in the sockets of some pairs. Of a loop that sleeps the kernel is not asked: what came
+// more than gatherTime ago has woken it, and the holders know of it. What is missed, because it came since or the loop is not
+// given the processor, the next call drops like what comes right after the question: it has agreed on nothing yet.
 func (r *relay) nothing(pairs []*pair) bool {
-	if !slices.ContainsFunc(pairs, func(p *pair) bool { return p.loop == nil || p.loop.atWork() }) {
+	if !slices.ContainsFunc(pairs, func(p *pair) bool { return p.loop.atWork() }) {
 		return true
 	}
 	var fds [2 * maxAtOnce]unix.PollFd

@@ -85,7 +85,7 @@ func (r *relay) move(*pair, *loop) {}
 // empty reports that nothing waits: the readers never stop.
 func (r *relay) empty(*pair) bool { return true }
 
-// nothing cannot tell, either.
+// nothing reports the same of several.
 func (r *relay) nothing([]*pair) bool { return true }
 
 func (r *relay) add(p *pair, _ *loop) {
