@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check packages vet layers unit fuzz fuzz-short interop conformance bench bench-scale generate clean
+.PHONY: build demo test check packages vet layers unit waiting fuzz fuzz-short interop conformance bench bench-scale generate clean
 
 GO      ?= go
 # As the program is built, so are the tests: the one compiled what the other needs, and a clone in another folder did, too.
@@ -26,7 +26,7 @@ demo: build
 test: packages
 	@$(MAKE) --no-print-directory check
 
-check: vet layers unit fuzz-short interop
+check: vet layers unit waiting
 	@echo "make test: all of it passed"
 
 packages:
@@ -59,6 +59,14 @@ fuzz-short:
 # program to start.
 interop: build
 	cd interop && $(GO) test -count=1 -parallel 6 -timeout 8m ./...
+
+# While those wait the processor fuzzes, with the least priority: what they do is timed, and how far a short run gets is not.
+waiting: build
+	@log="$$(mktemp)"; nice -n 19 $(MAKE) --no-print-directory fuzz-short >"$$log" 2>&1 & fuzz=$$!; \
+	trap 'kill $$fuzz 2>/dev/null || true; rm -f "$$log"' EXIT; failed=0; \
+	$(MAKE) --no-print-directory interop || failed=1; \
+	wait $$fuzz || failed=1; \
+	cat "$$log"; exit $$failed
 
 # Without package arguments go test shows what it prints.
 conformance: build
