@@ -141,17 +141,24 @@ func (r *relay) add(p *pair, l *loop) {
 	l.watch(&p.rtcp)
 }
 
-// move has l watch the sockets of a pair of another loop, which is past them when move returns.
+// move has l watch the sockets of a pair of another loop, which is past them when move returns. Those that ended with that loop
+// are closed, and their numbers may be other files' by now.
 func (r *relay) move(p *pair, l *loop) {
 	past := make(chan struct{})
 	from := p.loop
+	var left []*socket
 	from.do(func() {
-		from.unwatch(&p.rtp)
-		from.unwatch(&p.rtcp)
+		for _, s := range []*socket{&p.rtp, &p.rtcp} {
+			if from.unwatch(s) {
+				left = append(left, s)
+			}
+		}
 		close(past)
 	})
 	<-past
-	r.add(p, l)
+	for _, s := range left {
+		l.watch(s)
+	}
 }
 
 // remove closes the pair's sockets in their loop and calls then: only the loop knows that it is not using them.
@@ -284,14 +291,16 @@ func (l *loop) watch(s *socket) {
 	}
 }
 
-func (l *loop) unwatch(s *socket) {
+// unwatch leaves a socket and reports whether it was there: one that was not was closed with the loop.
+func (l *loop) unwatch(s *socket) bool {
 	if !l.sockets.take(s) {
-		return // closed with the loop
+		return false
 	}
 	l.fast.drop(s)
 	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, s.fd, nil); err != nil {
 		l.log.Error("leave media socket", "local", s.local, "error", err)
 	}
+	return true
 }
 
 func (l *loop) forget(s *socket) {

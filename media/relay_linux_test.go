@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carillon/call"
+	"carillon/clock"
 )
 
 func TestSystemCallsDoNotAllocate(t *testing.T) {
@@ -135,6 +137,43 @@ func TestOutOfFiles(t *testing.T) {
 		t.Errorf("%d ports leaked", st.PortsInUse)
 	}
 	open(t, p, call.Customer, plainLeg).Close()
+}
+
+// A call that is given the ports of another loop while the plane ends must not close files that have the numbers of those ports
+// since.
+func TestPortsThatMoveAtTheEnd(t *testing.T) {
+	r, err := startRelay(2, clock.System(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pr := &pair{loop: r.loops[0]}
+	for _, s := range []*socket{&pr.rtp, &pr.rtcp} {
+		if err := r.bind(s, netip.MustParseAddrPort("127.0.0.1:0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.add(pr, r.loops[0])
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	reused := false
+	var files []int
+	for range 32 {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, reused = append(files, fd), reused || fd == pr.rtp.fd
+	}
+	if !reused {
+		t.Fatal("no file has the number of the port: nothing is tested")
+	}
+	r.move(pr, r.loops[1])
+	for _, fd := range files {
+		if err := unix.Close(fd); err != nil {
+			t.Errorf("file %d was closed by the relay: %v", fd, err)
+		}
+	}
 }
 
 // What waits in the sockets of a pair belongs to an earlier call. It may wait in any socket of several pairs.
