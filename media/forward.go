@@ -88,6 +88,15 @@ func (w *worker) stray(s *socket) {
 	w.stats.unready.Add(1)
 }
 
+// oversize drops a datagram longer than MaxPacket. To ports that no call holds it is a straggler like any other.
+func (w *worker) oversize(s *socket) {
+	if s.leg.Load() == nil {
+		s.strayed.Store(int64(w.since))
+	}
+	w.stats.received.Add(1)
+	w.stats.oversize.Add(1)
+}
+
 // receive takes a datagram from one of the leg's sockets. b has capacity for srtp.Overhead bytes more.
 func (lg *leg) receive(w *worker, s *socket, b []byte, src netip.AddrPort) {
 	w.stats.received.Add(1)

@@ -132,6 +132,22 @@ func TestIdlePortsThatAreSentToArePassedOver(t *testing.T) {
 	}
 }
 
+// A datagram too long to be relayed tells as well as any other that somebody still sends.
+func TestPortsRestWhileSomebodySendsTooMuch(t *testing.T) {
+	p, fake := smallPlane(t, 8, 1)
+	a := newPhone(t, 1)
+	s := open(t, p, call.Customer, plainLeg)
+	loud := s.legs[call.Customer].pair
+	s.Close()
+	fake.Advance(DefaultDrainTime - time.Second)
+	a.write(a.rtp, make([]byte, MaxPacket+1), loud.rtp.local)
+	until(t, "the datagram is dropped", func() bool { return p.Stats().Oversize == 1 })
+	fake.Advance(time.Second)
+	if st := p.Stats(); st.PortsDraining != 2 || st.PortsStrayed != 1 {
+		t.Errorf("stats %+v; want the pair that is sent to draining", st)
+	}
+}
+
 // A pair whose upper port another program has is not taken, and its lower one is left to whoever wants it.
 func TestHalfAPairLeaksNothing(t *testing.T) {
 	var taken *net.UDPConn

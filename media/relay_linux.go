@@ -436,8 +436,7 @@ func (l *loop) read(s *socket) {
 		return
 	}
 	if n > MaxPacket {
-		l.stats.received.Add(1)
-		l.stats.oversize.Add(1)
+		l.oversize(s)
 		return
 	}
 	l.deliver(s, l.buf[:n], src)

@@ -131,12 +131,11 @@ func (r *relay) read(s *socket) {
 		if err != nil {
 			continue
 		}
+		w.tick(r.clock.Now())
 		if n > MaxPacket {
-			w.stats.received.Add(1)
-			w.stats.oversize.Add(1)
+			w.oversize(s)
 			continue
 		}
-		w.tick(r.clock.Now())
 		src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
 		lg := s.leg.Load()
 		if lg == nil {
