@@ -55,6 +55,8 @@ var signalling = map[string][]string{
 type walk struct {
 	fset          *token.FileSet
 	compiled      types.Importer
+	context       build.Context // what files are for
+	sizes         types.Sizes
 	packages      map[string]*types.Package
 	bodies        map[string]*ast.FuncDecl
 	infos         map[string]*types.Info // by function
@@ -71,7 +73,7 @@ func (w *walk) Import(path string) (*types.Package, error) {
 	if !ours {
 		return w.compiled.Import(path)
 	}
-	names, err := build.ImportDir(dir, 0)
+	names, err := w.context.ImportDir(dir, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func (w *walk) Import(path string) (*types.Package, error) {
 // add adds a package's functions.
 func (w *walk) add(path string, files []*ast.File) (*types.Package, error) {
 	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
-	p, err := (&types.Config{Importer: w}).Check(path, w.fset, files, info)
+	p, err := (&types.Config{Importer: w, Sizes: w.sizes}).Check(path, w.fset, files, info)
 	if err != nil {
 		return nil, err
 	}
@@ -169,10 +171,11 @@ func (w *walk) fault(at ast.Node, in, what string) {
 	w.faults = append(w.faults, fmt.Sprintf("%s:%d: %s %s", p.Filename, p.Line, in, what))
 }
 
-func newWalk(t *testing.T) *walk {
+// newWalk begins with nothing. What is to be imported is of the packages named or what they import.
+func newWalk(t *testing.T, packages ...string) *walk {
 	t.Helper()
 	// Asked for all at once: importer.Default asks the go command again for each package, which takes longer than all the rest.
-	list, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{if .Export}}{{.ImportPath}} {{.Export}}{{end}}", "./media").Output()
+	list, err := exec.Command("go", append([]string{"list", "-export", "-deps", "-f", "{{if .Export}}{{.ImportPath}} {{.Export}}{{end}}"}, packages...)...).Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -181,7 +184,7 @@ func newWalk(t *testing.T) *walk {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
 		exports[path] = file
 	}
-	w := &walk{fset: token.NewFileSet(), packages: map[string]*types.Package{}}
+	w := &walk{fset: token.NewFileSet(), packages: map[string]*types.Package{}, context: build.Default}
 	w.compiled = importer.ForCompiler(w.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
 	w.bodies, w.infos, w.seen, w.allowed = map[string]*ast.FuncDecl{}, map[string]*types.Info{}, map[string]bool{}, map[string]bool{}
 	return w
@@ -190,7 +193,7 @@ func newWalk(t *testing.T) *walk {
 // What every packet passes takes no lock, waits for nothing, carries no context, logs nothing and asks for no configuration:
 // signalling has decided.
 func TestPacketPath(t *testing.T) {
-	w := newWalk(t)
+	w := newWalk(t, "./media")
 	if _, err := w.Import("carillon/media"); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +260,7 @@ func of[T any](c chan T) { <-c }
 func (l *leg) signals() { l.mu.Lock(); fmt.Println() }
 func (l *leg) packet() { l.mu.Lock() }
 `
-	w := newWalk(t)
+	w := newWalk(t, "./media")
 	f, err := parser.ParseFile(w.fset, "p.go", src, 0)
 	if err != nil {
 		t.Fatal(err)
