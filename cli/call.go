@@ -20,7 +20,7 @@ type callCommand struct {
 	User      string        `help:"User name for the connector's challenge."`
 	Password  string        `help:"Password for the connector's challenge; - reads it from standard input."`
 	Transport string        `placeholder:"udp|tcp|tls" default:"tls" enum:"udp,tcp,tls" help:"Transport of SIP: udp, tcp or tls."`
-	SRTP      string        `name:"srtp" placeholder:"off|sdes" default:"auto" enum:"auto,off,sdes" help:"Encryption of the audio: off, sdes, or auto, which is sdes over TLS and off without."`
+	SRTP      string        `name:"srtp" placeholder:"auto|off|sdes" default:"auto" enum:"auto,off,sdes" help:"Encryption of the audio: off, sdes, or auto, which is sdes over TLS and off without."`
 	Press     string        `placeholder:"KEYS" help:"Keys to press (digits, *, # and A to D), as telephone events; a laboratory number echo sends them back."`
 	Duration  time.Duration `default:"3s" help:"How long to talk."`
 	Assert    []string      `sep:"none" placeholder:"transport=tls" help:"What must hold, else the exit status is 1; may be repeated: status, transport, tls, cipher, srtp (a suite, any or off), codec, audio (echo, tone, sound or silence), keys (those that came) with =; mos, packets, lost, setup with = < <= > >=."`

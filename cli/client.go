@@ -85,7 +85,7 @@ func (f *nodeFlags) connect(s *session) (*client, error) {
 			return nil, usage("CARILLON_API is set, so AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be, too.")
 		}
 	default:
-		return nil, usage("Name the node: --ready-file FILE, or CARILLON_API with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
+		return nil, usage("Name the node: --ready-file FILE or CARILLON_READY_FILE, or CARILLON_API with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
 	}
 	region := env("AWS_REGION")
 	if region == "" {

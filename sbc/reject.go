@@ -94,7 +94,7 @@ var rejections = map[call.Reason]rejection{
 		"Add a carrier with a matching prefix."},
 	call.ReasonAllTargetsFailed: {500, "", 27, 399, false,
 		"Every target was tried and failed: %s.",
-		"See what was tried in the call's record: carillon calls show."},
+		"What each target answered is in the call's record: carillon calls list, and carillon calls show CALL."},
 	call.ReasonTransferNotAllowed: {403, "", 21, 399, false,
 		"The call may not be transferred from this side, and its dialogs not be replaced: %s.",
 		"The operator has the node do the transfers of the connector's customer: carillon connector set ID transfers=execute."},
