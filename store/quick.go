@@ -154,6 +154,10 @@ func (q *quick) flag() bool {
 
 // other leaves an object to encoding/json.
 func (q *quick) other(into any) {
+	if len(q.rest) == 0 || q.rest[0] != '{' {
+		q.bad = true
+		return
+	}
 	depth, quoted := 0, false
 	for i := 0; i < len(q.rest); i++ {
 		switch c := q.rest[i]; {
@@ -168,7 +172,7 @@ func (q *quick) other(into any) {
 			depth--
 		}
 		if depth == 0 {
-			q.bad = q.bad || i == 0 || json.Unmarshal(q.rest[:i+1], into) != nil
+			q.bad = q.bad || json.Unmarshal(q.rest[:i+1], into) != nil
 			q.rest = q.rest[i+1:]
 			return
 		}
