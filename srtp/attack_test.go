@@ -103,7 +103,7 @@ func TestForgeriesMoveNothing(t *testing.T) {
 			forged = bytes.Clone(report)
 			at := len(forged) - 4
 			if !suites[suite].aead {
-				at -= suites[suite].rtcp
+				at -= int(suites[suite].rtcp)
 			}
 			binary.BigEndian.PutUint32(forged[at:], encrypted|(2+r.Uint32N(1<<30)))
 			if _, err := receive.UnprotectRTCP(forged[:0], forged); !errors.Is(err, ErrAuth) {

@@ -54,7 +54,7 @@ func (n *fuzzedNetwork) do(op byte) {
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		n.sent = append(n.sent, flying{b: n.identified(b, n.receive.tag), plain: plain})
+		n.sent = append(n.sent, flying{b: n.identified(b, int(n.receive.tag)), plain: plain})
 	case 2: // a report
 		n.said++
 		plain := rtp.AppendCNAME(rtp.AppendRR(nil, ssrc), ssrc, string(rune('a'+n.said%26)))
@@ -62,7 +62,7 @@ func (n *fuzzedNetwork) do(op byte) {
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		n.sent = append(n.sent, flying{b: n.identified(b, n.receive.rtcpTag), plain: plain, rtcp: true})
+		n.sent = append(n.sent, flying{b: n.identified(b, int(n.receive.rtcpTag)), plain: plain, rtcp: true})
 	default:
 		if len(n.sent) > 0 {
 			n.deliver(op&7, &n.sent[max(0, len(n.sent)-1-much)], much)

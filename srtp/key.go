@@ -72,7 +72,7 @@ func (k Key) Overhead() int {
 	if !k.suite.Valid() {
 		return 0
 	}
-	return suites[k.suite].tag
+	return int(suites[k.suite].tag)
 }
 
 // Suite returns the key's suite.

@@ -80,12 +80,15 @@ func TestKeyStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, fast := newKeyStream(block, salt), newKeyStream(block, salt)
-		fast.accelerate()
-		if hasFastGCM && fast.fast == nil {
+		x := NewScratch()
+		plain, fast, becoming := new(keyStream), new(keyStream), new(keyStream) // which turns fast on the way
+		plain.begin(block, salt)
+		fast.begin(block, salt)
+		becoming.begin(block, salt)
+		fast.accelerate(x)
+		if hasFastGCM && fast.gcm == nil {
 			t.Fatalf("key %x: the fast way was not taken", key)
 		}
-		becoming := newKeyStream(block, salt) // which turns fast on the way
 		becoming.until = worthwhile
 		ssrc, index := r.Uint32(), r.Uint64N(maxIndex+1)
 		for range 200 {
@@ -114,13 +117,13 @@ func TestKeyStream(t *testing.T) {
 			cipher.NewCTR(block, iv).XORKeyStream(want[:size], want[:size])
 			for name, k := range map[string]*keyStream{"plain": plain, "fast": fast, "becoming": becoming} {
 				got := bytes.Clone(room)
-				k.xor(got[:size], ssrc, index)
+				k.xor(x, got[:size], ssrc, index)
 				if !bytes.Equal(got, want) {
 					t.Fatalf("%s: key %x iv %x, %d bytes: %x; want %x", name, key, iv, size, got, want)
 				}
 			}
 		}
-		if hasFastGCM && becoming.fast == nil {
+		if hasFastGCM && becoming.gcm == nil {
 			t.Fatalf("key %x: the fast way was not taken on the way", key)
 		}
 	}
@@ -135,20 +138,21 @@ func TestMAC(t *testing.T) {
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
-	m, err := newMAC(key)
-	if err != nil {
+	var m mac
+	if err := m.begin(key); err != nil {
 		t.Fatal(err)
 	}
+	x := NewScratch()
 	want := hmac.New(sha1.New, key)
 	for n := range b {
 		want.Reset()
 		want.Write(b[:n])
-		if got := m.sum(b[:n]); !bytes.Equal(got, want.Sum(nil)) {
+		if got := m.sum(x, b[:n]); !bytes.Equal(got, want.Sum(nil)) {
 			t.Fatalf("%d bytes: %x; want %x", n, got, want.Sum(nil))
 		}
 		roc := r.Uint32()
 		want.Write(binary.BigEndian.AppendUint32(nil, roc))
-		if got := m.sumROC(b[:n], roc); !bytes.Equal(got, want.Sum(nil)) {
+		if got := m.sumROC(x, b[:n], roc); !bytes.Equal(got, want.Sum(nil)) {
 			t.Fatalf("%d bytes and a ROC: %x; want %x", n, got, want.Sum(nil))
 		}
 	}

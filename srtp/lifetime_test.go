@@ -136,7 +136,7 @@ func TestSpentKeyCostsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	receive.rtp, receive.rtcp = nil, later{} // whoever asks them for anything panics or fails
+	receive.rtp, receive.rtcp = nil, &later{} // whoever asks them for anything panics or fails
 	if n := testing.AllocsPerRun(100, func() { _, err = receive.Unprotect(buf, late) }); n != 0 || !errors.Is(err, ErrExhausted) {
 		t.Errorf("%v allocations, %v; want none and %v", n, err, ErrExhausted)
 	}

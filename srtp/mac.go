@@ -36,20 +36,16 @@ type digest interface {
 // padding is written by hand, so that every write is whole blocks, and the five words are read from the
 // state.
 type mac struct {
-	scratch      *Scratch
 	inner, outer [sha1.Size]byte // the words after the block that holds the key
 }
 
-func newMAC(key []byte) (mac, error) {
+func (m *mac) begin(key []byte) error {
 	sha, ok := sha1.New().(digest)
 	if !ok || len(key) > sha1.BlockSize {
-		return mac{}, errSHA1
+		return errSHA1
 	}
-	var m mac
 	k := &keying{sha: sha}
-	// Not within the return: whether m is read before or after a call beside it, the language leaves open.
-	err := errors.Join(k.stateAfter(&m.inner, key, innerPad), k.stateAfter(&m.outer, key, outerPad))
-	return m, err
+	return errors.Join(k.stateAfter(&m.inner, key, innerPad), k.stateAfter(&m.outer, key, outerPad))
 }
 
 // keying is what it takes to begin with a key: memory in one piece.
@@ -75,16 +71,14 @@ func (k *keying) stateAfter(to *[sha1.Size]byte, key []byte, pad string) error {
 	return nil
 }
 
-// sum returns the HMAC of b, in memory that the next call overwrites.
-func (m *mac) sum(b []byte) []byte {
-	x := roomOf(&m.scratch)
+// sum returns the HMAC of b, in memory of x that its next use overwrites.
+func (m *mac) sum(x *Scratch, b []byte) []byte {
 	whole := len(b) &^ (sha1.BlockSize - 1)
 	return m.finish(x, b[:whole], copy(x.tail[:], b[whole:]))
 }
 
 // sumROC is sum of b with the rollover counter behind it.
-func (m *mac) sumROC(b []byte, roc uint32) []byte {
-	x := roomOf(&m.scratch)
+func (m *mac) sumROC(x *Scratch, b []byte, roc uint32) []byte {
 	whole := len(b) &^ (sha1.BlockSize - 1)
 	n := copy(x.tail[:], b[whole:])
 	binary.BigEndian.PutUint32(x.tail[n:], roc)
@@ -92,7 +86,7 @@ func (m *mac) sumROC(b []byte, roc uint32) []byte {
 }
 
 // finish takes the whole blocks of the message; n bytes more stand in the scratch's tail. Neither Write nor the two ways
-// to the state return an error once newMAC has found their form to be the known one.
+// to the state return an error once begin has found their form to be the known one.
 func (m *mac) finish(x *Scratch, blocks []byte, n int) []byte {
 	x.resume(&m.inner)
 	if len(blocks) > 0 {

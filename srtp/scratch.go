@@ -15,6 +15,7 @@ type Scratch struct {
 	tail   [2 * sha1.BlockSize]byte // the message's last bytes, ROC, padding
 	last   [sha1.BlockSize]byte     // the outer message: inner sum, padding
 	stream [(batch + 1) * aes.BlockSize]byte
+	iv     [aes.BlockSize]byte
 }
 
 // NewScratch returns a Scratch. It is not safe for concurrent use, and so neither are two that share it.
@@ -28,14 +29,6 @@ func NewScratch() *Scratch {
 	x.last[sha1.Size] = 0x80
 	binary.BigEndian.PutUint64(x.last[sha1.BlockSize-8:], 8*(sha1.BlockSize+sha1.Size))
 	return x
-}
-
-// roomOf returns the scratch of a part of a transform, which makes its own where none is shared.
-func roomOf(mine **Scratch) *Scratch {
-	if *mine == nil {
-		*mine = NewScratch()
-	}
-	return *mine
 }
 
 // resume goes on from the words of a state after one block.
@@ -61,6 +54,6 @@ func (r *Receiver) Share(x *Scratch) { share(r.rtp, x) }
 
 func share(t transform, x *Scratch) {
 	if c, ok := t.(*counterMode); ok && x != nil {
-		c.keyStream.scratch, c.mac.scratch = x, x
+		c.scratch = x
 	}
 }

@@ -50,32 +50,63 @@ const (
 // Sender protects what one side sends under one master key. It is not safe for concurrent use.
 type Sender struct {
 	rtp     transform
-	rtcp    later
+	rtcp    *later
+	_       [2]uint64
 	streams streams
+	_       [5]uint64
 }
 
 // NewSender derives the session keys of k.
 func NewSender(k Key) (*Sender, error) {
-	r, err := k.forRTP()
-	if err != nil {
+	var s *Sender
+	if k.suite.Valid() && suites[k.suite].aead {
+		x := new(gcmSender)
+		s, x.rtp = &x.Sender, &x.gcm
+	} else {
+		x := new(counterSender)
+		s, x.rtp = &x.Sender, &x.counterMode
+	}
+	s.rtcp, s.streams.lifetime = &later{key: k}, MaxLifetime
+	if err := k.forRTP(s.rtp); err != nil {
 		return nil, fmt.Errorf("make srtp sender: %w", err)
 	}
-	return &Sender{rtp: r, rtcp: later{key: k}, streams: streams{lifetime: MaxLifetime}}, nil
+	return s, nil
 }
 
-func (k Key) forRTP() (transform, error) {
+// What a packet needs is memory in one piece, as far as it is this package's: each further piece is another page of memory to
+// be looked up, and with a thousand streams none of them is near when the next packet comes.
+type (
+	gcmSender struct {
+		Sender
+		gcm
+	}
+	counterSender struct {
+		Sender
+		counterMode
+	}
+	gcmReceiver struct {
+		Receiver
+		gcm
+	}
+	counterReceiver struct {
+		Receiver
+		counterMode
+	}
+)
+
+// forRTP has a blank transform of k's suite begin with the session keys of RTP.
+func (k Key) forRTP(t transform) error {
 	if !k.suite.Valid() {
-		return nil, ErrKeySize
+		return ErrKeySize
 	}
 	keys, err := k.sessionKeys(labelRTPCipher, labelRTPAuth, labelRTPSalt)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t, err := newTransform(k.suite, keys)
 	if c, ok := t.(*counterMode); ok { // RTCP is too rare to be worth it
 		c.keyStream.until = worthwhile
 	}
-	return t, err
+	return t.begin(k.suite, keys)
 }
 
 // later is the transform of RTCP, made with its first packet: many calls are over before there is one.
@@ -92,10 +123,12 @@ func (l *later) get() (transform, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.made, err = newTransform(l.key.suite, keys); err == nil {
-		l.key = Key{}
+	made := blank(l.key.suite)
+	if err := made.begin(l.key.suite, keys); err != nil {
+		return nil, err
 	}
-	return l.made, err
+	l.made, l.key = made, Key{}
+	return made, nil
 }
 
 // header is what the transforms need of an RTP header.
@@ -158,7 +191,7 @@ func (s *Sender) Protect(dst, packet []byte) ([]byte, error) {
 	if !st.rtp.fresh(index) {
 		return nil, ErrReused
 	}
-	st.rtp.mark(index)
+	st.rtp.mark(index, s.streams.lifetime)
 	s.streams.commit(st)
 	return s.rtp.seal(out, h.size, h.ssrc, index), nil
 }
@@ -193,15 +226,16 @@ func (s *Sender) Index(ssrc uint32) (uint64, bool) { return s.streams.index(ssrc
 // Receiver unprotects what one side receives under one master key. It is not safe for concurrent use.
 type Receiver struct {
 	rtp           transform
-	rtcp          later
-	streams       streams
-	mki           []byte
+	tag, rtcpTag  uint8
+	identified    bool // by an MKI
 	behind        bool // the MKI stands before an authentication tag, not at the end
-	tag, rtcpTag  int
+	spent         atomic.Bool
 	lastSSRC      uint32
 	lastIndex     uint64
+	streams       streams
+	mki           []byte
 	lastRTCPIndex uint32
-	spent         atomic.Bool
+	rtcp          *later
 }
 
 // NewReceiver derives the session keys of k. mki is the identifier that each packet carries, empty for none.
@@ -209,13 +243,21 @@ func NewReceiver(k Key, mki []byte) (*Receiver, error) {
 	if len(mki) > MaxMKI {
 		return nil, fmt.Errorf("make srtp receiver: mki of %d bytes", len(mki))
 	}
-	r, err := k.forRTP()
-	if err != nil {
+	var r *Receiver
+	if k.suite.Valid() && suites[k.suite].aead {
+		x := new(gcmReceiver)
+		r, x.rtp = &x.Receiver, &x.gcm
+	} else {
+		x := new(counterReceiver)
+		r, x.rtp = &x.Receiver, &x.counterMode
+	}
+	if err := k.forRTP(r.rtp); err != nil {
 		return nil, fmt.Errorf("make srtp receiver: %w", err)
 	}
-	row := suites[k.suite]
-	return &Receiver{rtp: r, rtcp: later{key: k}, mki: bytes.Clone(mki), behind: !row.aead, tag: row.tag, rtcpTag: row.rtcp,
-		streams: streams{lifetime: MaxLifetime}}, nil
+	row := &suites[k.suite]
+	r.rtcp, r.streams.lifetime = &later{key: k}, MaxLifetime
+	r.mki, r.identified, r.behind, r.tag, r.rtcpTag = bytes.Clone(mki), len(mki) > 0, !row.aead, row.tag, row.rtcp
+	return r, nil
 }
 
 // LiveFor says how many packets the peer's key serves, SRTP and SRTCP each (RFC 4568 section 6.1); 0 says nothing. It is
@@ -235,11 +277,7 @@ func (r *Receiver) Spent() bool { return r.spent.Load() }
 // left of its lifetime. The other one must not be at a packet meanwhile.
 func (r *Receiver) Follow(other *Receiver) {
 	r.spent.Store(other.Spent())
-	r.streams = streams{lifetime: other.streams.lifetime}
-	for _, s := range other.streams.all {
-		next := *s
-		r.streams.all = append(r.streams.all, &next)
-	}
+	r.streams.follow(&other.streams)
 }
 
 // past judges an RTP packet whose index is past the lifetime. Only an authentic one shows that the peer goes on under the
@@ -273,14 +311,14 @@ func (r *Receiver) spend() error {
 
 // cutMKI removes the MKI, which is not authenticated itself (RFC 3711 section 3.1): before the tag in
 // counter mode, at the end with GCM (RFC 7714 section 8.2).
-func (r *Receiver) cutMKI(packet []byte, tag int) ([]byte, error) {
-	if len(r.mki) == 0 {
+func (r *Receiver) cutMKI(packet []byte, tag uint8) ([]byte, error) {
+	if !r.identified {
 		return packet, nil
 	}
 	if !r.behind {
 		tag = 0
 	}
-	at := len(packet) - tag - len(r.mki)
+	at := len(packet) - int(tag) - len(r.mki)
 	if at < 0 {
 		return nil, ErrMalformed
 	}
@@ -343,7 +381,7 @@ func (r *Receiver) unprotect(dst, packet []byte, h header, st *stream, index uin
 	if !ok {
 		return nil, ErrAuth
 	}
-	st.rtp.mark(index)
+	st.rtp.mark(index, r.streams.lifetime)
 	r.streams.commit(st)
 	r.lastSSRC, r.lastIndex = h.ssrc, index
 	return out[:n], nil
@@ -380,7 +418,7 @@ func (r *Receiver) UnprotectRTCP(dst, packet []byte) ([]byte, error) {
 	}
 	at := len(out) - 4
 	if r.behind {
-		at -= r.rtcpTag
+		at -= int(r.rtcpTag)
 	}
 	if at < rtp.RTCPHeaderSize {
 		return nil, ErrMalformed
@@ -410,7 +448,7 @@ func (r *Receiver) UnprotectRTCP(dst, packet []byte) ([]byte, error) {
 	if past {
 		return nil, r.spend()
 	}
-	st.rtcp.mark(uint64(index))
+	st.rtcp.mark(uint64(index), r.streams.lifetime)
 	r.streams.commit(st)
 	r.lastRTCPIndex = index
 	return out[:n], nil

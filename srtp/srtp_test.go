@@ -237,7 +237,7 @@ func TestWindowAgainstModel(t *testing.T) {
 				t.Fatalf("fresh(%d) with top %d = %v; want %v", index, top, got, want)
 			}
 			if want {
-				w.mark(index)
+				w.mark(index, MaxLifetime)
 				seen[index], top = true, max(top, index)
 			}
 		}

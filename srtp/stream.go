@@ -18,17 +18,15 @@ const maxIndex = MaxLifetime - 1
 
 // window remembers which indices were seen (a ring of bits, as in RFC 6479). The zero value has seen none.
 type window struct {
-	started bool
 	top     uint64
 	end     uint64 // the first index that the key does not serve any more
 	bits    [WindowSize/64 + 1]uint64
-	// lifetime is how many indices from the first one on the key serves.
-	lifetime uint64
+	started bool
 }
 
-// live says how many indices from the first one on the key serves, and where all of them end.
+// live says where all indices end that a key with such a lifetime serves: one that is used up serves none.
 func (w *window) live(lifetime, end uint64) {
-	w.lifetime, w.end = lifetime, end
+	w.end = end
 	if lifetime == 0 {
 		w.end = 0
 	}
@@ -50,12 +48,12 @@ func (w *window) fresh(index uint64) bool {
 	return w.bits[index/64%uint64(len(w.bits))]>>(index%64)&1 == 0
 }
 
-// mark remembers index, which must be fresh.
-func (w *window) mark(index uint64) {
+// mark remembers index, which must be fresh. From the first one on the key serves as many as its lifetime says.
+func (w *window) mark(index, lifetime uint64) {
 	size := uint64(len(w.bits))
 	if !w.started {
 		w.started, w.top = true, index
-		w.end = min(w.end, index+w.lifetime)
+		w.end = min(w.end, index+lifetime)
 	}
 	if index > w.top {
 		for i, n := w.top/64+1, min(index/64-w.top/64, size); n > 0; i, n = i+1, n-1 {
@@ -66,10 +64,10 @@ func (w *window) mark(index uint64) {
 	w.bits[index/64%size] |= 1 << (index % 64)
 }
 
-// stream is the state of one SSRC.
+// stream is the state of one SSRC. What a packet of RTP needs comes first: 64 octets, a line of memory.
 type stream struct {
-	ssrc uint32
 	rtp  window
+	ssrc uint32
 	rtcp window
 }
 
@@ -92,20 +90,24 @@ func (s *stream) guess(seq uint16) uint64 {
 	return index
 }
 
-// streams finds the state of an SSRC. A call has one or two; the last one used is tried first.
+// streams finds the state of an SSRC. A call has one or two; the last one used is tried first. It has to stay where it is.
 type streams struct {
-	all   []*stream
-	spare *stream
+	last *stream // nil for none
 	// lifetime is how many packets of a stream the key serves; 0 once it is used up.
 	lifetime uint64
+	spare    *stream
+	first    stream // memory of the one that most keys have
+	one      [1]*stream
+	all      []*stream
 }
 
 func (t *streams) find(ssrc uint32) *stream {
-	for i, s := range t.all {
+	if t.last != nil && t.last.ssrc == ssrc {
+		return t.last
+	}
+	for _, s := range t.all {
 		if s.ssrc == ssrc {
-			if i > 0 {
-				t.all[0], t.all[i] = s, t.all[0]
-			}
+			t.last = s
 			return s
 		}
 	}
@@ -122,7 +124,7 @@ func (t *streams) candidate(ssrc uint32) *stream {
 		return nil
 	}
 	if t.spare == nil {
-		t.spare = new(stream)
+		t.spare = t.blank()
 	}
 	t.spare.ssrc = ssrc
 	t.spare.rtp.live(t.lifetime, maxIndex+1)
@@ -130,8 +132,33 @@ func (t *streams) candidate(ssrc uint32) *stream {
 	return t.spare
 }
 
+func (t *streams) blank() *stream {
+	if len(t.all) == 0 {
+		return &t.first
+	}
+	return new(stream)
+}
+
 func (t *streams) commit(s *stream) {
 	if s == t.spare {
-		t.all, t.spare = append(t.all, s), nil
+		t.spare = nil
+		t.add(s)
+	}
+}
+
+func (t *streams) add(s *stream) {
+	if t.all == nil {
+		t.all = t.one[:0]
+	}
+	t.all, t.last = append(t.all, s), s
+}
+
+// follow begins with copies of what another key's streams are at.
+func (t *streams) follow(other *streams) {
+	*t = streams{lifetime: other.lifetime}
+	for _, s := range other.all {
+		next := t.blank()
+		*next = *s
+		t.add(next)
 	}
 }

@@ -30,8 +30,8 @@ type suiteRow struct {
 	other string // a second spelling in use
 	key   int    // master and session key, bytes
 	salt  int    // master salt, bytes
-	tag   int    // authentication tag of RTP, bytes
-	rtcp  int    // authentication tag of RTCP, bytes: RFC 3711 section 5.2 keeps 80 bits even for _32
+	tag   uint8  // authentication tag of RTP, bytes
+	rtcp  uint8  // authentication tag of RTCP, bytes: RFC 3711 section 5.2 keeps 80 bits even for _32
 	aead  bool
 }
 

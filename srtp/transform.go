@@ -12,6 +12,8 @@ import (
 // length of the packet in the clear, and false for one that is not authentic. They keep scratch space and so
 // are not safe for concurrent use.
 type transform interface {
+	// begin takes the keys of a suite; it comes first, and once.
+	begin(s Suite, k *sessionKeys) error
 	seal(packet []byte, header int, ssrc uint32, index uint64) []byte
 	open(packet []byte, header int, ssrc uint32, index uint64) (int, bool)
 	// word is the E bit and the SRTCP index.
@@ -19,34 +21,34 @@ type transform interface {
 	openRTCP(packet []byte, ssrc, word uint32) (int, bool)
 }
 
-func newTransform(s Suite, k *sessionKeys) (transform, error) {
-	block, err := aes.NewCipher(k.cipher)
-	if err != nil {
-		return nil, err
-	}
+// blank returns a transform of a suite that has no keys yet.
+func blank(s Suite) transform {
 	if suites[s].aead {
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, err
-		}
-		g := &gcm{aead: aead, memory: extentOf(aead)}
-		copy(g.salt[:], k.salt)
-		return g, nil
+		return new(gcm)
 	}
-	m, err := newMAC(k.auth)
-	if err != nil {
-		return nil, err
-	}
-	return &counterMode{keyStream: *newKeyStream(block, k.salt), mac: m, tag: suites[s].tag, rtcpTag: suites[s].rtcp}, nil
+	return new(counterMode)
 }
 
 // gcm is RFC 7714.
 type gcm struct {
 	aead   cipher.AEAD
-	memory extent
+	memory memory
 	salt   [12]byte
 	iv     [12]byte
 	aad    [12]byte
+}
+
+func (g *gcm) begin(_ Suite, k *sessionKeys) error {
+	block, err := aes.NewCipher(k.cipher)
+	if err != nil {
+		return err
+	}
+	if g.aead, err = cipher.NewGCM(block); err != nil {
+		return err
+	}
+	g.memory = memoryOf(g.aead)
+	copy(g.salt[:], k.salt)
+	return nil
 }
 
 // setIV is section 8.1 for RTP; for RTCP (section 9.1) the 48 bits hold the index alone.
