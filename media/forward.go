@@ -14,41 +14,47 @@ import (
 // latches and SRTP contexts it points to belong to the session's relay loop and outlive it where a
 // re-offer keeps them.
 type path struct {
+	// What every packet needs comes first: a line of memory.
+
 	// receiver is nil for plain RTP, sender likewise.
 	receiver *srtp.Receiver
 	sender   *srtp.Sender
 	// before is the receiver under the peer's key before, taken until then; nil for none.
 	before *srtp.Receiver
-	until  time.Time
+	// rtp and rtcp are the same latch with mux.
+	rtp *latch
+	// detour is what else happens to what comes from the peer; nil for nothing.
+	detour *detour
+	// ice answers connectivity checks; nil where the peer does not need ICE.
+	ice *agent
+	// from is the moment since which the peer was to send, and mutual the one since which both sides were to, the call having
+	// been answered; never where it is not to.
+	from time.Duration
+	// rate is how many packets of the peer are relayed in a second.
+	rate uint32
 	// secure is true where packets in the clear must not leave, whatever else is set.
 	secure bool
 	// muted is true while nothing may be sent: on hold, or before Confirm.
 	muted bool
-	// quiet is true where the peer wants no RTCP (RFC 3556); it is not made then, what the other side sends is passed on.
-	quiet bool
 	// mux is true when RTCP shares the port of RTP (RFC 5761).
 	mux bool
-	// rtp and rtcp are the same latch with mux.
-	rtp, rtcp *latch
-	// ice answers connectivity checks; nil where the peer does not need ICE.
-	ice *agent
 	// fax is true for UDPTL, on both legs or on none.
 	fax bool
+
+	rtcp   *latch
+	mutual time.Duration
+	until  time.Time
+	// quiet is true where the peer wants no RTCP (RFC 3556); it is not made then, what the other side sends is passed on.
+	quiet bool
 	// frame is the payload of 10 ms in the clear and overhead what protecting adds, in bytes; they tell
 	// plain packets from forged ones in the counts. A frame of 0 means unknown.
 	frame, overhead int
-	// detour is what else happens to what comes from the peer; nil for nothing.
-	detour *detour
 	// clockRate is the codec's, in Hz, and formats what payload types mean.
 	clockRate uint32
 	formats   []format
-	// rate is how many packets of the peer are relayed in a second.
-	rate uint32
 	// since is the second in which the path was made.
 	since int64
-	// from is the moment since which the peer was to send, and mutual the one since which both sides were to, the call having
-	// been answered; never where it is not to.
-	from, mutual time.Duration
+	_     [3]uint64 // up to three lines
 }
 
 // worker is what one relay loop brings to a packet.

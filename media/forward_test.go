@@ -36,18 +36,18 @@ func newInProcess(t testing.TB, from, to srtp.Suite) *inProcess {
 	// A plane that has ports, and no relay: packets are handed to the legs.
 	cfg := &Config{IPs: []netip.Addr{netip.MustParseAddr("192.0.2.9")}, PortLo: 20000, PortHi: 29999}
 	s := &Session{plane: &Plane{cfg: *cfg, ports: &ports{cfg: cfg, on: []*addrPorts{{ip: cfg.IPs[0]}}}}}
-	legs := [2]*leg{}
+	s.makeLegs(nil)
 	for i, suite := range []srtp.Suite{from, to} {
-		lg := &leg{session: s, side: call.Side(i), pair: &pair{}}
+		lg := s.legs[i]
+		lg.pair = &pair{}
 		a := &applied{remote: &remote{addr: at, rtcp: at, sendable: true, direction: sdp.SendRecv}, codec: "PCMU/8000", rate: 1 << 30}
 		if suite.Valid() {
 			lg.policy = secureLeg
 			x.secure(t, lg, a, suite)
 		}
 		lg.apply(a)
-		legs[i] = lg
 	}
-	legs[0].far, legs[1].far, x.from = legs[1], legs[0], legs[0]
+	x.from = s.legs[0]
 	x.packet = make([]byte, rtp.HeaderSize, 512)
 	rtp.Header{SSRC: 7}.Put(x.packet)
 	x.packet = append(x.packet, strings.Repeat("x", 160)...)

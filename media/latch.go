@@ -14,32 +14,31 @@ import (
 // packets from the described address, and only where that one is private from the peer's signalling address or from
 // one that the connector's owner listed.
 type latch struct {
+	// What every packet needs comes first.
+	to      netip.AddrPort // where packets go; invalid until known
+	latched bool
+	ssrc    uint32
+	index   uint64
+	// seen is to for readers outside the loop.
+	seen atomic.Pointer[netip.AddrPort]
+	// ports tells which are media ports of this node. Who has the keys may send from any address, and over IPv6 the kernel
+	// lets a packet in from the wire that bears our own: calls aimed at each other's ports would pass a packet round for ever.
+	ports     *ports
 	described netip.AddrPort
 	// alternate is the address from which any port may be latched, invalid for none; listed tells of others, and is nil
 	// where there are none.
 	alternate netip.Addr
 	listed    func(netip.AddrPort) bool
-	// ports tells which are media ports of this node. Who has the keys may send from any address, and over IPv6 the kernel
-	// lets a packet in from the wire that bears our own: calls aimed at each other's ports would pass a packet round for ever.
-	ports *ports
-
-	to      netip.AddrPort // where packets go; invalid until known
-	latched bool
-	ssrc    uint32
-	index   uint64
 	// nominated is the priority of the pair that ICE chose, 0 without one.
 	nominated uint32
-	// seen is to for readers outside the loop.
-	seen atomic.Pointer[netip.AddrPort]
 }
 
-// newLatch begins with the described address, unless sending there is not allowed.
-func newLatch(described netip.AddrPort, alternate netip.Addr, sendable bool) *latch {
-	l := &latch{described: described, alternate: alternate}
+// begin has a blank latch begin with the described address, unless sending there is not allowed.
+func (l *latch) begin(described netip.AddrPort, alternate netip.Addr, sendable bool) {
+	l.described, l.alternate = described, alternate
 	if sendable && described.Port() != 0 && !described.Addr().IsUnspecified() {
 		l.to = described
 	}
-	return l
 }
 
 // plain reports whether a packet in the clear may come from src.

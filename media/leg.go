@@ -13,11 +13,8 @@ import (
 
 // leg is one side of a session.
 type leg struct {
-	session *Session
-	side    call.Side
-	far     *leg
-	loop    *loop
-	pair    *pair
+	side call.Side
+	loop *loop
 
 	// Signalling's part, under the session's lock.
 	policy    call.Leg
@@ -36,19 +33,35 @@ type leg struct {
 	// lastRemote is the address that was in use at Close.
 	lastRemote netip.AddrPort
 
-	// The relay loop's part, on cache lines of its own.
-	_    [64]byte
-	path atomic.Pointer[path]
+	// The relay loop's part. What every packet needs comes first and begins a line of memory (TestLegsLieOnLines): a leg's
+	// packets are far apart, and each line has to be fetched anew.
+	path    atomic.Pointer[path]
+	far     *leg
+	session *Session
+	pair    *pair
+	packets budget // that may still come in the second
+	numbers numbering
+	misses  int32 // packets of the peer in a row that were not authentic
 	hearing
-	in, out way
+	_     [lineAfterHearing]byte
+	count legCounters
+	_     [lineAfterCount]byte
+	// latches are those of the first address and its port of RTCP.
+	latches [2]latch
+	// reports, strangers and checks are what may still come of those in the second.
+	reports, strangers, checks budget
+	tries                      int // of rollover counters of a stream joined late
+	in, out                    way
 	reporting
-	// packets, reports and strangers are what may still come in the second.
-	packets, reports, strangers, checks budget
-	numbers                             numbering
-	misses                              int // packets of the peer in a row that were not authentic
-	tries                               int // of rollover counters of a stream joined late
-	count                               legCounters
+	_ [lineAfterLeg]byte
 }
+
+// What is left free so that lines begin where they are to.
+const (
+	lineAfterHearing = 24
+	lineAfterCount   = 16
+	lineAfterLeg     = 32
+)
 
 // applied is what was agreed with one side.
 type applied struct {
@@ -122,10 +135,16 @@ func (lg *leg) apply(a *applied) {
 	if prev := lg.path.Load(); prev != nil && old.sameAddress(a.remote) && old.in == a.in {
 		p.rtp, p.rtcp = prev.rtp, prev.rtcp
 	} else {
-		p.rtp = newLatch(a.addr, a.alternate, a.sendable)
+		latches := &lg.latches
+		if prev != nil {
+			latches = new([2]latch) // the loop is at the others
+		}
+		p.rtp = &latches[0]
+		p.rtp.begin(a.addr, a.alternate, a.sendable)
 		p.rtcp = p.rtp
 		if !a.mux {
-			p.rtcp = newLatch(a.rtcp, a.alternate, a.sendable)
+			p.rtcp = &latches[1]
+			p.rtcp.begin(a.rtcp, a.alternate, a.sendable)
 		}
 		p.rtp.listed = lg.session.plane.listed(lg.policy)
 		p.rtcp.listed = p.rtp.listed

@@ -221,27 +221,18 @@ func (x *inProcess) otherKey(t testing.TB) *srtp.Receiver {
 	return r
 }
 
-// What one loop writes with each packet shares no cache line with what others write or read: not the counts of a loop, not those
-// of a leg, and not a leg's own part with signalling's.
+// What one loop counts with each packet shares no cache line with what others write or read.
 func TestCountsShareNoCacheLine(t *testing.T) {
 	const line = 64
 	var c counters
-	var l legCounters
-	var lg leg
 	for _, x := range []struct {
 		what              string
 		first, end, whole uintptr
 	}{
 		{"a loop's counts", unsafe.Offsetof(c.refused), unsafe.Offsetof(c.checks) + unsafe.Sizeof(c.checks), unsafe.Sizeof(c)},
-		{"a leg's counts", unsafe.Offsetof(l.received), unsafe.Offsetof(l.ssrc) + unsafe.Sizeof(l.ssrc), unsafe.Sizeof(l)},
-		// What stands ahead is signalling's, and the counts end the leg.
-		{"a leg", unsafe.Offsetof(lg.path), unsafe.Offsetof(lg.count) + unsafe.Offsetof(l.ssrc) + unsafe.Sizeof(l.ssrc), unsafe.Sizeof(lg)},
 	} {
 		if x.first < line || x.whole-x.end < line {
 			t.Errorf("%s begin %d octets from what is ahead and end %d before what follows; want %d", x.what, x.first, x.whole-x.end, line)
 		}
-	}
-	if signalling := unsafe.Offsetof(lg.lastRemote) + unsafe.Sizeof(lg.lastRemote); unsafe.Offsetof(lg.path)-signalling < line {
-		t.Errorf("the loop's part of a leg begins %d octets behind signalling's; want %d", unsafe.Offsetof(lg.path)-signalling, line)
 	}
 }

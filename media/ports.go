@@ -51,6 +51,8 @@ type pair struct {
 	uses  int
 	// ended is when its last call did, queued when it began to drain, or began anew because somebody still sent.
 	ended, queued time.Time
+
+	_ [13]uint64 // up to an odd number of lines, so that those of many pairs do not compete for a place in the caches
 }
 
 type pairState uint8

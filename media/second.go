@@ -22,14 +22,16 @@ type hearing struct {
 	// noise is true where the last packet was comfort noise, hushed for the one behind it.
 	noise, hushed bool
 	// rank is what the sample of the second is named after: nothing yet, any packet, speech.
-	rank   uint8
-	codec  string // of the last speech
-	stream rtp.Receiver
-	lost   uint64
+	rank uint8
+	lost uint64
 	// arrived is when the last packet came, before the last one ahead of the second under way, since the relay's epoch.
-	arrived, before time.Duration
+	arrived time.Duration
 	// jitter is the last one; peak the highest of the second and gap its longest.
-	jitter, peak, gap time.Duration
+	jitter, gap time.Duration
+	stream      rtp.Receiver
+	peak        time.Duration
+	before      time.Duration
+	codec       string // of the last speech
 }
 
 // What a sample may be named after.

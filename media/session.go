@@ -60,13 +60,8 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 	s.ssrc, s.cname = binary.BigEndian.Uint32(id[8:])|1, base64.RawStdEncoding.EncodeToString(id[12:])
 	like := o.Leg.Signalling
 	loop := p.relay.pick(p.next.Add(1))
-	for _, side := range []call.Side{call.Customer, call.Carrier} {
-		s.legs[side] = &leg{session: s, side: side, loop: loop, sdpID: s.sdpID}
-	}
+	s.makeLegs(loop)
 	s.legs[o.Offerer].policy = o.Leg
-	for _, lg := range s.legs {
-		lg.far = s.legs[lg.side.Other()]
-	}
 	if err := s.takePorts(like, s.legs[:]); err != nil {
 		if p.isClosed() {
 			return nil, call.Refuse(call.ReasonDraining, "media is shut down")
@@ -88,6 +83,16 @@ func (p *Plane) open(o call.Open) (*Session, *call.Refusal) {
 		return nil, call.Refuse(call.ReasonDraining, "media is shut down")
 	}
 	return s, nil
+}
+
+// makeLegs makes both of them, beside each other: a packet needs both.
+func (s *Session) makeLegs(loop *loop) {
+	both := new([2]leg)
+	for _, side := range []call.Side{call.Customer, call.Carrier} {
+		lg := &both[side]
+		lg.session, lg.side, lg.loop, lg.sdpID, lg.far = s, side, loop, s.sdpID, &both[side.Other()]
+		s.legs[side] = lg
+	}
 }
 
 // takePorts gives each of the legs a pair of like's family, or of any family the node has where it lacks that one.

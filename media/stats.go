@@ -88,8 +88,7 @@ func (c *counters) addTo(s *Stats) {
 
 // legCounters are written by one loop and read by reports.
 type legCounters struct {
-	_ [64]byte
-	// Those of every packet, of which the leg's own and the far one's touch one line or two.
+	// Those of every packet, a line of memory.
 	received, bytesReceived, unprotected atomic.Uint64
 	lastHeard                            atomic.Int64 // nanoseconds since the relay's epoch
 	jitter                               atomic.Uint64
@@ -104,7 +103,6 @@ type legCounters struct {
 	// Sums of the seconds' estimates in hundredths, and how many seconds they are of.
 	mosReceived, mosSent, ratedReceived, ratedSent atomic.Uint64
 	ssrc                                           atomic.Uint32
-	_                                              [64]byte
 }
 
 func (c *legCounters) report() call.LegReport {

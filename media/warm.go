@@ -14,30 +14,25 @@ const (
 // would find that out line after line, as one leads to the next; here the processor waits for those of many packets at the
 // same time. Nothing is decided here and nothing changed: without it packets take the same way, more slowly.
 func (w *worker) warm(legs []*leg) {
-	var far [maxTogether]*leg
 	var paths, fars [maxTogether]*path
 	legs = legs[:min(len(legs), maxTogether)]
 	sum := byte(0)
 	for i, lg := range legs {
 		if lg != nil {
-			paths[i], far[i] = lg.path.Load(), lg.far
-			sum += touch(unsafe.Pointer(&lg.hearing), unsafe.Sizeof(lg.hearing)) + byte(lg.packets.used)
-			sum += byte(lg.count.received.Load()) + byte(lg.count.protected.Load())
+			paths[i] = lg.path.Load()
+			far := lg.far
+			fars[i] = far.path.Load()
+			sum += touch(unsafe.Pointer(&lg.hearing), unsafe.Sizeof(lg.hearing))
+			sum += byte(lg.count.received.Load()) + byte(far.count.sent.Load())
 		}
 	}
 	for i, p := range paths[:len(legs)] {
 		if p != nil {
-			fars[i] = far[i].path.Load()
-			sum += byte(far[i].count.sent.Load()) + byte(far[i].count.plainSent.Load()) + byte(far[i].numbers.offset) + byte(far[i].side)
-			sum += touch(unsafe.Pointer(p), unsafe.Sizeof(*p))
-		}
-	}
-	for i, p := range paths[:len(legs)] {
-		if p != nil {
-			sum += touch(unsafe.Pointer(p.rtp), unsafe.Sizeof(*p.rtp))
+			sum += byte(p.rate) + byte(legs[i].latches[0].index)
 		}
 		if p := fars[i]; p != nil {
-			sum += touch(unsafe.Pointer(p), unsafe.Sizeof(*p)) + byte(far[i].pair.rtp.local.Port())
+			far := legs[i].far
+			sum += byte(p.rate) + byte(far.latches[0].index) + byte(far.pair.rtp.local.Port())
 		}
 	}
 	w.warmed = sum + warmKeys(paths[:len(legs)], fars[:len(legs)])
@@ -47,11 +42,14 @@ func (w *worker) warm(legs []*leg) {
 // and latches of those on which they leave.
 func warmKeys(paths, fars []*path) (sum byte) {
 	for i, p := range paths {
-		if p != nil && p.receiver != nil {
-			sum += p.receiver.Near()
+		if p != nil {
+			sum += byte(p.rtp.index)
+			if p.receiver != nil {
+				sum += p.receiver.Near()
+			}
 		}
 		if p := fars[i]; p != nil {
-			sum += byte(p.rtp.to.Port())
+			sum += byte(p.rtp.index)
 			if p.sender != nil {
 				sum += p.sender.Near()
 			}
