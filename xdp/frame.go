@@ -125,6 +125,13 @@ func pseudo(from, to netip.Addr, size int) uint64 {
 // carry put back, which comes to the same modulo 2^16-1.
 func sum(b []byte, acc uint64) uint64 {
 	var carry uint64
+	for len(b) >= 32 { // four at a time: between two turns of a loop the carry has to be kept elsewhere
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b), carry)
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b[8:]), carry)
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b[16:]), carry)
+		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b[24:]), carry)
+		b = b[32:]
+	}
 	for len(b) >= 8 {
 		acc, carry = bits.Add64(acc, binary.BigEndian.Uint64(b), carry)
 		b = b[8:]
