@@ -45,8 +45,15 @@ func (s settings) compare(systems []system, v variant) error {
 			of(func(a sample) float64 { return party.Micros(a.host) }), 100*of(func(a sample) float64 { return a.loss }), of(func(a sample) float64 { return party.Micros(a.p50) }),
 			of(func(a sample) float64 { return party.Micros(a.p99) }), of(func(a sample) float64 { return a.memory / 1e3 }))
 	}
+	if cores := party.Median(samples[len(systems)-1], func(a sample) float64 { return a.cores }); cores > fullProcessor {
+		fmt.Printf("  %s has no processor left: more than it has, no packet can take, and what is late spares it turns. With fewer calls (-calls) ratios to it tell more.\n",
+			systems[len(systems)-1].name())
+	}
 	return nil
 }
+
+// fullProcessor is from where on a system is taken to want more of its processor than there is.
+const fullProcessor = .95
 
 // String says what was used.
 func (a sample) String() string {
