@@ -23,6 +23,9 @@ func (p place) lines() int {
 // TestLegsLieOnLines shows that what every packet needs is on as few lines of memory as it fits on, and that what the relay loop
 // writes is on none that signalling writes.
 func TestLegsLieOnLines(t *testing.T) {
+	if n := unsafe.Sizeof(pair{}) / cacheLine; n%2 == 0 {
+		t.Errorf("a pair has %d lines; want an odd number", n)
+	}
 	for range 20 {
 		s := &Session{}
 		s.makeLegs(nil)

@@ -55,7 +55,7 @@ const worthwhile = 25
 
 // begin takes the cipher and the salt.
 func (k *keyStream) begin(block cipher.Block, salt []byte) {
-	k.block, k.memory = block, memoryOf(block)
+	k.block, k.memory = block, memoryOf(block, cipherSize)
 	copy(k.salt[:], salt)
 }
 
@@ -125,7 +125,7 @@ func (k *keyStream) accelerate(x *Scratch) {
 	var want, got [3 * aes.BlockSize]byte
 	k.xorBlocks(x, want[:], 0, 0)
 	plain := k.memory
-	k.gcm, k.memory = gcm, memoryOf(gcm)
+	k.gcm, k.memory = gcm, memoryOf(gcm, gcmSize)
 	if k.xorFast(x, got[:], 0, 0); got != want {
 		k.gcm, k.memory, k.turns = nil, plain, nil
 	}

@@ -3,6 +3,7 @@
 package srtp
 
 import (
+	"crypto/aes"
 	"testing"
 	"unsafe"
 )
@@ -65,14 +66,22 @@ func TestMemoryOfCiphers(t *testing.T) {
 				t.Errorf("%s: the block cipher's memory is not known", suite)
 			}
 			tr.keyStream.accelerate(NewScratch())
-			m = tr.keyStream.memory
+			if m = tr.keyStream.memory; m != memoryOf(tr.keyStream.gcm, gcmSize) {
+				t.Errorf("%s: what is read ahead is not GCM's memory", suite)
+			}
 		}
 		if m.at == nil || m.rounds() != want {
 			t.Errorf("%s: GCM's memory is not known", suite)
 		}
 	}
-	for _, other := range []any{nil, 7, (*gcm)(nil), new([100]byte), func() {}} {
-		if m := memoryOf(other); m.at != nil || m.touch(true) != 0 {
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := new([gcmSize]byte)
+	many[0] = maxRounds + 1
+	for _, other := range []any{nil, 7, (*[gcmSize]byte)(nil), new([100]byte), func() {}, block, many} {
+		if m := memoryOf(other, gcmSize); m.at != nil || m.touch(true) != 0 {
 			t.Errorf("%T is taken for a cipher's memory", other)
 		}
 	}

@@ -1,6 +1,8 @@
 package srtp
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
@@ -198,6 +200,33 @@ func TestFollow(t *testing.T) {
 		}
 		if err := open(last, mustProtect(t, send, 1, 64465)); !next.Spent() || !errors.Is(err, ErrExhausted) || first.Spent() {
 			t.Errorf("%v: past the lifetime: %v, spent %v, and %v before; want %v, true and false", suite, err, next.Spent(), first.Spent(), ErrExhausted)
+		}
+	}
+}
+
+// A forgery that came before, and one that comes after, take nothing from a receiver that follows another one.
+func TestFollowAfterForgery(t *testing.T) {
+	for _, suite := range Suites() {
+		k := key(t, suite)
+		send, first := pair(t, k, nil)
+		_, next := pair(t, k, nil)
+		b := mustProtect(t, send, 1, 5)
+		forged := bytes.Clone(b)
+		binary.BigEndian.PutUint32(forged[8:], 2)
+		open := func(r *Receiver, b []byte) error {
+			_, err := r.Unprotect(make([]byte, 0, 512), b)
+			return err
+		}
+		if err := open(first, b); err != nil {
+			t.Fatal(err)
+		}
+		before := open(next, forged)
+		next.Follow(first)
+		if after := open(next, forged); !errors.Is(before, ErrAuth) || !errors.Is(after, ErrAuth) {
+			t.Errorf("%v: a forgery: %v before and %v after; want %v", suite, before, after, ErrAuth)
+		}
+		if index, ok := next.Index(1); !ok || index != 5 {
+			t.Errorf("%v: the stream that it follows is at %d, %v; want 5", suite, index, ok)
 		}
 	}
 }

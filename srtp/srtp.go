@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"carillon/rtp"
@@ -49,6 +50,7 @@ const (
 
 // Sender protects what one side sends under one master key. It is not safe for concurrent use.
 type Sender struct {
+	_       [0]sync.Mutex // has vet refuse copies: two would use one key stream twice
 	rtp     transform
 	rtcp    *later
 	_       [2]uint64

@@ -22,13 +22,13 @@ const (
 // memory is a cipher's, the zero value where it has not the form that is known here: then it is not read ahead.
 type memory struct{ at unsafe.Pointer }
 
-// memoryOf returns that of a cipher of crypto/aes, or of its GCM.
-func memoryOf(cipher any) memory {
+// memoryOf returns that of a cipher of crypto/aes, or of its GCM, of which size says which is meant.
+func memoryOf(cipher any, size uintptr) memory {
 	v := reflect.ValueOf(cipher)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return memory{}
 	}
-	if size := v.Type().Elem().Size(); size != cipherSize && size != gcmSize {
+	if v.Type().Elem().Size() != size {
 		return memory{}
 	}
 	m := memory{v.UnsafePointer()}
