@@ -29,16 +29,6 @@ func (a element) plus(some []element, bits uint16) element {
 	return a
 }
 
-// plusFour is plus for the lowest four bits, which each packet needs.
-func (a element) plusFour(some *[4]element, bits uint16) element {
-	b := uint64(bits)
-	m0, m1, m2, m3 := -(b >> 3 & 1), -(b >> 2 & 1), -(b >> 1 & 1), -(b & 1)
-	return element{
-		a.high ^ some[0].high&m0 ^ some[1].high&m1 ^ some[2].high&m2 ^ some[3].high&m3,
-		a.low ^ some[0].low&m0 ^ some[1].low&m1 ^ some[2].low&m2 ^ some[3].low&m3,
-	}
-}
-
 func (a element) add(b element) element { return element{a.high ^ b.high, a.low ^ b.low} }
 
 // timesX multiplies by x, modulo x^128 + x^7 + x^2 + x + 1.
