@@ -113,8 +113,10 @@ func (f *fast) taken(list []xdp.Datagram) {
 		}
 	}
 	w := &f.loop.worker
-	w.warm(legs[:len(list)])
 	for i, s := range sockets[:len(list)] {
+		if i%maxTogether == 0 {
+			w.warm(legs[i:len(list)])
+		}
 		if s == nil {
 			w.stats.received.Add(1)
 			w.stats.unready.Add(1)
