@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"carillon/cacheline"
 	"carillon/xdp"
 )
 
@@ -100,11 +102,17 @@ func (f *fast) receive() int {
 
 // taken delivers what has come together.
 func (f *fast) taken(list []xdp.Datagram) {
+	var places [xdp.MaxTurn]*atomic.Pointer[socket]
 	var sockets [xdp.MaxTurn]*socket
 	var legs [xdp.MaxTurn]*leg
 	for i := range list {
-		if p := f.place(list[i].To); p != nil {
+		places[i] = f.place(list[i].To)
+		cacheline.Fetch(unsafe.Pointer(places[i]), 1)
+	}
+	for i, p := range places[:len(list)] {
+		if p != nil {
 			sockets[i] = p.Load()
+			cacheline.Fetch(unsafe.Pointer(sockets[i]), 1)
 		}
 	}
 	for i, s := range sockets[:len(list)] {
@@ -112,14 +120,14 @@ func (f *fast) taken(list []xdp.Datagram) {
 			legs[i] = s.leg.Load()
 		}
 	}
-	w := &f.loop.worker
+	warm(legs[:len(list)])
 	for i, s := range sockets[:len(list)] {
-		if i%maxTogether == 0 {
-			w.warm(legs[i:len(list)])
+		if i+keysAhead < len(list) {
+			legs[i+keysAhead].warmKeys()
 		}
 		if s == nil {
-			w.stats.received.Add(1)
-			w.stats.unready.Add(1)
+			f.loop.stats.received.Add(1)
+			f.loop.stats.unready.Add(1)
 			continue
 		}
 		f.loop.deliver(s, list[i].Payload, list[i].From)

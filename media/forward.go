@@ -70,8 +70,6 @@ type worker struct {
 	send   func(s *socket, b []byte, to netip.AddrPort) bool
 	// scratch is what the transforms of all sessions of the loop write to.
 	scratch *srtp.Scratch
-	// warmed keeps what warm reads from being read for nothing.
-	warmed byte
 	// report is where reports of our own are made.
 	report [reportSize + srtp.Overhead]byte
 }

@@ -5,6 +5,8 @@ package media
 import (
 	"testing"
 	"unsafe"
+
+	"carillon/cacheline"
 )
 
 // place is a part of memory.
@@ -17,13 +19,13 @@ type place struct {
 
 // lines returns how many it touches.
 func (p place) lines() int {
-	return int((uintptr(p.at)+p.size-1)/cacheLine-uintptr(p.at)/cacheLine) + 1
+	return int((uintptr(p.at)+p.size-1)/cacheline.Size-uintptr(p.at)/cacheline.Size) + 1
 }
 
 // TestLegsLieOnLines shows that what every packet needs is on as few lines of memory as it fits on, and that what the relay loop
 // writes is on none that signalling writes.
 func TestLegsLieOnLines(t *testing.T) {
-	if n := unsafe.Sizeof(pair{}) / cacheLine; n%2 == 0 {
+	if n := unsafe.Sizeof(pair{}) / cacheline.Size; n%2 == 0 {
 		t.Errorf("a pair has %d lines; want an odd number", n)
 	}
 	for range 20 {
@@ -39,13 +41,13 @@ func TestLegsLieOnLines(t *testing.T) {
 				{"a path", unsafe.Pointer(p), span(p, &p.fax), 1},
 				{"a port", unsafe.Pointer(&pr.rtp), span(&pr.rtp, &pr.rtp.leg), 1},
 			} {
-				if got := x.lines(); got > x.most || uintptr(x.at)%cacheLine != 0 {
-					t.Errorf("%s: %d lines, begun %d octets behind a line; want %d from the beginning of one", x.what, got, uintptr(x.at)%cacheLine, x.most)
+				if got := x.lines(); got > x.most || uintptr(x.at)%cacheline.Size != 0 {
+					t.Errorf("%s: %d lines, begun %d octets behind a line; want %d from the beginning of one", x.what, got, uintptr(x.at)%cacheline.Size, x.most)
 				}
 			}
 		}
 		loops, signalling := uintptr(unsafe.Pointer(&s.legs[0].reporting)), uintptr(unsafe.Pointer(s.legs[1]))
-		if end := loops + unsafe.Sizeof(s.legs[0].reporting) - 1; end/cacheLine == signalling/cacheLine {
+		if end := loops + unsafe.Sizeof(s.legs[0].reporting) - 1; end/cacheline.Size == signalling/cacheline.Size {
 			t.Error("the end of what the loop writes of one leg is on a line with what signalling writes of the other")
 		}
 	}

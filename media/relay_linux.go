@@ -393,8 +393,11 @@ func (l *loop) readAll(events []unix.EpollEvent) (woken bool) {
 				legs[i] = s.leg.Load()
 			}
 		}
-		l.warm(legs[:n])
-		for _, s := range sockets[:n] {
+		warm(legs[:n])
+		for i, s := range sockets[:n] {
+			if i+keysAhead < n {
+				legs[i+keysAhead].warmKeys()
+			}
 			if s != nil {
 				l.read(s)
 			}

@@ -1,80 +1,81 @@
 package media
 
-import "unsafe"
+import (
+	"unsafe"
 
-const (
-	// maxTogether is how many packets are prepared for together: so many that the processor waits for all of them at once, and so
-	// few that what the first one needs, some 40 lines, is still in the nearest cache when the last one's has come.
-	maxTogether = 16
-	// cacheLine is what a processor fetches at once, in octets.
-	cacheLine = 64
+	"carillon/cacheline"
 )
 
-// warm fetches what the next packets will need, one of each leg; nil stands for a packet of no leg. Between two packets of a
-// stream come those of a thousand others, and what the stream needs has left the processor's nearer caches. The packet path
-// would find that out line after line, as one leads to the next; here the processor waits for those of many packets at the
-// same time. Nothing is decided here and nothing changed: without it packets take the same way, more slowly.
-func (w *worker) warm(legs []*leg) {
-	var paths, fars [maxTogether]*path
-	legs = legs[:min(len(legs), maxTogether)]
-	sum := byte(0)
-	for i, lg := range legs {
+const (
+	// maxTogether is how many packets are prepared for together, those of a turn, most times: what leads to what is found step by step,
+	// and at each step the processor fetches for all of them side by side. That is more than the nearest cache has room for; the next one
+	// has.
+	maxTogether = 64
+	// keysAhead is how many packets before its turn a packet's ciphers are fetched: so many that they come in time, and so few
+	// that the nearest cache still has them then.
+	keysAhead = 5
+)
+
+// warm has the processor fetch what the next packets will need, one of each leg; nil stands for a packet of no leg. Ciphers are
+// fetched for the first keysAhead alone; the others are warmKeys's. Nothing is decided here and nothing changed: without
+// it packets take the same way, more slowly.
+func warm(legs []*leg) {
+	for _, lg := range legs {
 		if lg != nil {
-			paths[i] = lg.path.Load()
-			far := lg.far
-			fars[i] = far.path.Load()
-			sum += touch(unsafe.Pointer(&lg.hearing), unsafe.Sizeof(lg.hearing))
-			sum += byte(lg.count.received.Load()) + byte(far.count.sent.Load())
+			cacheline.Fetch(unsafe.Pointer(&lg.path), legLines)
 		}
 	}
-	for i, p := range paths[:len(legs)] {
-		if p != nil {
-			sum += byte(p.rate) + byte(legs[i].latches[0].index)
-		}
-		if p := fars[i]; p != nil {
-			far := legs[i].far
-			sum += byte(p.rate) + byte(far.latches[0].index) + byte(far.pair.rtp.local.Port())
+	for _, lg := range legs {
+		if lg != nil {
+			cacheline.Fetch(unsafe.Pointer(lg.path.Load()), 1)
+			cacheline.Fetch(unsafe.Pointer(&lg.far.path), 1)
+			cacheline.Fetch(unsafe.Pointer(&lg.far.count), 1)
 		}
 	}
-	w.warmed = sum + warmKeys(paths[:len(legs)], fars[:len(legs)])
-}
-
-// warmKeys fetches what protection needs, and where packets go: the receivers of the paths on which they come, the senders
-// and latches of those on which they leave.
-func warmKeys(paths, fars []*path) (sum byte) {
-	for i, p := range paths {
-		if p != nil {
-			sum += byte(p.rtp.index)
+	for _, lg := range legs {
+		if lg == nil {
+			continue
+		}
+		if p := lg.path.Load(); p != nil {
+			cacheline.Fetch(unsafe.Pointer(p.rtp), 1)
 			if p.receiver != nil {
-				sum += p.receiver.Near()
+				p.receiver.Near()
 			}
 		}
-		if p := fars[i]; p != nil {
-			sum += byte(p.rtp.index)
+		if p := lg.far.path.Load(); p != nil {
+			cacheline.Fetch(unsafe.Pointer(p), 1)
+			cacheline.Fetch(unsafe.Pointer(lg.far.pair), 1)
+		}
+	}
+	for _, lg := range legs {
+		if lg == nil {
+			continue
+		}
+		if p := lg.far.path.Load(); p != nil {
+			cacheline.Fetch(unsafe.Pointer(p.rtp), 1)
 			if p.sender != nil {
-				sum += p.sender.Near()
+				p.sender.Near()
 			}
 		}
 	}
-	for i, p := range paths {
-		if p != nil && p.receiver != nil {
-			sum += p.receiver.Warm()
-		}
-		if p := fars[i]; p != nil && p.sender != nil {
-			sum += p.sender.Warm()
-		}
+	for i := range min(keysAhead, len(legs)) {
+		legs[i].warmKeys()
 	}
-	return sum
 }
 
-// touch reads one octet of each line, and nothing where there is nothing. The sum has no meaning; it keeps the compiler from
-// leaving the reads out.
-func touch(p unsafe.Pointer, size uintptr) (sum byte) {
-	if p == nil {
-		return 0
+// legLines are those that a leg's packets read from its path on.
+const legLines = 6
+
+// warmKeys has the processor fetch what the ciphers of a leg's next packet need: the receiver of the path on which it comes, the
+// sender of the one on which it leaves.
+func (lg *leg) warmKeys() {
+	if lg == nil {
+		return
 	}
-	for at := uintptr(0); at < size; at += cacheLine {
-		sum += *(*byte)(unsafe.Add(p, at))
+	if p := lg.path.Load(); p != nil && p.receiver != nil {
+		p.receiver.Warm()
 	}
-	return sum
+	if p := lg.far.path.Load(); p != nil && p.sender != nil {
+		p.sender.Warm()
+	}
 }

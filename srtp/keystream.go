@@ -25,15 +25,15 @@ var zeros [batch * aes.BlockSize]byte
 // product is linear: so one product is kept, and H^-2 times each of the 16 bits. What twelve of the bits add stays the same for 16
 // packets and is kept, too: the rest is far away when the stream's next packet comes.
 type keyStream struct {
-	until int32 // short payloads until the fast way is made; 0 for never
-	known bool  // whether the next three are known
+	memory memory // of gcm
 	// A line of memory with what every packet reads.
+	until     int32    // short payloads until the fast way is made; 0 for never
+	known     bool     // whether ssrc, roc and turns.known are known
 	salt      [14]byte // 112 bits
 	sixteen   uint16   // the packets that near serves
 	ssrc, roc uint32   // those that turns.known is for
 	near      element  // turns.known with what the highest twelve of the 16 bits add
 	gcm       cipher.AEAD
-	memory    memory // of gcm, or before of block
 	// And one with what the lowest four bits add.
 	low   [4]element
 	turns *turns
@@ -55,7 +55,7 @@ const worthwhile = 25
 
 // begin takes the cipher and the salt.
 func (k *keyStream) begin(block cipher.Block, salt []byte) {
-	k.block, k.memory = block, memoryOf(block, cipherSize)
+	k.block = block
 	copy(k.salt[:], salt)
 }
 
@@ -124,10 +124,9 @@ func (k *keyStream) accelerate(x *Scratch) {
 	}
 	var want, got [3 * aes.BlockSize]byte
 	k.xorBlocks(x, want[:], 0, 0)
-	plain := k.memory
-	k.gcm, k.memory = gcm, memoryOf(gcm, gcmSize)
+	k.gcm, k.memory = gcm, memoryOf(gcm)
 	if k.xorFast(x, got[:], 0, 0); got != want {
-		k.gcm, k.memory, k.turns = nil, plain, nil
+		k.gcm, k.memory, k.turns = nil, memory{}, nil
 	}
 }
 

@@ -46,7 +46,7 @@ func (g *gcm) begin(_ Suite, k *sessionKeys) error {
 	if g.aead, err = cipher.NewGCM(block); err != nil {
 		return err
 	}
-	g.memory = memoryOf(g.aead, gcmSize)
+	g.memory = memoryOf(g.aead)
 	copy(g.salt[:], k.salt)
 	return nil
 }

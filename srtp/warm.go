@@ -4,101 +4,68 @@ import (
 	"crypto/aes"
 	"reflect"
 	"unsafe"
+
+	"carillon/cacheline"
 )
 
-// cacheLine is what a processor fetches at once, in octets.
-const cacheLine = 64
-
-// The form of memory of other packages that each packet reads: crypto/aes begins with the number of rounds, and has a key
-// expanded to 16 octets for each of them and 16 more; its GCM begins likewise, and ends with what it multiplies with. Between lies a
-// key for decryption of blocks, which no suite uses.
+// The form of memory of another package that each packet reads: GCM of crypto/cipher begins with an expanded key and ends with what it
+// multiplies with. Between lies a key for decryption of blocks, which nobody uses.
 const (
-	cipherSize, gcmSize = 488, 760
-	expandedAt          = 8
-	tableAt             = gcmSize - 16*aes.BlockSize
-	maxRounds           = 14
+	gcmSize = 760
+	// keyLines are those of a key of 128 bits. The fourth one of 256 bits is found when it is needed.
+	keyLines   = 3
+	tableAt    = gcmSize - 16*aes.BlockSize
+	tableLines = 5
 )
 
-// memory is a cipher's, the zero value where it has not the form that is known here: then it is not read ahead.
+// memory is a GCM's, the zero value where it has not the form that is known here: then it is not asked for ahead.
 type memory struct{ at unsafe.Pointer }
 
-// memoryOf returns that of a cipher of crypto/aes, or of its GCM, of which size says which is meant.
-func memoryOf(cipher any, size uintptr) memory {
-	v := reflect.ValueOf(cipher)
-	if v.Kind() != reflect.Pointer || v.IsNil() {
+func memoryOf(gcm any) memory {
+	v := reflect.ValueOf(gcm)
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Size() != gcmSize {
 		return memory{}
 	}
-	if v.Type().Elem().Size() != size {
-		return memory{}
-	}
-	m := memory{v.UnsafePointer()}
-	if m.rounds() > maxRounds {
-		return memory{}
-	}
-	return m
+	return memory{v.UnsafePointer()}
 }
 
-func (m memory) rounds() uintptr { return *(*uintptr)(m.at) }
-
-// touch reads one octet of each line that encryption reads, of a GCM with what it multiplies with. The sum has no meaning; it keeps
-// the compiler from leaving the reads out.
-func (m memory) touch(gcm bool) (sum byte) {
-	if m.at == nil {
-		return 0
+func (m memory) fetch() {
+	if m.at != nil {
+		cacheline.Fetch(m.at, keyLines)
+		cacheline.Fetch(unsafe.Add(m.at, tableAt), tableLines)
 	}
-	if gcm {
-		for at := uintptr(tableAt); at < gcmSize; at += cacheLine {
-			sum += *(*byte)(unsafe.Add(m.at, at))
-		}
-		sum += *(*byte)(unsafe.Add(m.at, gcmSize-1))
-	}
-	for at, end := uintptr(0), expandedAt+(m.rounds()+1)*aes.BlockSize; at < end; at += cacheLine {
-		sum += *(*byte)(unsafe.Add(m.at, at))
-	}
-	return sum
 }
 
-// Near and Warm read what the next packet will need, so that the processor has it close by then: between two packets of a stream
-// come those of a thousand others. Near is for what leads to the rest; called for many receivers before Warm is called for
-// the first, it has the processor wait for all of it at once. Both change nothing, and the results have no meaning.
-func (r *Receiver) Near() byte { return byte(r.lastIndex) + r.streams.near() + near(r.rtp) }
+// Near and Warm have the processor bring near what the next packet will need. Near asks for what leads to the rest, and Warm for
+// the rest: called when some time has passed since Near, it does not wait. Both change nothing.
+func (r *Receiver) Near() { near(unsafe.Pointer(r), unsafe.Sizeof(*r)) }
 
 // Warm goes on where Near ends.
-func (r *Receiver) Warm() byte { return warm(r.rtp) + r.streams.warm() }
+func (r *Receiver) Warm() { warm(r.rtp, &r.streams) }
 
 // Near is for a sender what it is for a Receiver.
-func (s *Sender) Near() byte { return s.streams.near() + near(s.rtp) }
+func (s *Sender) Near() { near(unsafe.Pointer(s), unsafe.Sizeof(*s)) }
 
 // Warm is for a sender what it is for a Receiver.
-func (s *Sender) Warm() byte { return warm(s.rtp) + s.streams.warm() }
+func (s *Sender) Warm() { warm(s.rtp, &s.streams) }
 
-// near reads the stream that most keys have alone.
-func (t *streams) near() byte { return byte(t.first.rtp.top) }
-
-// warm reads the one that was used last, where it is another one.
-func (t *streams) warm() byte {
-	if t.last == nil || t.last == &t.first {
-		return 0
-	}
-	return byte(t.last.rtp.top) + byte(t.last.ssrc)
+// near asks for the first two lines of a Sender or Receiver, of which the second one is its first stream, which most keys have alone,
+// and for the first line of its transform, which lies behind it: only of one that NewSender or NewReceiver has made.
+func near(at unsafe.Pointer, size uintptr) {
+	cacheline.Fetch(at, 2)
+	cacheline.Fetch(unsafe.Add(at, size), 1)
 }
 
-func near(t transform) byte {
+// warm asks for the rest of a transform, for its cipher's memory, and for the stream used last where that is not the first.
+func warm(t transform, s *streams) {
 	switch t := t.(type) {
 	case *gcm:
-		return t.iv[0]
+		t.memory.fetch()
 	case *counterMode:
-		return t.mac.inner[0] + t.keyStream.salt[0] + byte(t.keyStream.low[0].high)
+		cacheline.Fetch(unsafe.Add(unsafe.Pointer(t), cacheline.Size), 2)
+		t.keyStream.memory.fetch()
 	}
-	return 0
-}
-
-func warm(t transform) byte {
-	switch t := t.(type) {
-	case *gcm:
-		return t.memory.touch(true)
-	case *counterMode:
-		return t.keyStream.memory.touch(t.keyStream.gcm != nil)
+	if s.last != &s.first {
+		cacheline.Fetch(unsafe.Pointer(s.last), 1)
 	}
-	return 0
 }

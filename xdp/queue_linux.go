@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"carillon/cacheline"
 )
 
 // The memory of a queue, in chunks of which each holds a frame.
@@ -49,7 +51,6 @@ type queue struct {
 	free                         []uint64 // chunks for what is sent
 	next                         uint32   // descriptor to send
 	stuck                        bool     // the last flush left frames
-	touched                      byte     // keeps what touch reads from being read for nothing
 }
 
 // share is what a queue has of the memory for frames.
@@ -224,8 +225,9 @@ func (q *queue) receive(frames *[MaxTurn][]byte, take func(frames [][]byte)) int
 		d := q.received.descriptor(from + i)
 		end := d.Addr&^(chunkSize-1) + chunkSize
 		frames[i] = q.memory[d.Addr : d.Addr+uint64(d.Len) : end]
+		// Another one has written it.
+		cacheline.Fetch(unsafe.Pointer(unsafe.SliceData(frames[i])), int(d.Len+cacheline.Size-1)/cacheline.Size)
 	}
-	q.touched = touch(frames[:n])
 	take(frames[:n])
 	fill := *q.filled.producer
 	for i := range n {
@@ -234,18 +236,6 @@ func (q *queue) receive(frames *[MaxTurn][]byte, take func(frames [][]byte)) int
 	atomic.StoreUint32(q.received.consumer, from+n)
 	atomic.StoreUint32(q.filled.producer, fill+n)
 	return int(n)
-}
-
-// touch reads one octet of each line of some frames, so that the processor waits once for all of them: another one has written
-// them. The sum has no meaning; it keeps the compiler from leaving the reads out.
-func touch(frames [][]byte) (sum byte) {
-	const line = 64
-	for _, f := range frames {
-		for at := 0; at < len(f); at += line {
-			sum += f[at]
-		}
-	}
-	return sum
 }
 
 // chunk returns one for a frame to send, nil when all are on their way or none leaves at the time.
