@@ -107,7 +107,7 @@ func intact(from, to netip.Addr, datagram []byte) bool {
 		return from.Is4()
 	}
 	head := pseudo(from, to, len(datagram))
-	return fold(sum(datagram, head)) == 0xffff || told == fold(head)
+	return told == fold(head) || fold(sum(datagram, head)) == 0xffff
 }
 
 // pseudo is the sum of the pseudo header.
