@@ -29,3 +29,11 @@ func TestSince(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+func TestSetting(t *testing.T) {
+	for text, want := range map[string]string{"always [madvise] never\n": "madvise", "[always] madvise never": "always", "": "unknown", "[": "unknown"} {
+		if got := setting(text); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}

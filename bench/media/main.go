@@ -123,6 +123,7 @@ func run(s settings) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println("huge pages:", hugePages())
 	for _, v := range list {
 		switch {
 		case s.soak > 0:
