@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -40,6 +41,13 @@ func (c *serveCommand) run(ctx context.Context, s *session) error {
 	}
 	if ended {
 		return nil
+	}
+	if conf.MediaXDP != "" {
+		// The loop past the kernel keeps one of Go's processors while it is busy; the rest has as many as without it. Not earlier: what
+		// is started once for each processor goes by what the machine has. From now on Go does not follow changes of the machine's.
+		before := runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(before + 1)
+		defer runtime.GOMAXPROCS(before)
 	}
 	log.LogAttrs(ctx, slog.LevelInfo, "node is up",
 		append(node.Listening(), slog.String("domain", node.Ready().Domain), slog.String("version", version()))...)

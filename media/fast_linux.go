@@ -50,10 +50,16 @@ func (r *relay) attach(cfg *Config) error {
 			return fmt.Errorf("watch interface %s: %w", cfg.XDP, err)
 		}
 	}
+	alone, err := newBeat(gatherTime, true)
+	if err != nil {
+		link.Close()
+		return err
+	}
 	past := make(chan struct{})
 	l := r.loops[0]
 	l.do(func() {
-		f.loop, l.fast, l.worker.send = l, f, f.send
+		l.beat.close()
+		f.loop, l.fast, l.beat, l.worker.send = l, f, alone, f.send
 		close(past)
 	})
 	<-past

@@ -31,36 +31,83 @@ func TestPace(t *testing.T) {
 
 // A beat comes in its period, comes at once where one was missed, and comes anew after a rest; none allocates.
 func TestBeat(t *testing.T) {
-	b, err := newBeat(time.Millisecond)
+	for _, alone := range []bool{false, true} {
+		b, err := newBeat(time.Millisecond, alone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.close()
+		for range 2 {
+			begun := time.Now()
+			for range 5 {
+				if !b.await() {
+					t.Fatal("no beat")
+				}
+			}
+			if took := time.Since(begun); took < 5*time.Millisecond {
+				t.Errorf("5 beats of 1 ms took %v", took)
+			}
+			b.rest()
+		}
+		if n := testing.AllocsPerRun(2*showTurns, func() { b.await() }); n != 0 {
+			t.Errorf("%v allocations a beat", n)
+		}
+		b.rest()
+		b.close()
+		if b.await() {
+			t.Error("a closed timer beats")
+		}
+	}
+	if showTurns*gatherTime >= 10*time.Millisecond {
+		t.Errorf("the monitor looks at what has not been scheduled for 10 ms, a loop shows itself each %v", showTurns*gatherTime)
+	}
+}
+
+// onItsOwn has a loop wait as one past the kernel does.
+func onItsOwn(t *testing.T, l *loop) {
+	t.Helper()
+	b, err := newBeat(gatherTime, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
-	for range 2 {
-		begun := time.Now()
-		for range 5 {
-			if !b.await() {
-				t.Fatal("no beat")
+	l.within(nil, func() {
+		l.beat.close()
+		l.beat = b
+	})
+}
+
+// What a loop with a processor of its own makes ready to run lies with that processor: the loop lets the scheduler see to it at once, and
+// not with one of the next beats.
+func TestLoopShowsItself(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Loops = 1 })
+	l := p.relay.loops[0]
+	onItsOwn(t, l)
+	const asked = 64
+	soon := 0
+	for range asked {
+		l.within(nil, func() {
+			l.pace.busy = true
+			if l.beat.turns <= showTurns/4 {
+				soon++
 			}
-		}
-		if took := time.Since(begun); took < 5*time.Millisecond {
-			t.Errorf("5 beats of 1 ms took %v", took)
-		}
-		b.rest()
+		})
 	}
-	if n := testing.AllocsPerRun(5, func() { b.await() }); n != 0 {
-		t.Errorf("%v allocations a beat", n)
-	}
-	b.rest()
-	b.close()
-	if b.await() {
-		t.Error("a closed timer beats")
+	if soon < asked/2 {
+		t.Errorf("the loop was at one of its first beats in %d of %d cases", soon, asked)
 	}
 }
 
 // A loop becomes busy under load, relays all the same, obeys, and is idle again when the load ends.
 func TestBusyLoop(t *testing.T) {
+	t.Run("of sockets", func(t *testing.T) { testBusyLoop(t, false) })
+	t.Run("as past the kernel", func(t *testing.T) { testBusyLoop(t, true) })
+}
+
+func testBusyLoop(t *testing.T, alone bool) {
 	p := newPlane(t, func(c *Config) { c.Loops, c.PacketRate = 1, 1<<30 })
+	if alone {
+		onItsOwn(t, p.relay.loops[0])
+	}
 	s := open(t, p, call.Customer, plainLeg)
 	a, b := newPhone(t, 1), newPhone(t, 2)
 	dial(s, a, b, suites{}, plainLeg)

@@ -54,7 +54,8 @@ type Config struct {
 	// of the process. Default all of the range.
 	MaxPorts int
 	// XDP is the name of an interface whose media pass the kernel by: those at the IPs that it has. Empty for none. One loop
-	// relays then, whatever Loops says. Linux only, with the rights that package xdp needs.
+	// relays then, whatever Loops says, and keeps one of Go's processors while it is busy: runtime.GOMAXPROCS should be one more than
+	// there are. Linux only, with the rights that package xdp needs.
 	XDP string
 	// DSCP is the mark of every packet sent (RFC 2474), 0 to 63; 0 marks none.
 	DSCP int

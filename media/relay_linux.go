@@ -83,7 +83,7 @@ func newLoop(c clock.Clock, log *slog.Logger) (*loop, error) {
 	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, errors.Join(fmt.Errorf("create eventfd: %w", err), unix.Close(l.epoll))
 	}
-	if l.beat, err = newBeat(gatherTime); err != nil {
+	if l.beat, err = newBeat(gatherTime, false); err != nil {
 		return nil, errors.Join(err, unix.Close(l.wake), unix.Close(l.epoll))
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.wake)}
@@ -370,9 +370,12 @@ func (l *loop) run() {
 		woken := l.readAll(events[:max(n, 0)])
 		l.fast.flush()
 		// After the events: a socket closed by a command cannot have an event left in this batch.
-		if woken && !l.obey() {
-			l.stop()
-			return
+		if woken {
+			if !l.obey() {
+				l.stop()
+				return
+			}
+			l.beat.show()
 		}
 		l.turn.Add(1)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,23 +60,31 @@ func nothingAt(fds []unix.PollFd) bool {
 	return errno == 0 && n == 0
 }
 
-// beat is a timer of the kernel's that Go's poller waits for. Go's own timers are too coarse, and a thread that sleeps in a
-// system call wakes the runtime's monitor thread, which then takes the processor away from it: with both at it every half
-// millisecond that was a fifth of the relay's time.
+// beat is a timer of the kernel's; Go's own are too coarse. Most loops have Go's poller wait for it: where a thread sleeps in a system
+// call, the runtime's monitor takes the processor away from it for others, and with both at it every half millisecond that was a
+// fifth of the relay's time. A loop with a processor of Go's for itself does wait in the call, and has nothing more to do with the
+// scheduler from turn to turn.
 type beat struct {
 	period  time.Duration
 	file    *os.File
 	conn    syscall.RawConn
 	took    func(fd uintptr) bool
 	running bool
+	alone   bool
+	turns   int // since the scheduler saw to the loop
 }
 
-func newBeat(period time.Duration) (*beat, error) {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+// newBeat makes one; alone is true for a loop with a processor of Go's for itself.
+func newBeat(period time.Duration, alone bool) (*beat, error) {
+	flags := unix.TFD_CLOEXEC
+	if !alone {
+		flags |= unix.TFD_NONBLOCK
+	}
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, flags)
 	if err != nil {
 		return nil, fmt.Errorf("create timer: %w", err)
 	}
-	b := &beat{period: period, file: os.NewFile(uintptr(fd), "timer")}
+	b := &beat{period: period, file: os.NewFile(uintptr(fd), "timer"), alone: alone}
 	if b.conn, err = b.file.SyscallConn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch timer: %w", err), b.file.Close())
 	}
@@ -84,13 +93,34 @@ func newBeat(period time.Duration) (*beat, error) {
 		_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&count)), uintptr(len(count)))
 		return errno != unix.EAGAIN
 	}
+	if alone {
+		b.took = func(fd uintptr) bool {
+			_, _, errno := unix.Syscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&count)), uintptr(len(count)))
+			return errno == 0 || errno == unix.EINTR
+		}
+	}
 	return b, nil
+}
+
+// showTurns is after how many beats a loop alone on its processor lets Go's scheduler see to it: what the loop has made ready to run
+// lies with that processor, and after 10 ms the monitor would take it away.
+const showTurns = 16
+
+// show has the scheduler see now to what the loop has made ready to run. Where nobody is idle it would wait for long.
+func (b *beat) show() {
+	if b.alone {
+		b.turns = 0
+		runtime.Gosched()
+	}
 }
 
 // await waits for the next beat, or takes one that was missed. It returns false where it cannot.
 func (b *beat) await() bool {
 	if !b.running {
 		b.running = b.set(b.period)
+	}
+	if b.turns++; b.turns == showTurns {
+		b.show()
 	}
 	return b.running && b.conn.Read(b.took) == nil
 }
