@@ -16,6 +16,9 @@
 // more than what it measures. Latency is from before the packet is sent to its arrival at the receiver's socket by the
 // kernel's stamp; the packets that come back are authenticated in samples.
 //
+// With more calls than a system's processor carries its time for a packet says little: it can have no more than there is, and what
+// is late comes in larger batches. With -both systems may use the load's processor, too, rtpengine with a second thread.
+//
 // The processor time of a packet is what the kernel charges to the system's threads. What it does in the name of somebody
 // else is not in it: a packet that the load sends is taken up to the system's socket, or through its XDP program, in the
 // load's time, and one that the system sends up to the load's socket in the system's. The column "host" is the time that

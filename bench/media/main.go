@@ -52,6 +52,7 @@ func parse(args []string) (s settings) {
 	flag.StringVar(&s.binary, "carillon", "", "the node's program; built when empty")
 	flag.BoolVar(&s.veth, "veth", false, "the load and the systems in two network namespaces with a pair of veth between them; needs root")
 	flag.BoolVar(&s.xdp, "xdp", false, "measure the node with media by AF_XDP, too; only with -veth")
+	flag.BoolVar(&s.place.both, "both", false, "systems may use the load's processor, too: for more calls than one carries")
 	_ = flag.Parse(args) // which ends the program at what it does not know
 	return s
 }
@@ -91,11 +92,15 @@ func disguised(args []string) (main func() error, done bool) {
 	case len(args) > 2 && args[1] == insideFlag:
 		return func() error {
 			s := parse(args[3:])
+			both := s.place.both
 			s.place = between(args[2])
+			s.place.both = both
 			return run(s)
 		}, true
 	case len(args) > 2 && args[1] == underFlag:
-		return func() error { return runUnder(args[2:]) }, true
+		return func() error { return runUnder(args[2:], systemProcessor) }, true
+	case len(args) > 2 && args[1] == bothFlag:
+		return func() error { return runUnder(args[2:], systemProcessor, loadProcessor) }, true
 	}
 	return nil, false
 }

@@ -14,6 +14,8 @@ type place struct {
 	enter []string
 	// device is the interface that systems have towards the load, empty for the loopback interface.
 	device string
+	// both is true where systems may use the load's processor, too.
+	both bool
 }
 
 // loopback is the place where all parties are on one host.
@@ -32,8 +34,20 @@ func between(systems string) place {
 	}
 }
 
-// under is the command that starts a system; its last two words are this program and underFlag.
+// under is the command that starts a system; its last two words are this program and underFlag or bothFlag.
 func (p place) under() ([]string, error) {
 	self, err := os.Executable()
-	return append(append([]string(nil), p.enter...), self, underFlag), err
+	flag := underFlag
+	if p.both {
+		flag = bothFlag
+	}
+	return append(append([]string(nil), p.enter...), self, flag), err
+}
+
+// processors is how many the systems have.
+func (p place) processors() int {
+	if p.both {
+		return 2
+	}
+	return 1
 }

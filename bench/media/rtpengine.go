@@ -5,12 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // rtpenginePort is where the peer is driven.
 const rtpenginePort = 12224
 
-// rtpengine is Debian's, relaying in user space with one thread for its processor.
+// rtpengine is Debian's, relaying in user space with one thread for each of its processors.
 type rtpengine struct {
 	place   place
 	dir     string
@@ -32,7 +33,7 @@ func (r *rtpengine) start(variant) (err error) {
 	}
 	at := fmt.Sprintf("%s:%d", r.place.rtpengine, rtpenginePort)
 	if r.cmd, err = r.place.launch(filepath.Join(r.dir, "log"), "rtpengine", "--config-file=none", "--table=-1", "--interface="+r.place.rtpengine,
-		"--listen-ng="+at, "--port-min=20000", "--port-max=59999", "--foreground", "--log-stderr", "--log-level=3", "--num-threads=1",
+		"--listen-ng="+at, "--port-min=20000", "--port-max=59999", "--foreground", "--log-stderr", "--log-level=3", "--num-threads="+strconv.Itoa(r.place.processors()),
 		"--timeout=3600", "--silent-timeout=3600", "--delete-delay=0"); err != nil {
 		return err
 	}

@@ -31,13 +31,16 @@ type system interface {
 	processes() []int
 }
 
-// underFlag makes this program run another one on the systems' processor.
-const underFlag = "-on-the-processor-of-systems"
+// underFlag makes this program run another one on the systems' processor, bothFlag on that and the load's.
+const (
+	underFlag = "-on-the-processor-of-systems"
+	bothFlag  = "-on-both-processors"
+)
 
-// runUnder becomes the program that args name.
-func runUnder(args []string) error {
+// runUnder becomes the program that args name, on some processors.
+func runUnder(args []string, processors ...int) error {
 	runtime.LockOSThread() // what is set is the thread's that becomes the program
-	if err := pin(0, systemProcessor); err != nil {
+	if err := pin(0, processors...); err != nil {
 		return err
 	}
 	hasten()
@@ -68,12 +71,14 @@ func allowFiles() {
 	_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }
 
-// pin keeps a thread on a processor.
-func pin(thread, processor int) error {
+// pin keeps a thread on some processors.
+func pin(thread int, processors ...int) error {
 	var set unix.CPUSet
-	set.Set(processor)
+	for _, n := range processors {
+		set.Set(n)
+	}
 	if err := unix.SchedSetaffinity(thread, &set); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("stay on processor %d: %w", processor, err)
+		return fmt.Errorf("stay on processors %v: %w", processors, err)
 	}
 	return nil
 }
@@ -94,7 +99,7 @@ func stay() error {
 	return nil
 }
 
-// launch starts a program on the systems' processor; what it says goes to a file.
+// launch starts a program on the systems' processors; what it says goes to a file.
 func (p place) launch(log string, program string, args ...string) (*exec.Cmd, error) {
 	f, err := os.Create(log)
 	if err != nil {
