@@ -97,6 +97,43 @@ func TestLoopShowsItself(t *testing.T) {
 	}
 }
 
+// In a lull the sockets are asked less often: what comes then is relayed all the same, ends the lull, and commands do not wait for it.
+func TestLull(t *testing.T) {
+	p := newPlane(t, func(c *Config) { c.Loops = 1 })
+	s := open(t, p, call.Customer, plainLeg)
+	a, b := newPhone(t, 1), newPhone(t, 2)
+	dial(s, a, b, suites{}, plainLeg)
+	l := p.relay.loops[0]
+	onItsOwn(t, l)
+	l.within(nil, func() { l.pace = pace{begun: time.Hour, busy: true} }) // and stays so
+	turns := func() (n int) {
+		l.within(nil, func() { n = l.lull.turns })
+		return n
+	}
+	for end := time.Now().Add(patience); turns() <= lullFrom; {
+		if time.Now().After(end) {
+			t.Fatalf("%d turns", turns())
+		}
+	}
+	// A command takes one turn; did it wait for one in which sockets are asked, it would take askTurns.
+	const asked = 50
+	fewest := 1 << 30
+	for range 5 {
+		before := turns()
+		for range asked {
+			turns()
+		}
+		fewest = min(fewest, turns()-before)
+	}
+	if fewest > asked*askTurns/2 {
+		t.Errorf("%d commands took %d turns", asked, fewest)
+	}
+	talk(a, b)
+	if n := turns(); n > lullFrom {
+		t.Errorf("%d turns since a socket had something", n)
+	}
+}
+
 // A loop becomes busy under load, relays all the same, obeys, and is idle again when the load ends.
 func TestBusyLoop(t *testing.T) {
 	t.Run("of sockets", func(t *testing.T) { testBusyLoop(t, false) })

@@ -50,9 +50,13 @@ type loop struct {
 	sockets socketTable
 	pace    pace
 	beat    *beat
+	lull    lull
 	// fast is the loop's after the start; what it holds of sockets is for all.
 	fast *fast
 	done chan struct{}
+
+	// called is true where there are commands, or the loop is to end.
+	called atomic.Bool
 
 	mu       sync.Mutex
 	commands []func()
@@ -244,6 +248,7 @@ func (l *loop) do(f func()) {
 		l.mu.Unlock()
 		return
 	}
+	l.called.Store(true)
 	// The write cannot block: the counter of an eventfd would have to reach 2^64.
 	one := [8]byte{1}
 	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(l.wake), uintptr(unsafe.Pointer(&one)), uintptr(len(one)))
@@ -340,9 +345,28 @@ func (p *pace) add(now time.Duration, datagrams int) {
 	}
 }
 
+const (
+	// lullFrom is after how many turns in which no socket had anything, a tenth of a second, they are asked in one of askTurns alone.
+	lullFrom = 200
+	askTurns = 4
+)
+
+// lull counts the turns since a socket had something. Where media pass the kernel by that is rare, and to ask for it at each turn is a
+// fiftieth of a packet. What comes to a socket all the same waits for up to two milliseconds, once: then there is no lull.
+type lull struct{ turns int }
+
+// skip reports whether the sockets are not asked in a turn.
+func (n *lull) skip() bool {
+	n.turns++
+	return n.turns > lullFrom && n.turns%askTurns != 0
+}
+
 // wait waits for sockets that have datagrams.
 func (l *loop) wait(events []unix.EpollEvent) (int, error) {
 	if l.pace.busy && l.beat.await() {
+		if l.beat.alone && l.lull.skip() && !l.called.Load() {
+			return 0, nil
+		}
 		return pollEvents(l.epoll, events)
 	}
 	l.beat.rest()
@@ -402,6 +426,7 @@ func (l *loop) readAll(events []unix.EpollEvent) (woken bool) {
 				legs[i+keysAhead].warmKeys()
 			}
 			if s != nil {
+				l.lull.turns = 0
 				l.read(s)
 			}
 		}
@@ -417,6 +442,7 @@ func (l *loop) obey() bool {
 	l.mu.Lock()
 	commands, closed := l.commands, l.closed
 	l.commands = nil
+	l.called.Store(false)
 	l.mu.Unlock()
 	for _, f := range commands {
 		f()
