@@ -37,6 +37,7 @@ func TestLegsLieOnLines(t *testing.T) {
 				{"a leg's path, ends, budget and numbers", unsafe.Pointer(&lg.path), span(&lg.path, &lg.misses), 1},
 				{"what is known of the stream", unsafe.Pointer(&lg.hearing), span(&lg.hearing, &lg.stream), 4},
 				{"the counts of every packet", unsafe.Pointer(&lg.count), span(&lg.count, &lg.count.protected), 1},
+				{"what warm fetches of a leg", unsafe.Pointer(&lg.path), span(&lg.path, &lg.count.protected), legLines},
 				{"the latch of the first address", unsafe.Pointer(&lg.latches[0]), span(&lg.latches[0], &lg.latches[0].ports), 1},
 				{"a path", unsafe.Pointer(p), span(p, &p.fax), 1},
 				{"a port", unsafe.Pointer(&pr.rtp), span(&pr.rtp, &pr.rtp.leg), 1},
