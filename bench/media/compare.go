@@ -45,13 +45,12 @@ func (s settings) compare(systems []system, v variant) error {
 			of(func(a sample) float64 { return party.Micros(a.host) }), 100*of(func(a sample) float64 { return a.loss }), of(func(a sample) float64 { return party.Micros(a.p50) }),
 			of(func(a sample) float64 { return party.Micros(a.p99) }), of(func(a sample) float64 { return a.memory / 1e3 }))
 	}
-	full := fullProcessor * float64(s.place.processors())
-	if cores := party.Median(samples[len(systems)-1], func(a sample) float64 {
-		if s.place.both {
-			return a.cores + a.load
-		}
-		return a.cores
-	}); cores > full {
+	peer := samples[len(systems)-1]
+	busy := party.Median(peer, func(a sample) float64 { return a.cores })
+	if s.place.both {
+		busy += party.Median(peer, func(a sample) float64 { return a.load })
+	}
+	if busy > fullProcessor*float64(s.place.processors()) {
 		fmt.Printf("  %s has no processor left: more than it has, no packet can take, and what is late spares it turns. With fewer calls (-calls) ratios to it tell more.\n",
 			systems[len(systems)-1].name())
 	}
